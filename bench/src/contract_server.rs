@@ -1,0 +1,3 @@
+//! Serves the load contract.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Engine.IO: packets, payloads, requests and the session state machine.

@@ -1,0 +1,1 @@
+//! Socket.IO: packets, arguments, the JSON and MessagePack parsers.

@@ -1,0 +1,3 @@
+//! The standalone server.
+
+fn main() {}
