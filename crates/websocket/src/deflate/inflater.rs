@@ -48,6 +48,12 @@ impl Inflater {
         let _ended = IDLE.try_with(|idle| idle.set(Some(state)));
         result
     }
+
+    /// Whether a window is kept at this moment.
+    #[cfg(test)]
+    pub(crate) fn holds_state(&self) -> bool {
+        self.state.is_some()
+    }
 }
 
 impl fmt::Debug for Inflater {

@@ -11,3 +11,6 @@ mod negotiation;
 pub use deflater::Deflater;
 pub use inflater::Inflater;
 pub use negotiation::{Agreed, DeflateConfig, accept_response, negotiate, offer};
+
+#[cfg(test)]
+mod tests;

@@ -228,3 +228,161 @@ const CLIENT_BITS: &str = "client_max_window_bits";
 /// The smallest window that zlib makes.
 const MIN_BITS: u8 = 9;
 const MAX_BITS: u8 = 15;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::fuzz_negotiate;
+
+    fn takeover() -> DeflateConfig {
+        DeflateConfig {
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            ..DeflateConfig::default()
+        }
+    }
+
+    fn answer(offers: &str, config: &DeflateConfig) -> Option<String> {
+        negotiate(offers, config).map(|(_, answer)| answer)
+    }
+
+    #[test]
+    fn answers_what_browsers_offer() {
+        let default = DeflateConfig::default();
+        let no_takeover = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        for offers in [
+            "permessage-deflate",
+            "permessage-deflate; client_max_window_bits",
+            "x-webkit-deflate-frame, permessage-deflate; client_max_window_bits",
+            "PerMessage-Deflate ;\tclient_max_window_bits=\"15\" ",
+        ] {
+            assert_eq!(answer(offers, &default).as_deref(), Some(no_takeover), "{offers}");
+        }
+        assert_eq!(answer("permessage-deflate", &takeover()).as_deref(), Some("permessage-deflate"));
+        assert_eq!(answer("", &default), None);
+        assert_eq!(answer("x-webkit-deflate-frame", &default), None);
+    }
+
+    #[test]
+    fn grants_what_the_client_asks_for() {
+        let offers =
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=10; client_max_window_bits=12";
+        let (agreed, answer) = negotiate(offers, &takeover()).expect("granted");
+        assert_eq!(answer, offers);
+        assert_eq!(
+            agreed,
+            Agreed {
+                server_no_context_takeover: true,
+                client_no_context_takeover: false,
+                server_max_window_bits: 10,
+                client_max_window_bits: 12,
+                level: takeover().level,
+            }
+        );
+        assert_eq!(
+            answer_of("permessage-deflate; client_no_context_takeover").as_deref(),
+            Some("permessage-deflate; client_no_context_takeover")
+        );
+    }
+
+    fn answer_of(offers: &str) -> Option<String> {
+        answer(offers, &takeover())
+    }
+
+    #[test]
+    fn a_smaller_client_window_is_asked_for_only_where_it_is_understood() {
+        let config = DeflateConfig { server_max_window_bits: 11, client_max_window_bits: 10, ..takeover() };
+        let server_only = "permessage-deflate; server_max_window_bits=11";
+        assert_eq!(answer("permessage-deflate", &config).as_deref(), Some(server_only));
+        let both = "permessage-deflate; server_max_window_bits=11; client_max_window_bits=10";
+        assert_eq!(answer("permessage-deflate; client_max_window_bits", &config).as_deref(), Some(both));
+        let smaller = "permessage-deflate; server_max_window_bits=11; client_max_window_bits=9";
+        assert_eq!(answer("permessage-deflate; client_max_window_bits=9", &config).as_deref(), Some(smaller));
+    }
+
+    #[test]
+    fn passes_over_offers_it_cannot_meet() {
+        for bad in [
+            "permessage-deflate; unknown",
+            "permessage-deflate; server_no_context_takeover=1",
+            "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+            "permessage-deflate; server_max_window_bits",
+            "permessage-deflate; server_max_window_bits=8",
+            "permessage-deflate; server_max_window_bits=16",
+            "permessage-deflate; server_max_window_bits=010",
+            "permessage-deflate; server_max_window_bits=+9",
+            "permessage-deflate; client_max_window_bits=7",
+            "permessage-deflate; client_max_window_bits=",
+            "permessage-deflate; client_max_window_bits; client_max_window_bits=9",
+        ] {
+            assert_eq!(answer_of(bad), None, "{bad}");
+            let second = format!("{bad}, permessage-deflate");
+            assert_eq!(answer_of(&second).as_deref(), Some("permessage-deflate"), "{second}");
+        }
+        let quoted = "other; value=\"a, permessage-deflate; x\\\", b\", permessage-deflate";
+        assert_eq!(answer_of(quoted).as_deref(), Some("permessage-deflate"));
+    }
+
+    #[test]
+    fn a_client_accepts_answers_within_its_offer() {
+        let config = DeflateConfig { client_max_window_bits: 12, ..takeover() };
+        assert_eq!(offer(&config), "permessage-deflate; client_max_window_bits=12");
+        let agreed = accept_response("permessage-deflate; client_max_window_bits=10", &config).expect("accepted");
+        assert_eq!((agreed.client_max_window_bits, agreed.server_max_window_bits), (10, 15));
+        assert!(!agreed.client_no_context_takeover);
+        // A hint is no more than that, and may be exceeded by a server that does not repeat it; the client keeps to it.
+        let agreed = accept_response("permessage-deflate; server_no_context_takeover", &config).expect("accepted");
+        assert_eq!((agreed.client_max_window_bits, agreed.server_no_context_takeover), (12, true));
+    }
+
+    #[test]
+    fn a_client_refuses_answers_beyond_its_offer() {
+        let config = DeflateConfig { server_max_window_bits: 12, ..DeflateConfig::default() };
+        for bad in [
+            "",
+            "x-webkit-deflate-frame",
+            "permessage-deflate; server_max_window_bits=12",
+            "permessage-deflate; server_no_context_takeover",
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=13",
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=12; client_max_window_bits",
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=12; client_max_window_bits=8",
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=12, permessage-deflate",
+        ] {
+            assert_eq!(accept_response(bad, &config), Err(Error::Extension), "{bad}");
+        }
+        let good = "permessage-deflate; server_no_context_takeover; server_max_window_bits=12";
+        assert!(accept_response(good, &config).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_does_no_harm(header in "([a-z=;, \"\\\\0-9]|permessage-deflate|client_max_window_bits){0,20}") {
+            fuzz_negotiate(&header);
+        }
+
+        #[test]
+        fn our_client_and_our_server_agree(server in any_config(), client in any_config()) {
+            let (server_side, answer) = negotiate(&offer(&client), &server).expect("the server can meet any offer of ours");
+            let client_side = accept_response(&answer, &client).expect("the client takes any answer of ours");
+            // What one end compresses with, the other can inflate.
+            prop_assert!(client_side.client_max_window_bits <= server_side.client_max_window_bits);
+            prop_assert!(server_side.server_max_window_bits <= client_side.server_max_window_bits);
+            prop_assert_eq!(client_side.server_no_context_takeover, server_side.server_no_context_takeover);
+            prop_assert!(client_side.client_no_context_takeover || !server_side.client_no_context_takeover);
+        }
+    }
+
+    fn any_config() -> impl Strategy<Value = DeflateConfig> {
+        (any::<bool>(), any::<bool>(), 8u8..=16, 8u8..=16).prop_map(|(server, client, server_bits, client_bits)| {
+            DeflateConfig {
+                server_no_context_takeover: server,
+                client_no_context_takeover: client,
+                server_max_window_bits: server_bits,
+                client_max_window_bits: client_bits,
+                level: 3,
+            }
+        })
+    }
+}
