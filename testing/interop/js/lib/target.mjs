@@ -16,6 +16,13 @@ export class Target {
     return target;
   }
 
+  /** The same for one test, which it does not outlive. */
+  static async startFor(context, ...flags) {
+    const target = await Target.start(...flags);
+    context.after(() => target.stop());
+    return target;
+  }
+
   constructor(flags) {
     this.flags = flags;
     this.clients = new Set();
