@@ -5,6 +5,8 @@
 //! 2. [`Packet`] and [`decode_payload`] read what the client sent, [`PayloadEncoder`] and [`jsonp`] write what it polls;
 //! 3. [`Session`] keeps the rules: heartbeat, upgrade, close.
 
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
+pub mod fuzz;
 pub mod jsonp;
 
 mod base64;
