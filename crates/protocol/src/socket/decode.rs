@@ -1,0 +1,410 @@
+//! The decoder of one connection: messages in, packets out.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::{
+    args::{Args, Elements, scan_elements},
+    msgpack,
+    name::EventName,
+    number::MAX_SAFE_INTEGER,
+    packet::{Packet, PacketBody, Parser},
+    scan::{Kind, MAX_DEPTH, ScanError, Scanner},
+};
+
+/// Names that mean something else to the official clients and servers, so that no peer may send them as events.
+const RESERVED_EVENTS: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
+/// What a decoder accepts from its peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many attachments a packet may announce. The official parser's limit is 10.
+    pub max_attachments: usize,
+    /// How many bytes the attachments of a packet may have together, while the last is waited for.
+    pub max_attachment_bytes: usize,
+    /// How many binary values a MessagePack packet may hold. They are slices of the message, but each costs some memory.
+    pub max_inline_binaries: usize,
+    /// How long a namespace may be, in bytes, its query included.
+    pub max_namespace_len: usize,
+    /// How long an event's name may be, in bytes.
+    pub max_event_name_len: usize,
+    /// How deep arrays and objects may nest, the array of arguments included. 127 if more than that.
+    pub max_depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_attachments: 10,
+            max_attachment_bytes: 1_000_000,
+            max_inline_binaries: 1_000,
+            max_namespace_len: 512,
+            max_event_name_len: 512,
+            max_depth: 127,
+        }
+    }
+}
+
+/// Why a message is not a packet. The connection cannot go on after it: its decoder no longer knows what belongs together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A message without content.
+    #[error("empty message")]
+    Empty,
+    /// A packet type that does not exist.
+    #[error("unknown packet type")]
+    UnknownType,
+    /// A number of attachments that is missing, zero or no number.
+    #[error("illegal number of attachments")]
+    IllegalAttachmentCount,
+    /// More attachments announced than allowed.
+    #[error("more than {limit} attachments")]
+    TooManyAttachments {
+        /// [`Limits::max_attachments`], or [`Limits::max_inline_binaries`] of a MessagePack packet.
+        limit: usize,
+    },
+    /// The attachments are too large together.
+    #[error("attachments larger than {limit} bytes together")]
+    AttachmentsTooLarge {
+        /// [`Limits::max_attachment_bytes`].
+        limit: usize,
+    },
+    /// A placeholder that points to no attachment.
+    #[error("a placeholder points to no attachment")]
+    IllegalPlaceholder,
+    /// A namespace that is too long.
+    #[error("namespace longer than {limit} bytes")]
+    NamespaceTooLong {
+        /// [`Limits::max_namespace_len`].
+        limit: usize,
+    },
+    /// A packet without namespace, or with one that is no text. MessagePack only.
+    #[error("invalid namespace")]
+    InvalidNamespace,
+    /// A packet id that is no whole number from 0 to 2^53 - 1.
+    #[error("invalid packet id")]
+    InvalidId,
+    /// Data that is not JSON.
+    #[error("the packet's data is not JSON")]
+    InvalidJson,
+    /// Data that is not MessagePack, or has bytes left over.
+    #[error("the message is not one MessagePack value")]
+    InvalidMsgPack,
+    /// Data of a type that the packet's type does not allow.
+    #[error("the packet's type does not allow this data")]
+    InvalidPayload,
+    /// Data that nests too deep.
+    #[error("data nests deeper than {limit}")]
+    TooDeep {
+        /// [`Limits::max_depth`], at most 127.
+        limit: usize,
+    },
+    /// An event whose name is missing, or neither a string nor a number.
+    #[error("event without a name")]
+    InvalidEventName,
+    /// An event's name that is too long.
+    #[error("event name longer than {limit} bytes")]
+    EventNameTooLong {
+        /// [`Limits::max_event_name_len`].
+        limit: usize,
+    },
+    /// An event with a name that is not for users.
+    #[error("reserved event name")]
+    ReservedEvent,
+    /// A text message where an attachment is due; or any to a MessagePack decoder.
+    #[error("text message where a binary one is due")]
+    UnexpectedText,
+    /// A binary message that no packet announced.
+    #[error("binary message that no packet announced")]
+    UnexpectedBinary,
+}
+
+/// Turns the messages of one connection into packets, in the order of their arrival.
+///
+/// # Example
+///
+/// ```
+/// use sockeye_protocol::socket::{Decoder, Limits, PacketBody, Parser};
+///
+/// let mut decoder = Decoder::new(Parser::Json);
+/// let packet = decoder.decode_text(r#"2/chat,7["message","hi"]"#, &Limits::default())?.unwrap();
+/// assert_eq!((&*packet.namespace, packet.id), ("/chat", Some(7)));
+/// let PacketBody::Event { name, args } = packet.body else { panic!("not an event") };
+/// assert_eq!((&*name, args.json_elements()), ("message", r#""hi""#));
+/// # Ok::<(), sockeye_protocol::socket::DecodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    parser: Parser,
+    pending: Option<Box<Pending>>,
+}
+
+/// A packet that waits for attachments.
+#[derive(Debug)]
+struct Pending {
+    packet: Packet,
+    missing: usize,
+    bytes: usize,
+}
+
+impl Decoder {
+    /// A decoder of a connection that speaks this way.
+    pub fn new(parser: Parser) -> Self {
+        Self { parser, pending: None }
+    }
+
+    /// Takes a text message. `None` when the packet's attachments are still to come.
+    ///
+    /// # Errors
+    ///
+    /// When the message is not a packet within the limits; the decoder then waits for nothing any more.
+    pub fn decode_text(&mut self, text: &str, limits: &Limits) -> Result<Option<Packet>, DecodeError> {
+        if self.pending.take().is_some() || self.parser == Parser::MsgPack {
+            return Err(DecodeError::UnexpectedText);
+        }
+        let (packet, missing) = decode_json(text, limits)?;
+        if missing == 0 {
+            return Ok(Some(packet));
+        }
+        self.pending = Some(Box::new(Pending { packet, missing, bytes: 0 }));
+        Ok(None)
+    }
+
+    /// Takes a binary message: an attachment, or a MessagePack packet. `None` when more attachments are still to come.
+    ///
+    /// An attachment is kept as it is, so a small slice of a large buffer keeps that buffer alive.
+    ///
+    /// # Errors
+    ///
+    /// When the message is not a packet within the limits; the decoder then waits for nothing any more.
+    pub fn decode_binary(&mut self, data: Bytes, limits: &Limits) -> Result<Option<Packet>, DecodeError> {
+        if self.parser == Parser::MsgPack {
+            return msgpack::read_packet(&data, limits).map(Some);
+        }
+        let mut pending = self.pending.take().ok_or(DecodeError::UnexpectedBinary)?;
+        pending.bytes = pending.bytes.saturating_add(data.len());
+        if pending.bytes > limits.max_attachment_bytes {
+            return Err(DecodeError::AttachmentsTooLarge { limit: limits.max_attachment_bytes });
+        }
+        if let Some(args) = pending.packet.args_mut() {
+            args.push_attachment(data);
+        }
+        pending.missing -= 1;
+        if pending.missing == 0 {
+            return Ok(Some(pending.packet));
+        }
+        self.pending = Some(pending);
+        Ok(None)
+    }
+
+    /// Whether attachments of a packet are still to come. Somebody must put an end to waiting for them.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+}
+
+/// Reads `<type>[<attachments>-][<namespace>,][<id>][JSON]`: the packet and how many attachments it waits for.
+fn decode_json(text: &str, limits: &Limits) -> Result<(Packet, usize), DecodeError> {
+    let mut head = Head { bytes: text.as_bytes(), at: 1 };
+    let kind = match text.as_bytes().first() {
+        None => return Err(DecodeError::Empty),
+        Some(kind @ b'0'..=b'6') => *kind,
+        Some(_) => return Err(DecodeError::UnknownType),
+    };
+    let attachments = if kind >= b'5' { head.attachments(limits)? } else { 0 };
+    let start = head.at;
+    let namespace = head.namespace(limits)?;
+    let id = head.id()?;
+    let data = text.get(head.at..).unwrap_or_default();
+
+    // One allocation holds all of the packet that is kept.
+    let (namespace, data) = match namespace {
+        None | Some("/") => (ByteString::from_static("/"), ByteString::from(data)),
+        Some(namespace) if data.is_empty() => (ByteString::from(namespace), ByteString::new()),
+        Some(namespace) => {
+            let kept = ByteString::from(text.get(start..).unwrap_or_default());
+            let namespace = kept.slice_ref(kept.get(..namespace.len()).unwrap_or_default());
+            let data = kept.slice_ref(kept.get(kept.len() - data.len()..).unwrap_or_default());
+            (namespace, data)
+        }
+    };
+    let body = match kind {
+        b'0' if data.is_empty() => PacketBody::Connect(None),
+        b'0' => PacketBody::Connect(Some(scan_data(&data, &[Kind::Object], limits)?)),
+        b'1' if data.is_empty() => PacketBody::Disconnect,
+        b'1' => return Err(DecodeError::InvalidPayload),
+        b'4' if data.is_empty() => PacketBody::ConnectError(data),
+        b'4' => PacketBody::ConnectError(scan_data(&data, &[Kind::Object, Kind::String], limits)?),
+        b'2' | b'5' => scan_event(data, attachments, limits)?,
+        _ if data.is_empty() => PacketBody::Ack(Args::empty()),
+        _ => PacketBody::Ack(scan_ack(data, attachments, limits)?),
+    };
+    Ok((Packet { namespace, id, body }, attachments))
+}
+
+/// What comes before the data.
+struct Head<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Head<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Consumes digits; `None` if there are none. Any number that is too large is [`u64::MAX`].
+    fn digits(&mut self) -> Option<u64> {
+        let start = self.at;
+        let mut number = 0_u64;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            number = number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+            self.at += 1;
+        }
+        (self.at > start).then_some(number)
+    }
+
+    fn attachments(&mut self, limits: &Limits) -> Result<usize, DecodeError> {
+        let count = self.digits();
+        if self.peek() != Some(b'-') {
+            return Err(DecodeError::IllegalAttachmentCount);
+        }
+        self.at += 1;
+        match count.map(usize::try_from) {
+            None | Some(Ok(0)) => Err(DecodeError::IllegalAttachmentCount),
+            Some(Ok(count)) if count <= limits.max_attachments => Ok(count),
+            Some(_) => Err(DecodeError::TooManyAttachments { limit: limits.max_attachments }),
+        }
+    }
+
+    fn namespace(&mut self, limits: &Limits) -> Result<Option<&'a str>, DecodeError> {
+        if self.peek() != Some(b'/') {
+            return Ok(None);
+        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        // Only as far as a namespace may reach, and its comma.
+        let within = rest.get(..limits.max_namespace_len.saturating_add(1)).unwrap_or(rest);
+        let (len, comma) = match memchr::memchr(b',', within) {
+            Some(comma) => (comma, 1),
+            None => (rest.len(), 0),
+        };
+        if len > limits.max_namespace_len {
+            return Err(DecodeError::NamespaceTooLong { limit: limits.max_namespace_len });
+        }
+        self.at += len + comma;
+        // It ends before a comma or at the end of a text.
+        rest.get(..len).and_then(|name| str::from_utf8(name).ok()).map(Some).ok_or(DecodeError::InvalidNamespace)
+    }
+
+    fn id(&mut self) -> Result<Option<u64>, DecodeError> {
+        let id = self.digits();
+        // White space counts as the number 0 to the official parser; nobody means that.
+        if id.is_some_and(|id| id > MAX_SAFE_INTEGER) || self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+            return Err(DecodeError::InvalidId);
+        }
+        Ok(id)
+    }
+}
+
+/// Checks data that is one value of one of these kinds.
+fn scan_data(data: &ByteString, kinds: &[Kind], limits: &Limits) -> Result<ByteString, DecodeError> {
+    let mut scanner = Scanner::new(data, limits.max_depth, 0);
+    let kind = scanner.value().map_err(|error| limits.scan_error(error))?;
+    let end = scanner.position();
+    scanner.end().map_err(|error| limits.scan_error(error))?;
+    if !kinds.contains(&kind) {
+        return Err(DecodeError::InvalidPayload);
+    }
+    Ok(if end == data.len() { data.clone() } else { data.slice_ref(data.get(..end).unwrap_or_default()) })
+}
+
+fn scan_event(data: ByteString, attachments: usize, limits: &Limits) -> Result<PacketBody, DecodeError> {
+    if data.is_empty() {
+        return Err(DecodeError::InvalidEventName);
+    }
+    let mut scanner = Scanner::new(&data, limits.max_depth, attachments);
+    let scan_error = |error| limits.scan_error(error);
+    scanner.open(b'[').map_err(|_| not_an_array(&data, limits))?;
+    if !scanner.next_item(true, b']').map_err(scan_error)? {
+        return Err(DecodeError::InvalidEventName);
+    }
+    let name = match scanner.peek() {
+        Some(b'"') => {
+            let raw = scanner.string().map_err(scan_error)?;
+            if raw.raw.len() > limits.max_event_name_len.saturating_mul(6) {
+                return Err(DecodeError::EventNameTooLong { limit: limits.max_event_name_len });
+            }
+            EventName::from(&*raw.unescape())
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let number = scanner.number().map_err(scan_error)?;
+            EventName::from_number(number.parse().map_err(|_| DecodeError::InvalidEventName)?)
+        }
+        _ => return Err(DecodeError::InvalidEventName),
+    };
+    limits.check_event_name(&name)?;
+    let elements = scan_rest(&mut scanner, false, limits)?;
+    let args = args_of(data, elements, true);
+    Ok(PacketBody::Event { name, args })
+}
+
+fn scan_ack(data: ByteString, attachments: usize, limits: &Limits) -> Result<Args, DecodeError> {
+    let mut scanner = Scanner::new(&data, limits.max_depth, attachments);
+    scanner.open(b'[').map_err(|_| not_an_array(&data, limits))?;
+    let elements = scan_rest(&mut scanner, true, limits)?;
+    Ok(args_of(data, elements, false))
+}
+
+/// Scans the rest of an array and of the text.
+fn scan_rest(scanner: &mut Scanner<'_>, first: bool, limits: &Limits) -> Result<Elements, DecodeError> {
+    let elements = scan_elements(scanner, first).map_err(|error| limits.scan_error(error))?;
+    scanner.end().map_err(|error| limits.scan_error(error))?;
+    if scanner.has_illegal_placeholder() {
+        return Err(DecodeError::IllegalPlaceholder);
+    }
+    Ok(elements)
+}
+
+fn args_of(data: ByteString, elements: Elements, named: bool) -> Args {
+    let data = if elements.end == data.len() {
+        data
+    } else {
+        // White space after the array.
+        data.slice_ref(data.get(..elements.end).unwrap_or_default())
+    };
+    Args::from_scanned(data, elements.start, named, elements.count)
+}
+
+/// The error for data that does not start an array: it is JSON of another kind, or none.
+fn not_an_array(data: &ByteString, limits: &Limits) -> DecodeError {
+    match scan_data(data, &[], limits) {
+        Err(error) => error,
+        Ok(_) => DecodeError::InvalidPayload,
+    }
+}
+
+impl Limits {
+    pub(crate) fn depth(&self) -> usize {
+        self.max_depth.min(MAX_DEPTH)
+    }
+
+    /// Fails unless a client may send events with this name.
+    pub(crate) fn check_event_name(&self, name: &EventName) -> Result<(), DecodeError> {
+        if name.len() > self.max_event_name_len {
+            return Err(DecodeError::EventNameTooLong { limit: self.max_event_name_len });
+        }
+        if !name.is_number() && RESERVED_EVENTS.contains(&name.as_str()) {
+            return Err(DecodeError::ReservedEvent);
+        }
+        Ok(())
+    }
+
+    fn scan_error(&self, error: ScanError) -> DecodeError {
+        match error {
+            ScanError::Syntax => DecodeError::InvalidJson,
+            ScanError::TooDeep => DecodeError::TooDeep { limit: self.depth() },
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Reading packets: MessagePack to JSON text and attachments.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::date::iso_string;
+use crate::socket::{
+    args::Args,
+    decode::{DecodeError, Limits},
+    json::{write_placeholder, write_string},
+    name::EventName,
+    number::{MAX_SAFE_INTEGER, as_safe_integer, js_number, write_f64, write_i64, write_u64},
+    packet::{Packet, PacketBody},
+    scan::PLACEHOLDER,
+};
+
+/// Reads the packet that `data` is, to its last byte.
+pub(crate) fn read_packet(data: &Bytes, limits: &Limits) -> Result<Packet, DecodeError> {
+    let envelope = Envelope::read(data, limits)?;
+    let (namespace, id) = (envelope.namespace(limits)?, envelope.id()?);
+    let body = match envelope.kind()? {
+        0 => PacketBody::Connect(match envelope.data {
+            None => None,
+            Some(data) if data.is_map() => Some(plain_json(data, limits)?),
+            Some(_) => return Err(DecodeError::InvalidPayload),
+        }),
+        1 if envelope.data.is_none() => PacketBody::Disconnect,
+        4 => match envelope.data {
+            Some(data) if data.is_map() || data.is_string() => PacketBody::ConnectError(plain_json(data, limits)?),
+            _ => return Err(DecodeError::InvalidPayload),
+        },
+        kind @ (2 | 3) => {
+            let mut data = envelope.data.ok_or(DecodeError::InvalidPayload)?;
+            let Token::Array(len) = data.token()? else { return Err(DecodeError::InvalidPayload) };
+            if kind == 2 {
+                let len = len.checked_sub(1).ok_or(DecodeError::InvalidEventName)?;
+                let name = event_name(&mut data, limits)?;
+                PacketBody::Event { name, args: args(data, len, limits)? }
+            } else {
+                PacketBody::Ack(args(data, len, limits)?)
+            }
+        }
+        _ => return Err(DecodeError::InvalidPayload),
+    };
+    Ok(Packet { namespace, id, body })
+}
+
+/// The members of a packet, each at its place in the message.
+#[derive(Default)]
+struct Envelope<'a> {
+    kind: Option<Cursor<'a>>,
+    namespace: Option<Cursor<'a>>,
+    id: Option<Cursor<'a>>,
+    data: Option<Cursor<'a>>,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(source: &'a Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        let mut cursor = Cursor { source, at: 0 };
+        if source.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        let mut envelope = Self::default();
+        // The whole message is checked, as in the official parser; what is read later is known to be complete.
+        let Token::Map(len) = cursor.token()? else {
+            return Err(DecodeError::InvalidPayload);
+        };
+        for _ in 0..len {
+            let key = cursor.token()?;
+            let key = key_text(&key)?;
+            let value = cursor.clone();
+            let undefined = cursor.skip(limits.depth(), limits)?;
+            let member = (!undefined).then_some(value);
+            match &*key {
+                "type" => envelope.kind = member,
+                "nsp" => envelope.namespace = member,
+                "id" => envelope.id = member,
+                "data" => envelope.data = member,
+                // `options` says how the sender's transport shall treat the packet.
+                _ => {}
+            }
+        }
+        if cursor.at != source.len() {
+            return Err(DecodeError::InvalidMsgPack);
+        }
+        Ok(envelope)
+    }
+
+    fn kind(&self) -> Result<u64, DecodeError> {
+        let mut cursor = self.kind.clone().ok_or(DecodeError::UnknownType)?;
+        cursor.token()?.as_index().filter(|kind| *kind <= 4).ok_or(DecodeError::UnknownType)
+    }
+
+    fn namespace(&self, limits: &Limits) -> Result<ByteString, DecodeError> {
+        let mut cursor = self.namespace.clone().ok_or(DecodeError::InvalidNamespace)?;
+        let Token::Text(text) = cursor.token()? else { return Err(DecodeError::InvalidNamespace) };
+        if text == b"/" {
+            return Ok(ByteString::from_static("/"));
+        }
+        if text.len() > limits.max_namespace_len {
+            return Err(DecodeError::NamespaceTooLong { limit: limits.max_namespace_len });
+        }
+        Ok(String::from_utf8_lossy(text).into_owned().into())
+    }
+
+    fn id(&self) -> Result<Option<u64>, DecodeError> {
+        let Some(mut cursor) = self.id.clone() else { return Ok(None) };
+        let id = cursor.token()?.as_index().filter(|id| *id <= MAX_SAFE_INTEGER);
+        id.map(Some).ok_or(DecodeError::InvalidId)
+    }
+}
+
+fn event_name(data: &mut Cursor<'_>, limits: &Limits) -> Result<EventName, DecodeError> {
+    let name = match data.token()? {
+        Token::Text(text) if text.len() > limits.max_event_name_len => {
+            return Err(DecodeError::EventNameTooLong { limit: limits.max_event_name_len });
+        }
+        Token::Text(text) => EventName::from(&*String::from_utf8_lossy(text)),
+        number @ (Token::Unsigned(_) | Token::Signed(_) | Token::Float(_)) => {
+            let number = number.as_f64().filter(|number| !number.is_nan()).ok_or(DecodeError::InvalidEventName)?;
+            EventName::from_number(number)
+        }
+        _ => return Err(DecodeError::InvalidEventName),
+    };
+    limits.check_event_name(&name)?;
+    Ok(name)
+}
+
+/// The next `len` values as arguments.
+fn args(mut data: Cursor<'_>, len: usize, limits: &Limits) -> Result<Args, DecodeError> {
+    let mut json = ToJson::new(&data, Some(Vec::new()), limits);
+    json.out.push(b'[');
+    json.items(&mut data, len, limits.depth().saturating_sub(1))?;
+    json.out.push(b']');
+    let attachments = json.attachments.unwrap_or_default();
+    if json.forged && !attachments.is_empty() {
+        return Err(DecodeError::IllegalPlaceholder);
+    }
+    let text = ByteString::try_from(json.out).map_err(|_| DecodeError::InvalidMsgPack)?;
+    Ok(Args::from_scanned(text, 1, false, len).with_attachments(attachments))
+}
+
+/// A value as JSON without attachments: binary is what `JSON.stringify` makes of a Node.js `Buffer`.
+fn plain_json(mut data: Cursor<'_>, limits: &Limits) -> Result<ByteString, DecodeError> {
+    let mut json = ToJson::new(&data, None, limits);
+    json.value(&mut data, limits.depth())?;
+    ByteString::try_from(json.out).map_err(|_| DecodeError::InvalidMsgPack)
+}
+
+/// One value's head; what an array or a map holds comes after it.
+#[derive(Debug)]
+enum Token<'a> {
+    Nil,
+    Undefined,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text(&'a [u8]),
+    Binary(&'a [u8]),
+    Date(i64),
+    Extension(i8, &'a [u8]),
+    Array(usize),
+    Map(usize),
+}
+
+impl Token<'_> {
+    /// The number as JavaScript has it.
+    #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are doubles")]
+    fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Unsigned(number) => Some(*number as f64),
+            Self::Signed(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// A whole number that is not negative.
+    fn as_index(&self) -> Option<u64> {
+        match self {
+            Self::Unsigned(number) => Some(*number),
+            Self::Signed(number) => (*number).try_into().ok(),
+            Self::Float(number) => as_safe_integer(*number)?.try_into().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// A key as the name of a JavaScript property.
+fn key_text<'a>(key: &Token<'a>) -> Result<Cow<'a, str>, DecodeError> {
+    Ok(match key {
+        Token::Text(text) => String::from_utf8_lossy(text),
+        Token::Nil => Cow::Borrowed("null"),
+        Token::Undefined => Cow::Borrowed("undefined"),
+        Token::Bool(true) => Cow::Borrowed("true"),
+        Token::Bool(false) => Cow::Borrowed("false"),
+        number => Cow::Owned(js_number(number.as_f64().ok_or(DecodeError::InvalidMsgPack)?)),
+    })
+}
+
+/// A place in a message.
+#[derive(Clone, Debug)]
+struct Cursor<'a> {
+    source: &'a Bytes,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn is_map(&self) -> bool {
+        matches!(self.source.get(self.at), Some(0x80..=0x8f | 0xde | 0xdf))
+    }
+
+    fn is_string(&self) -> bool {
+        matches!(self.source.get(self.at), Some(0xa0..=0xbf | 0xd9..=0xdb))
+    }
+
+    fn is_undefined(&self) -> bool {
+        self.source.get(self.at..).is_some_and(|rest| rest.starts_with(&[0xd4, 0x00]))
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let end = self.at.checked_add(len).ok_or(DecodeError::InvalidMsgPack)?;
+        let taken = self.source.get(self.at..end).ok_or(DecodeError::InvalidMsgPack)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        self.take(N)?.try_into().map_err(|_| DecodeError::InvalidMsgPack)
+    }
+
+    fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(u8::from_be_bytes(self.array()?))
+    }
+
+    /// A length of one, two or four bytes.
+    fn len(&mut self, width: u8) -> Result<usize, DecodeError> {
+        Ok(match width {
+            0 => self.u8()?.into(),
+            1 => u16::from_be_bytes(self.array()?).into(),
+            _ => usize::try_from(u32::from_be_bytes(self.array()?)).map_err(|_| DecodeError::InvalidMsgPack)?,
+        })
+    }
+
+    /// A length that so many values follow: never more than there are bytes left.
+    fn count(&mut self, width: u8) -> Result<usize, DecodeError> {
+        let count = self.len(width)?;
+        if count > self.source.len() - self.at { Err(DecodeError::InvalidMsgPack) } else { Ok(count) }
+    }
+
+    fn token(&mut self) -> Result<Token<'a>, DecodeError> {
+        let prefix = self.u8()?;
+        Ok(match prefix {
+            0x00..=0x7f => Token::Unsigned(prefix.into()),
+            0x80..=0x8f => Token::Map((prefix & 0x0f).into()),
+            0x90..=0x9f => Token::Array((prefix & 0x0f).into()),
+            0xa0..=0xbf => Token::Text(self.take((prefix & 0x1f).into())?),
+            0xc0 => Token::Nil,
+            0xc1 => return Err(DecodeError::InvalidMsgPack),
+            0xc2 => Token::Bool(false),
+            0xc3 => Token::Bool(true),
+            0xc4..=0xc6 => {
+                let len = self.len(prefix - 0xc4)?;
+                Token::Binary(self.take(len)?)
+            }
+            0xc7..=0xc9 => {
+                let len = self.len(prefix - 0xc7)?;
+                match i8::from_be_bytes(self.array()?) {
+                    0 => Token::Binary(self.take(len)?),
+                    kind => Token::Extension(kind, self.take(len)?),
+                }
+            }
+            0xca => Token::Float(f32::from_be_bytes(self.array()?).into()),
+            0xcb => Token::Float(f64::from_be_bytes(self.array()?)),
+            0xcc => Token::Unsigned(self.u8()?.into()),
+            0xcd => Token::Unsigned(u16::from_be_bytes(self.array()?).into()),
+            0xce => Token::Unsigned(u32::from_be_bytes(self.array()?).into()),
+            0xcf => Token::Unsigned(u64::from_be_bytes(self.array()?)),
+            0xd0 => Token::Signed(i8::from_be_bytes(self.array()?).into()),
+            0xd1 => Token::Signed(i16::from_be_bytes(self.array()?).into()),
+            0xd2 => Token::Signed(i32::from_be_bytes(self.array()?).into()),
+            0xd3 => Token::Signed(i64::from_be_bytes(self.array()?)),
+            0xd4..=0xd8 => {
+                let kind = i8::from_be_bytes(self.array()?);
+                let len = 1 << (prefix - 0xd4);
+                match (kind, len) {
+                    (0, 1) => {
+                        self.take(1)?;
+                        Token::Undefined
+                    }
+                    (0, 8) => Token::Date(i64::from_be_bytes(self.array()?)),
+                    _ => Token::Extension(kind, self.take(len)?),
+                }
+            }
+            0xd9..=0xdb => {
+                let len = self.len(prefix - 0xd9)?;
+                Token::Text(self.take(len)?)
+            }
+            0xdc | 0xdd => Token::Array(self.count(prefix - 0xdc + 1)?),
+            0xde | 0xdf => Token::Map(self.count(prefix - 0xde + 1)?),
+            0xe0..=0xff => Token::Signed(i8::from_be_bytes([prefix]).into()),
+        })
+    }
+
+    /// Goes over one value, checking it; tells whether it is `undefined`. The recursion is bounded by `depth_left`.
+    fn skip(&mut self, depth_left: usize, limits: &Limits) -> Result<bool, DecodeError> {
+        match self.token()? {
+            Token::Undefined => return Ok(true),
+            Token::Array(len) => {
+                let depth_left = deeper(depth_left, limits)?;
+                for _ in 0..len {
+                    self.skip(depth_left, limits)?;
+                }
+            }
+            Token::Map(len) => {
+                let depth_left = deeper(depth_left, limits)?;
+                for _ in 0..len {
+                    key_text(&self.token()?)?;
+                    self.skip(depth_left, limits)?;
+                }
+            }
+            // An array of two, in place of a value.
+            Token::Extension(..) => {
+                deeper(depth_left, limits)?;
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+}
+
+fn deeper(depth_left: usize, limits: &Limits) -> Result<usize, DecodeError> {
+    depth_left.checked_sub(1).ok_or(DecodeError::TooDeep { limit: limits.depth() })
+}
+
+/// Writes values as JSON.
+///
+/// The text is at most six times as large as what was read, but for binaries: their placeholders are bounded in number.
+struct ToJson<'a, 'b> {
+    source: &'a Bytes,
+    limits: &'b Limits,
+    out: Vec<u8>,
+    /// Where binaries go; `None` if they are to be written as text.
+    attachments: Option<Vec<Bytes>>,
+    /// Whether an object looks like the placeholder of an attachment, and is not.
+    forged: bool,
+}
+
+impl<'a, 'b> ToJson<'a, 'b> {
+    fn new(data: &Cursor<'a>, attachments: Option<Vec<Bytes>>, limits: &'b Limits) -> Self {
+        Self { source: data.source, limits, out: Vec::with_capacity(64), attachments, forged: false }
+    }
+
+    fn value(&mut self, data: &mut Cursor<'a>, depth_left: usize) -> Result<(), DecodeError> {
+        match data.token()? {
+            Token::Nil | Token::Undefined => self.out.extend_from_slice(b"null"),
+            Token::Bool(true) => self.out.extend_from_slice(b"true"),
+            Token::Bool(false) => self.out.extend_from_slice(b"false"),
+            Token::Unsigned(number) => write_u64(&mut self.out, number),
+            Token::Signed(number) => write_i64(&mut self.out, number),
+            Token::Float(number) if number == 0.0 && number.is_sign_negative() => self.out.extend_from_slice(b"-0"),
+            Token::Float(number) => write_f64(&mut self.out, number),
+            Token::Text(text) => write_string(&mut self.out, &String::from_utf8_lossy(text)),
+            Token::Binary(data) => self.binary(data)?,
+            Token::Date(milliseconds) => match iso_string(milliseconds) {
+                Some(text) => write_string(&mut self.out, &text),
+                None => self.out.extend_from_slice(b"null"),
+            },
+            Token::Extension(kind, data) => {
+                self.out.push(b'[');
+                write_i64(&mut self.out, kind.into());
+                self.out.push(b',');
+                self.binary(data)?;
+                self.out.push(b']');
+            }
+            Token::Array(len) => {
+                self.out.push(b'[');
+                self.items(data, len, deeper(depth_left, self.limits)?)?;
+                self.out.push(b']');
+            }
+            Token::Map(len) => self.map(data, len, deeper(depth_left, self.limits)?)?,
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, data: &mut Cursor<'a>, len: usize, depth_left: usize) -> Result<(), DecodeError> {
+        for index in 0..len {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            self.value(data, depth_left)?;
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, data: &mut Cursor<'a>, len: usize, depth_left: usize) -> Result<(), DecodeError> {
+        self.out.push(b'{');
+        let mut first = true;
+        for _ in 0..len {
+            let key = data.token()?;
+            let key = key_text(&key)?;
+            if data.is_undefined() {
+                data.token()?;
+                continue;
+            }
+            if !first {
+                self.out.push(b',');
+            }
+            first = false;
+            self.forged |= key == PLACEHOLDER && self.source.get(data.at) == Some(&0xc3);
+            write_string(&mut self.out, &key);
+            self.out.push(b':');
+            self.value(data, depth_left)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn binary(&mut self, data: &[u8]) -> Result<(), DecodeError> {
+        let Some(attachments) = &mut self.attachments else {
+            self.out.extend_from_slice(b"{\"type\":\"Buffer\",\"data\":[");
+            for (index, byte) in data.iter().enumerate() {
+                if index > 0 {
+                    self.out.push(b',');
+                }
+                write_u64(&mut self.out, (*byte).into());
+            }
+            self.out.extend_from_slice(b"]}");
+            return Ok(());
+        };
+        if attachments.len() >= self.limits.max_inline_binaries {
+            return Err(DecodeError::TooManyAttachments { limit: self.limits.max_inline_binaries });
+        }
+        write_placeholder(&mut self.out, attachments.len());
+        // An empty slice of the message has no place in it.
+        attachments.push(if data.is_empty() { Bytes::new() } else { self.source.slice_ref(data) });
+        Ok(())
+    }
+}
