@@ -1,34 +1,30 @@
 //! Why a request is refused, and what the client is told.
 
+use std::error::Error;
+use std::fmt;
+
 use serde::Serialize;
-use thiserror::Error;
 
 use super::{Revision, TransportKind};
 
 /// Why a request never reached a session. Every variant is the client's fault, or a choice of the server's program;
 /// the total mapping to the wire is here: [`code`](Self::code), [`status`](Self::status), [`to_json`](Self::to_json).
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandshakeError {
     /// Code 0: no transport is named, or one that is not enabled.
-    #[error("Transport unknown")]
     TransportUnknown {
         /// What the query named.
         transport: Option<String>,
     },
     /// Code 1: there is no such session; it may have ended.
-    #[error("Session ID unknown")]
     SessionUnknown,
     /// Code 2: a handshake that is not a GET.
-    #[error("Bad handshake method")]
     BadMethod,
     /// Code 3: the request fits neither a handshake nor its session.
-    #[error("Bad request")]
     BadRequest(BadRequestContext),
     /// Code 4: the program does not allow the request, with its message; an empty one is replaced by `Forbidden`.
-    #[error("{}", if .0.is_empty() { "Forbidden" } else { .0.as_str() })]
     Forbidden(String),
     /// Code 5: a handshake of revision 3 where it is not allowed.
-    #[error("Unsupported protocol version")]
     UnsupportedVersion,
 }
 
@@ -104,6 +100,14 @@ impl HandshakeError {
         serde_json::to_string(&Body { code: self.code(), message: self.message() }).unwrap_or_default()
     }
 }
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl Error for HandshakeError {}
 
 impl BadRequestContext {
     /// The name that the official server gives it.

@@ -18,21 +18,31 @@ pub struct SessionConfig {
     pub upgrade_timeout: Duration,
 }
 
-// Engine.IO protocol, "Heartbeat", "Upgrade" and "Disconnection".
+// https://socket.io/docs/v4/engine-io-protocol/, sections "Heartbeat" and "Upgrade".
 //
-//   heartbeat, revision 4              heartbeat, revision 3           transport
-//   ─────────────────────              ─────────────────────           ─────────
-//    ┌────────────┐ interval: send 2    ┌─────────────┐                ┌─────────┐ probe starts   ┌─────────┐
-//    │PingInterval├───────┐            ┌┤ClientPing   │                │ Polling ├───────────────▶│ probing │
-//    └────────────┘       ▼            │└─────┬───▲───┘                │         │◀───────────────┤ 2probe: │
-//          ▲       ┌────────────┐      │      │   │ 2: answer 3        └─────────┘ other packet,  │ 3probe, │
-//        3 │       │PongTimeout ├┐     │      └───┘                         timeout, closed       │ then 6  │
-//          └───────┤            ││     │ interval + timeout                    ┌─────────┐  5     └────┬────┘
-//                  └────────────┘│     ▼                                       │WebSocket│◀────────────┘
-//    timeout, unless a first     ▼   closed: ping timeout                      └─────────┘
-//    other packet restarted it   closed: ping timeout
+//   heartbeat, revision 4                                    heartbeat, revision 3
 //
-//   open ── 1, a broken rule, a missed heartbeat, or close() ──▶ closed; the first reason stays, nothing leads back.
+//   ┌──────────────┐ interval: send 2                        ┌────────────┐
+//   │ PingInterval ├────────────┐                            │ ClientPing │◀─┐
+//   └──────────────┘            ▼                            └──┬───┬─────┘  │ 2: answer 3
+//          ▲             ┌─────────────┐ first other            │   └────────┘
+//          │ 3           │ PongTimeout │◀─┐ packet              │
+//          └─────────────┤             ├──┘                     │ interval + timeout
+//                        └──────┬──────┘                        ▼
+//                               │ timeout             closed: ping timeout
+//                               ▼
+//                     closed: ping timeout
+//
+//   transport                           2probe: answer 3probe, then 6 every 100 ms
+//                                         ┌───┐
+//   ┌─────────┐     a WebSocket came     ┌┴───▼────┐       5       ┌───────────┐
+//   │ Polling ├─────────────────────────▶│ probing ├──────────────▶│ WebSocket │
+//   │         │◀─────────────────────────┤         │               └───────────┘
+//   └─────────┘  other packet, timeout,  └─────────┘
+//                WebSocket gone
+//
+//   open ── 1, the wrong side of the heartbeat, a missed heartbeat, close() ──▶ closed, for the first reason, for ever
+
 /// The state of one session, without its queues: it says what to do, and the owner of the transports does it.
 ///
 /// Call order: [`new`](Self::new) when the open packet is sent; then `handle_*` for whatever happens, obeying each
