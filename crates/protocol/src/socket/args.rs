@@ -287,10 +287,10 @@ pub(crate) struct Elements {
 /// Scans the elements of an array up to its end; `first` says whether none came before.
 pub(crate) fn scan_elements(scanner: &mut Scanner<'_>, first: bool) -> Result<Elements, ScanError> {
     let mut first = first;
-    let mut start = None;
+    let mut start: Option<usize> = None;
     let mut count = 0;
     while scanner.next_item(first, b']')? {
-        start.get_or_insert(scanner.position());
+        start = start.or(Some(scanner.position()));
         first = false;
         scanner.value()?;
         count += 1;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{
-    number::{write_f64, write_i64, write_u64},
+    number::{push_f64, push_i64, push_u64},
     scan::{Kind, MAX_DEPTH, PLACEHOLDER, PLACEHOLDER_INDEX, ScanError, Scanner, placeholder_index},
     value::Value,
 };
@@ -68,7 +68,7 @@ pub(crate) fn write_string(out: &mut impl Sink, text: &str) {
 /// Appends the placeholder of the attachment with this index.
 pub(crate) fn write_placeholder(out: &mut Vec<u8>, index: usize) {
     out.extend_from_slice(b"{\"_placeholder\":true,\"num\":");
-    write_u64(out, index as u64);
+    push_u64(out, index as u64);
     out.push(b'}');
 }
 
@@ -80,11 +80,11 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value, attachments: &mut Ve
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Number(number) => {
             if let Some(integer) = number.as_u64() {
-                write_u64(out, integer);
+                push_u64(out, integer);
             } else if let Some(integer) = number.as_i64() {
-                write_i64(out, integer);
+                push_i64(out, integer);
             } else {
-                write_f64(out, number.as_f64().unwrap_or(f64::NAN));
+                push_f64(out, number.as_f64().unwrap_or(f64::NAN));
             }
         }
         Value::String(text) => write_string(out, text),

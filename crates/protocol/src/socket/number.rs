@@ -1,6 +1,8 @@
 //! Numbers as JavaScript writes them.
 
-use std::io::Write as _;
+use std::io;
+
+use serde_json::ser::{CompactFormatter, Formatter as _};
 
 /// The largest whole number below which every whole number is a distinct JavaScript number: 2^53 - 1.
 pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -51,32 +53,42 @@ pub(crate) fn js_number(value: f64) -> String {
     }
 }
 
-/// Appends what `JSON.stringify(value)` gives: `null` if it is not finite.
-pub(crate) fn write_f64(out: &mut Vec<u8>, value: f64) {
+/// Writes what `JSON.stringify(value)` gives: `null` if it is not finite.
+pub(crate) fn write_f64<W: io::Write + ?Sized>(out: &mut W, value: f64) -> io::Result<()> {
     if !value.is_finite() {
-        out.extend_from_slice(b"null");
+        out.write_all(b"null")
     } else if let Some(integer) = as_safe_integer(value) {
-        write_i64(out, integer);
+        write_integer(out, integer)
     } else if (1e-4..1e15).contains(&value.abs()) {
-        // Between these, serde_json writes what JavaScript does, and fast. Writing to memory does not fail.
-        serde_json::to_writer(&mut *out, &value).unwrap_or_default();
+        // Between these, serde_json writes what JavaScript does, and fast.
+        CompactFormatter.write_f64(out, value)
     } else {
-        out.extend_from_slice(js_number(value).as_bytes());
+        out.write_all(js_number(value).as_bytes())
     }
 }
 
-/// Appends a whole number.
-pub(crate) fn write_i64(out: &mut Vec<u8>, value: i64) {
+fn write_integer<W: io::Write + ?Sized>(out: &mut W, value: i64) -> io::Result<()> {
     if value < 0 {
-        out.push(b'-');
+        out.write_all(b"-")?;
     }
-    write_u64(out, value.unsigned_abs());
+    out.write_all(Digits::default().format(value.unsigned_abs()).as_bytes())
+}
+
+/// Appends what `JSON.stringify(value)` gives.
+pub(crate) fn push_f64(out: &mut Vec<u8>, value: f64) {
+    // Writing to memory does not fail.
+    write_f64(out, value).unwrap_or_default();
 }
 
 /// Appends a whole number.
-pub(crate) fn write_u64(out: &mut Vec<u8>, value: u64) {
-    let mut digits = Digits::default();
-    out.extend_from_slice(digits.format(value).as_bytes());
+pub(crate) fn push_i64(out: &mut Vec<u8>, value: i64) {
+    // Writing to memory does not fail.
+    write_integer(out, value).unwrap_or_default();
+}
+
+/// Appends a whole number.
+pub(crate) fn push_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(Digits::default().format(value).as_bytes());
 }
 
 /// Room for the digits of a number, so that none of them is on the heap.
@@ -85,14 +97,19 @@ pub(crate) struct Digits([u8; 20]);
 
 impl Digits {
     /// The number in decimal.
+    #[expect(clippy::cast_possible_truncation, reason = "a digit")]
     pub(crate) fn format(&mut self, value: u64) -> &str {
-        let room = self.0.len();
-        let mut rest = &mut self.0[..];
+        let mut left = value;
+        let mut start = self.0.len();
         // A u64 has at most 20 digits.
-        let written = match write!(rest, "{value}") {
-            Ok(()) => room - rest.len(),
-            Err(_) => 0,
-        };
-        self.0.get(..written).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default()
+        for digit in self.0.iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+            start -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        self.0.get(start..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default()
     }
 }

@@ -370,7 +370,7 @@ fn of_equal_keys_the_last_counts() {
     assert_eq!(keys, ["k", "l", "__proto__"]);
     assert_eq!(value.get("k").and_then(Value::as_u64), Some(3));
     let many: String = (0..100_000).map(|n| format!("\"{}\":{n},", n % 50_000)).collect();
-    let (_, args) = event(&format!("2[\"a\",{{{}\"z\":0}}]", many));
+    let (_, args) = event(&format!("2[\"a\",{{{many}\"z\":0}}]"));
     assert_eq!(args.to_values().unwrap()[0].as_object().unwrap().len(), 50_001);
 }
 

@@ -7,7 +7,10 @@ use serde::{
     Serialize, Serializer,
     ser::{SerializeTuple, SerializeTupleStruct},
 };
-use serde_json::{Error, ser::Formatter};
+use serde_json::{
+    Error,
+    ser::{CompactFormatter, Formatter},
+};
 
 use super::ArgsError;
 use crate::socket::{json::write_placeholder, number::write_f64, scan::MAX_DEPTH};
@@ -98,9 +101,7 @@ impl Formatter for AttachmentFormatter<'_> {
     }
 
     fn write_f64<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        let mut text = Vec::with_capacity(24);
-        write_f64(&mut text, value);
-        writer.write_all(&text)
+        write_f64(writer, value)
     }
 
     fn write_f32<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
@@ -108,7 +109,7 @@ impl Formatter for AttachmentFormatter<'_> {
             return self.write_f64(writer, value.into());
         }
         // As an f64 it would get the digits of the error that an f32 has.
-        serde_json::to_writer(writer, &value).map_err(io::Error::other)
+        CompactFormatter.write_f32(writer, value)
     }
 
     fn begin_array<W: io::Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {

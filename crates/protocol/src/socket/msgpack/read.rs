@@ -11,7 +11,7 @@ use crate::socket::{
     decode::{DecodeError, Limits},
     json::{write_placeholder, write_string},
     name::EventName,
-    number::{MAX_SAFE_INTEGER, as_safe_integer, js_number, write_f64, write_i64, write_u64},
+    number::{MAX_SAFE_INTEGER, as_safe_integer, js_number, push_f64, push_i64, push_u64},
     packet::{Packet, PacketBody},
     scan::PLACEHOLDER,
 };
@@ -333,7 +333,7 @@ impl<'a> Cursor<'a> {
 }
 
 fn deeper(depth_left: usize, limits: &Limits) -> Result<usize, DecodeError> {
-    depth_left.checked_sub(1).ok_or(DecodeError::TooDeep { limit: limits.depth() })
+    depth_left.checked_sub(1).ok_or_else(|| DecodeError::TooDeep { limit: limits.depth() })
 }
 
 /// Writes values as JSON.
@@ -359,10 +359,10 @@ impl<'a, 'b> ToJson<'a, 'b> {
             Token::Nil | Token::Undefined => self.out.extend_from_slice(b"null"),
             Token::Bool(true) => self.out.extend_from_slice(b"true"),
             Token::Bool(false) => self.out.extend_from_slice(b"false"),
-            Token::Unsigned(number) => write_u64(&mut self.out, number),
-            Token::Signed(number) => write_i64(&mut self.out, number),
+            Token::Unsigned(number) => push_u64(&mut self.out, number),
+            Token::Signed(number) => push_i64(&mut self.out, number),
             Token::Float(number) if number == 0.0 && number.is_sign_negative() => self.out.extend_from_slice(b"-0"),
-            Token::Float(number) => write_f64(&mut self.out, number),
+            Token::Float(number) => push_f64(&mut self.out, number),
             Token::Text(text) => write_string(&mut self.out, &String::from_utf8_lossy(text)),
             Token::Binary(data) => self.binary(data)?,
             Token::Date(milliseconds) => match iso_string(milliseconds) {
@@ -371,7 +371,7 @@ impl<'a, 'b> ToJson<'a, 'b> {
             },
             Token::Extension(kind, data) => {
                 self.out.push(b'[');
-                write_i64(&mut self.out, kind.into());
+                push_i64(&mut self.out, kind.into());
                 self.out.push(b',');
                 self.binary(data)?;
                 self.out.push(b']');
@@ -426,7 +426,7 @@ impl<'a, 'b> ToJson<'a, 'b> {
                 if index > 0 {
                     self.out.push(b',');
                 }
-                write_u64(&mut self.out, (*byte).into());
+                push_u64(&mut self.out, (*byte).into());
             }
             self.out.extend_from_slice(b"]}");
             return Ok(());
