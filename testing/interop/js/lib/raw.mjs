@@ -64,13 +64,13 @@ export class PollSession {
 
 /** A WebSocket whose messages wait in a queue. */
 export class RawSocket {
-  static async open(target, query = "EIO=4&transport=websocket", options = {}) {
+  static async open(target, query, options) {
     const socket = new RawSocket(target, query, options);
     await within(socket.opened, 5000, "the WebSocket did not open");
     return socket;
   }
 
-  constructor(target, query, { protocols = [], ...options } = {}) {
+  constructor(target, query = "EIO=4&transport=websocket", { protocols = [], ...options } = {}) {
     this.queue = [];
     this.waiting = [];
     this.ws = new WebSocket(`ws://127.0.0.1:${target.port}/socket.io/?${query}`, protocols, {
