@@ -45,14 +45,10 @@
       return this;
     }
 
-    listeners(event) {
-      return this.#listeners.get(event) ?? [];
-    }
+    listeners(event) { return this.#listeners.get(event) ?? []; }
 
     /** Calls the listeners here. `Socket.emit` sends, so the local call has a name of its own. */
-    fire(event, ...args) {
-      for (const listener of this.listeners(event)) listener.apply(this, args);
-    }
+    fire(event, ...args) { for (const listener of this.listeners(event)) listener.apply(this, args); }
   }
 
   // ---- The Socket.IO codec: one text message, followed by one binary message for each attachment.
@@ -150,17 +146,11 @@
     #reading = null; // settles when the loop of GETs has stopped
     #writing = null; // settles when the current POST is done; null between POSTs
 
-    constructor(engine) {
-      this.#engine = engine;
-    }
+    constructor(engine) { this.#engine = engine; }
 
-    get ready() {
-      return !this.#closed && !this.#paused && !this.#writing;
-    }
+    get ready() { return !this.#closed && !this.#paused && !this.#writing; }
 
-    get congested() {
-      return !this.ready;
-    }
+    get congested() { return !this.ready; }
 
     open() {
       this.#paused = false;
@@ -173,9 +163,7 @@
       await Promise.all([this.#reading, this.#writing]);
     }
 
-    send(packets) {
-      this.#writing = this.#write(packets);
-    }
+    send(packets) { this.#writing = this.#write(packets); }
 
     /** With `politely` the server is told; its answer to that also ends the pending GET. */
     close(politely) {
@@ -235,17 +223,11 @@
     #socket = null;
     #closed = false;
 
-    constructor(engine) {
-      this.#engine = engine;
-    }
+    constructor(engine) { this.#engine = engine; }
 
-    get ready() {
-      return !this.#closed && this.#socket?.readyState === 1;
-    }
+    get ready() { return !this.#closed && this.#socket?.readyState === 1; }
 
-    get congested() {
-      return !this.ready || this.#socket.bufferedAmount > CONGESTED_BYTES;
-    }
+    get congested() { return !this.ready || this.#socket.bufferedAmount > CONGESTED_BYTES; }
 
     open() {
       const Implementation = this.#engine.opts.WebSocket ?? globalThis.WebSocket;
@@ -322,14 +304,12 @@
       return url.href;
     }
 
-    write(message) {
-      this.#send(typeof message === "string" ? `4${message}` : message);
-    }
+    write(message) { this.#send(typeof message === "string" ? `4${message}` : message); }
 
     /** True once the server has been silent for too long, also when a sleeping machine has let no timer fire. */
     get expired() {
       if (this.#deadline === 0 || Date.now() <= this.#deadline) return false;
-      queueMicrotask(() => this.#end("ping timeout"));
+      queueMicrotask(() => this.end("ping timeout"));
       return true;
     }
 
@@ -339,15 +319,10 @@
       this.#finishClosing();
     }
 
-    /** Closes at once. */
-    abort(reason) {
-      this.#end(reason);
-    }
-
     #use(transport) {
       this.transport = transport;
       transport.onpacket = (packet) => this.#receive(packet);
-      transport.onclose = (error) => this.#end(error ? "transport error" : "transport close", error);
+      transport.onclose = (error) => this.end(error ? "transport error" : "transport close", error);
       transport.ondrain = () => {
         this.#queue.splice(0, this.#inFlight);
         this.#inFlight = 0;
@@ -362,14 +337,14 @@
       const data = packet.slice(1);
       switch (packet[0]) {
         case "0": return this.#open(data);
-        case "1": return this.#end("transport close");
+        case "1": return this.end("transport close");
         case "2":
           this.#expectPing();
           this.#send(`3${data}`);
           return this.fire("ping");
         case "4": return this.fire("message", data);
         case "6": return undefined;
-        default: return this.#end("transport error", new Error("server error"));
+        default: return this.end("transport error", new Error("server error"));
       }
     }
 
@@ -377,7 +352,7 @@
       try {
         this.#handshake = JSON.parse(data);
       } catch (error) {
-        return this.#end("parse error", error);
+        return this.end("parse error", error);
       }
       this.id = this.#handshake.sid;
       this.maxPayload = this.#handshake.maxPayload;
@@ -394,7 +369,7 @@
       const wait = this.#handshake.pingInterval + this.#handshake.pingTimeout;
       this.#deadline = Date.now() + wait;
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#end("ping timeout"), wait);
+      this.#timer = setTimeout(() => this.end("ping timeout"), wait);
     }
 
     // probe over WebSocket, let the polls run dry, then switch; until that last step the session lives on polling alone
@@ -462,11 +437,12 @@
 
     #finishClosing() {
       if (this.readyState === "closing" && !this.#upgrading && (this.#queue.length === 0 || !this.id)) {
-        this.#end("forced close");
+        this.end("forced close");
       }
     }
 
-    #end(reason, error) {
+    /** Closes at once. */
+    end(reason, error) {
       if (this.readyState === "closed") return;
       this.readyState = "closed";
       clearTimeout(this.#timer);
@@ -490,7 +466,7 @@
     #timer = null; // of the connection attempt or of the wait before the next one
     #waiting = false; // for the next attempt
     #online = () => this.#waiting && this.#retry();
-    #offline = () => this.engine?.readyState === "open" && this.engine.abort("transport close");
+    #offline = () => this.engine?.readyState === "open" && this.engine.end("transport close");
 
     constructor(origin, opts) {
       super();
@@ -500,22 +476,16 @@
       globalThis.addEventListener?.("offline", this.#offline);
     }
 
-    get connected() {
-      return this.engine?.readyState === "open";
-    }
+    get connected() { return this.engine?.readyState === "open"; }
 
-    socket(nsp, opts = this.opts) {
-      return (this.nsps[nsp] ??= new Socket(this, nsp, opts));
-    }
+    socket(nsp, opts = this.opts) { return (this.nsps[nsp] ??= new Socket(this, nsp, opts)); }
 
     open() {
       if (this.#waiting || ["opening", "open"].includes(this.engine?.readyState)) return this;
       return this.#start();
     }
 
-    send(packet) {
-      for (const message of encode(packet)) this.engine.write(message);
-    }
+    send(packet) { for (const message of encode(packet)) this.engine.write(message); }
 
     /** Closes the connection when no namespace needs it any more. */
     release() {
@@ -532,7 +502,7 @@
       let opened = false;
       let timedOut = false;
       if (this.opts.timeout !== false) {
-        this.#timer = setTimeout(() => ((timedOut = true), engine.abort("transport error")), this.opts.timeout);
+        this.#timer = setTimeout(() => ((timedOut = true), engine.end("transport error")), this.opts.timeout);
       }
       engine.on("open", () => {
         opened = true;
@@ -551,7 +521,7 @@
           // a task of its own: an exception in a listener is the page's error, not one of the protocol
           if (packet) queueMicrotask(() => this.nsps[packet.nsp]?.onpacket(packet));
         } catch (error) {
-          engine.abort("parse error");
+          engine.end("parse error");
         }
       });
       engine.on("close", (reason, error) => {
@@ -628,9 +598,7 @@
       this.auth = opts.auth;
     }
 
-    get disconnected() {
-      return !this.connected;
-    }
+    get disconnected() { return !this.connected; }
 
     /** The next emit is dropped rather than kept if it cannot go out at once. */
     get volatile() {
@@ -645,9 +613,7 @@
     }
 
     /** Accepted for compatibility: browsers decide about compression themselves. */
-    compress() {
-      return this;
-    }
+    compress() { return this; }
 
     connect() {
       if (this.active) return this;
@@ -655,10 +621,6 @@
       if (this.io.connected) this.onopen();
       else this.io.open();
       return this;
-    }
-
-    open() {
-      return this.connect();
     }
 
     disconnect() {
@@ -669,13 +631,7 @@
       return this;
     }
 
-    close() {
-      return this.disconnect();
-    }
-
-    send(...args) {
-      return this.emit("message", ...args);
-    }
+    send(...args) { return this.emit("message", ...args); }
 
     emit(event, ...args) {
       if (RESERVED.has(event)) throw new Error(`"${event}" is a reserved event name`);
@@ -724,9 +680,7 @@
       else answer(this.auth);
     }
 
-    onfailure(error) {
-      if (!this.connected) this.fire("connect_error", error);
-    }
+    onfailure(error) { if (!this.connected) this.fire("connect_error", error); }
 
     onclose(reason, details) {
       if (!this.connected) return;
@@ -810,6 +764,9 @@
       this.io.send({ ...packet, nsp: this.nsp });
     }
   }
+
+  Socket.prototype.open = Socket.prototype.connect;
+  Socket.prototype.close = Socket.prototype.disconnect;
 
   const managers = new Map(); // by server and path, so that namespaces share a connection
 
