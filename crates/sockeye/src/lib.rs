@@ -1,1 +1,70 @@
-//! A Socket.IO server library.
+//! A Socket.IO server for Rust programs: every official client works with it unchanged.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use sockeye::{Ack, Cors, Data, Reason, Server, Socket};
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let io = Server::builder().cors(Cors::origin("http://localhost:3000")).build();
+//!
+//!     io.on_connection(|socket: Socket| println!("{} connected", socket.id()));
+//!
+//!     io.on("chat message", |socket: Socket, Data(text): Data<String>, ack: Ack| {
+//!         socket.server().emit("chat message", text);
+//!         ack.send("delivered");
+//!     });
+//!
+//!     io.on("join", |socket: Socket, Data(room): Data<String>| socket.join(room));
+//!
+//!     io.on_disconnect(|socket: Socket, Reason(reason): Reason| println!("{} left: {reason}", socket.id()));
+//!
+//!     io.listen("0.0.0.0:3001").await
+//! }
+//! ```
+//!
+//! A message goes one way: transport, connection, client, namespace, socket, handler; the way back is an emit.
+//!
+//! - [`Server`], [`Namespace`] and [`ParentNamespace`] register handlers, and emit to many.
+//! - [`Socket`] is a client in a namespace. [`Handler`] says what a handler may look like.
+//! - [`Options`] and [`Limits`] have what can be set, with defaults.
+//! - [`SockeyeLayer`] puts the server into a program that has an HTTP server, axum for example;
+//!   [`Server::listen`] serves without one.
+//! - [`adapter`] is where clusters come in.
+
+mod ack;
+pub mod adapter;
+mod builder;
+mod client;
+mod emit;
+mod engine;
+mod error;
+mod handler;
+mod http;
+mod listen;
+mod namespace;
+mod options;
+mod request;
+mod server;
+mod socket;
+mod telemetry;
+
+pub use ack::Ack;
+pub use builder::ServerBuilder;
+pub use emit::{BroadcastError, Emit, Flags, IntoRooms, RemoteSocket, ServerSideError, Target};
+pub use error::{AckError, BroadcastAckError, ConnectError, EmitError, JoinError};
+pub use handler::{Auth, Data, Event, EventContext, FromEvent, Handler, HandlerOutput, Reason, Rejection};
+pub use http::{
+    ClientFiles, Cookie, Cors, HttpCompression, NotFound, OriginPattern, ResponseBody, SameSite, SockeyeLayer,
+    SockeyeService,
+};
+pub use namespace::{Namespace, ParentNamespace};
+pub use options::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
+pub use request::{RemoteAddr, RequestInfo, Secure};
+pub use server::Server;
+pub use socket::{Socket, SocketEmit};
+pub use sockeye_protocol::engine::TransportKind;
+pub use sockeye_protocol::socket::{Args, EventName, IntoArgs, Parser, Value};
+pub use sockeye_protocol::{ByteString, CloseReason};
+pub use telemetry::{Bound, Counter, Gauge, Metrics};

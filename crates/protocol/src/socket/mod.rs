@@ -16,6 +16,7 @@ mod args;
 mod decode;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz;
+mod into_args;
 mod json;
 mod msgpack;
 mod name;
@@ -26,6 +27,7 @@ mod value;
 
 pub use args::{Args, ArgsError};
 pub use decode::{DecodeError, Decoder, Limits};
+pub use into_args::IntoArgs;
 pub use name::EventName;
 pub use packet::{Encoded, Packet, PacketBody, Parser};
 pub use value::Value;

@@ -1,0 +1,189 @@
+//! Acknowledgements: sent to a client, and awaited from one or from many.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sockeye_protocol::socket::{Args, IntoArgs, PacketBody};
+use tokio::sync::oneshot;
+
+use crate::error::{AckError, BroadcastAckError};
+use crate::socket::{Socket, WeakSocket};
+use crate::telemetry::Bound;
+
+/// The answer to an event whose sender asked for one.
+///
+/// Only the first [`send`](Self::send) counts, of whichever clone; where the client asked for no answer it does nothing.
+#[derive(Clone, Default)]
+pub struct Ack(Option<Arc<Request>>);
+
+struct Request {
+    id: u64,
+    socket: Mutex<Option<Socket>>,
+}
+
+impl Ack {
+    pub(crate) fn new(socket: &Socket, id: u64) -> Self {
+        Self(Some(Arc::new(Request { id, socket: Mutex::new(Some(socket.clone())) })))
+    }
+
+    /// Whether the client asked for an answer.
+    pub fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Answers. A tuple becomes several arguments, `()` none, anything else one.
+    pub fn send(&self, args: impl IntoArgs) {
+        let Some(request) = &self.0 else { return };
+        let Some(socket) = request.socket.lock().take() else { return };
+        match args.into_args() {
+            Ok(args) => socket.send_packet(Some(request.id), PacketBody::Ack(args)),
+            Err(error) => socket.conn().server().metrics.emit_failed("acknowledgement", &error),
+        }
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ack").field(&self.0.as_ref().map(|request| request.id)).finish()
+    }
+}
+
+/// The acknowledgements that one socket owes.
+#[derive(Default)]
+pub(crate) struct PendingAcks(HashMap<u64, Waiter>);
+
+/// Who waits for an acknowledgement.
+pub(crate) enum Waiter {
+    One(oneshot::Sender<Args>),
+    Many(Arc<Collector>),
+}
+
+impl PendingAcks {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn insert(&mut self, id: u64, waiter: Waiter) {
+        self.0.insert(id, waiter);
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Waiter> {
+        self.0.remove(&id)
+    }
+}
+
+impl Waiter {
+    pub(crate) fn resolve(self, args: Args) {
+        match self {
+            // The program may have given up waiting.
+            Self::One(sender) => drop(sender.send(args)),
+            Self::Many(collector) => collector.add(args),
+        }
+    }
+}
+
+/// Waits for the acknowledgement with `id` of one socket. The entry goes away with the future.
+pub(crate) async fn wait_for(
+    socket: &Socket,
+    id: u64,
+    receiver: oneshot::Receiver<Args>,
+    timeout: Option<Duration>,
+) -> Result<Args, AckError> {
+    let _entry = Entry { socket: socket.downgrade(), id };
+    match timeout {
+        None => receiver.await.map_err(|_| AckError::Disconnected),
+        Some(timeout) => match tokio::time::timeout(timeout, receiver).await {
+            Err(_) => Err(AckError::Timeout),
+            Ok(result) => result.map_err(|_| AckError::Disconnected),
+        },
+    }
+}
+
+struct Entry {
+    socket: WeakSocket,
+    id: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.upgrade() {
+            socket.forget_ack(self.id);
+        }
+    }
+}
+
+/// Collects the acknowledgements of a broadcast.
+pub(crate) struct Collector {
+    state: Mutex<Collected>,
+    done: tokio::sync::Notify,
+}
+
+struct Collected {
+    responses: Vec<Args>,
+    /// How many clients got the event; none until all have been sent to.
+    expected: Option<usize>,
+}
+
+impl Collector {
+    pub(crate) fn new() -> Arc<Self> {
+        let state = Collected { responses: Vec::new(), expected: None };
+        Arc::new(Self { state: Mutex::new(state), done: tokio::sync::Notify::new() })
+    }
+
+    fn add(&self, args: Args) {
+        let mut state = self.state.lock();
+        state.responses.push(args);
+        if state.is_complete() {
+            self.done.notify_one();
+        }
+    }
+
+    pub(crate) fn expect(&self, clients: usize) {
+        let mut state = self.state.lock();
+        state.expected = Some(clients);
+        if state.is_complete() {
+            self.done.notify_one();
+        }
+    }
+
+    /// Waits until all have answered.
+    ///
+    /// # Errors
+    ///
+    /// Not all did in time: who did is in the error.
+    pub(crate) async fn wait(&self, timeout: Duration) -> Result<Vec<Args>, BroadcastAckError> {
+        let is_late = tokio::time::timeout(timeout, self.done.notified()).await.is_err();
+        let mut state = self.state.lock();
+        let responses = std::mem::take(&mut state.responses);
+        let expected = state.expected.unwrap_or_default();
+        if is_late && responses.len() < expected {
+            return Err(BroadcastAckError { responses, expected });
+        }
+        Ok(responses)
+    }
+}
+
+impl Collected {
+    fn is_complete(&self) -> bool {
+        self.expected.is_some_and(|expected| self.responses.len() >= expected)
+    }
+}
+
+/// Enters a waiter for `id` on a socket; false where the socket owes too many already.
+pub(crate) fn enter(socket: &Socket, id: u64, waiter: Waiter) -> bool {
+    let limit = socket.conn().server().options.limits.max_pending_acks;
+    let entered = socket.with_acks(|acks| {
+        let fits = acks.len() < limit;
+        if fits {
+            acks.insert(id, waiter);
+        }
+        fits
+    });
+    if !entered {
+        socket.conn().server().metrics.bound_reached(Bound::PendingAcks, socket.conn().id());
+    }
+    entered
+}

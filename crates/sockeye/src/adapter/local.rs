@@ -1,0 +1,414 @@
+//! The sockets and rooms that a namespace has on this node.
+//!
+//! Both are held in shards by the hash of their name, so that joins, leaves and broadcasts in different places do not wait for
+//! each other. A broadcast takes the members out under the lock of a shard, and delivers without one. A socket's own room, the
+//! one named like its id, is not stored: it is found by the id.
+//!
+//! Lock order: a socket's list of rooms, then a shard.
+
+use std::fmt;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use parking_lot::RwLock;
+use sockeye_protocol::socket::{Args, Packet, PacketBody};
+
+use super::{RemoteSocketData, Room};
+use crate::ack::{self, Collector, Waiter};
+use crate::emit::Target;
+use crate::engine::{Encoded, Id};
+use crate::error::{BroadcastAckError, JoinError};
+use crate::namespace::WeakNamespace;
+use crate::options::Options;
+use crate::socket::Socket;
+use crate::telemetry::Bound;
+
+const SHARDS: usize = 16;
+
+/// What happens to rooms on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RoomEvent {
+    /// A room got its first member.
+    Created(Room),
+    /// A room lost its last member.
+    Deleted(Room),
+    /// A socket joined a room: the room, and the socket's id.
+    Joined(Room, String),
+    /// A socket left a room: the room, and the socket's id.
+    Left(Room, String),
+}
+
+type RoomListener = Arc<dyn Fn(&RoomEvent) + Send + Sync>;
+
+/// The sockets and rooms of one namespace on this node.
+pub struct Local {
+    namespace: WeakNamespace,
+    options: Arc<Options>,
+    hasher: DefaultHashBuilder,
+    sockets: [RwLock<HashMap<Id, Socket>>; SHARDS],
+    rooms: [RwLock<HashMap<Room, Members>>; SHARDS],
+    listeners: RwLock<Vec<RoomListener>>,
+}
+
+/// The members of a room, by the address of the socket.
+type Members = HashMap<usize, Socket>;
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("sockets", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Local {
+    pub(crate) fn new(namespace: WeakNamespace, options: Arc<Options>) -> Self {
+        Self {
+            namespace,
+            options,
+            hasher: DefaultHashBuilder::default(),
+            sockets: std::array::from_fn(|_| RwLock::default()),
+            rooms: std::array::from_fn(|_| RwLock::default()),
+            listeners: RwLock::default(),
+        }
+    }
+
+    /// The name of the namespace.
+    pub fn namespace(&self) -> String {
+        self.namespace.upgrade().map(|namespace| namespace.name().to_owned()).unwrap_or_default()
+    }
+
+    /// How many sockets there are.
+    pub fn len(&self) -> usize {
+        self.sockets.iter().map(|shard| shard.read().len()).sum()
+    }
+
+    /// Whether there is no socket.
+    pub fn is_empty(&self) -> bool {
+        self.sockets.iter().all(|shard| shard.read().is_empty())
+    }
+
+    /// A socket by its id.
+    pub fn socket(&self, id: &str) -> Option<Socket> {
+        self.shard(&self.sockets, id).read().get(id).cloned()
+    }
+
+    /// Calls `listener` on whatever happens to rooms from now on. It must not wait.
+    pub fn on_room_event(&self, listener: impl Fn(&RoomEvent) + Send + Sync + 'static) {
+        self.listeners.write().push(Arc::new(listener));
+    }
+
+    /// The rooms that have members, those of the sockets' own ids left out, and how many members each has.
+    pub fn rooms(&self) -> Vec<(Room, usize)> {
+        let all = |shard: &RwLock<HashMap<Room, Members>>| -> Vec<_> {
+            shard.read().iter().map(|(room, members)| (room.clone(), members.len())).collect()
+        };
+        self.rooms.iter().flat_map(all).collect()
+    }
+
+    /// Takes a socket in. What is to be told about it is given back, for when no lock is held.
+    pub(crate) fn insert(&self, socket: &Socket) -> Vec<RoomEvent> {
+        self.shard(&self.sockets, socket.id()).write().insert(Id::from(socket.id()), socket.clone());
+        if !self.has_listeners() {
+            return Vec::new();
+        }
+        let own = Room::from(socket.id());
+        vec![RoomEvent::Created(own.clone()), RoomEvent::Joined(own, socket.id().to_owned())]
+    }
+
+    /// See [`Adapter::add`](super::Adapter::add).
+    ///
+    /// # Errors
+    ///
+    /// The socket is in too many rooms, or disconnected; it has joined none.
+    pub fn add(&self, socket: &Socket, rooms: &[Room]) -> Result<(), JoinError> {
+        self.notify_all(&self.join(socket, rooms)?);
+        Ok(())
+    }
+
+    /// [`add`](Self::add), giving back what is to be told about it, for when no lock is held.
+    pub(crate) fn join(&self, socket: &Socket, rooms: &[Room]) -> Result<Vec<RoomEvent>, JoinError> {
+        let mut events = Vec::new();
+        let joined = socket.with_rooms(|joined| {
+            let new: Vec<_> = rooms.iter().filter(|room| !joined.contains(room) && ***room != *socket.id()).collect();
+            if joined.len() + new.len() > self.options.limits.max_rooms {
+                return Err(JoinError::TooManyRooms);
+            }
+            for room in new {
+                if joined.contains(room) {
+                    continue; // named twice
+                }
+                let mut shard = self.shard(&self.rooms, room).write();
+                let (name, is_new) = match shard.get_key_value(room) {
+                    Some((name, _)) => (name.clone(), false),
+                    None => (room.clone(), true),
+                };
+                shard.entry(name.clone()).or_default().insert(socket.key(), socket.clone());
+                drop(shard);
+                joined.push(name.clone());
+                if is_new {
+                    events.push(RoomEvent::Created(name.clone()));
+                }
+                events.push(RoomEvent::Joined(name, socket.id().to_owned()));
+            }
+            Ok(())
+        });
+        match joined {
+            None => return Err(JoinError::Disconnected),
+            Some(Err(error)) => {
+                socket.conn().server().metrics.bound_reached(Bound::Rooms, socket.conn().id());
+                return Err(error);
+            }
+            Some(Ok(())) => {}
+        }
+        if socket.has_left_own_room() && rooms.iter().any(|room| **room == *socket.id()) {
+            socket.join_own_room();
+            events.push(RoomEvent::Joined(Room::from(socket.id()), socket.id().to_owned()));
+        }
+        Ok(events)
+    }
+
+    /// See [`Adapter::remove`](super::Adapter::remove).
+    pub fn remove(&self, socket: &Socket, rooms: &[Room]) {
+        let mut events = Vec::new();
+        let _gone = socket.with_rooms(|joined| {
+            for room in rooms {
+                if let Some(at) = joined.iter().position(|each| each == room) {
+                    joined.swap_remove(at);
+                    self.remove_member(socket, room, &mut events);
+                }
+            }
+        });
+        if rooms.iter().any(|room| **room == *socket.id()) && !socket.has_left_own_room() {
+            socket.leave_own_room();
+            events.push(RoomEvent::Left(Room::from(socket.id()), socket.id().to_owned()));
+        }
+        self.notify_all(&events);
+    }
+
+    /// See [`Adapter::remove_all`](super::Adapter::remove_all).
+    pub fn remove_all(&self, socket: &Socket) {
+        let mut events = Vec::new();
+        for room in socket.take_rooms() {
+            self.remove_member(socket, &room, &mut events);
+        }
+        self.shard(&self.sockets, socket.id()).write().remove(socket.id());
+        if self.has_listeners() {
+            let own = Room::from(socket.id());
+            events.push(RoomEvent::Left(own.clone(), socket.id().to_owned()));
+            events.push(RoomEvent::Deleted(own));
+        }
+        self.notify_all(&events);
+    }
+
+    fn remove_member(&self, socket: &Socket, room: &Room, events: &mut Vec<RoomEvent>) {
+        let mut shard = self.shard(&self.rooms, room).write();
+        let Some(members) = shard.get_mut(room) else { return };
+        members.remove(&socket.key());
+        let is_empty = members.is_empty();
+        if is_empty {
+            shard.remove(room);
+        }
+        drop(shard);
+        events.push(RoomEvent::Left(room.clone(), socket.id().to_owned()));
+        if is_empty {
+            events.push(RoomEvent::Deleted(room.clone()));
+        }
+    }
+
+    /// The sockets of the target, each once.
+    pub fn sockets(&self, target: &Target) -> Vec<Socket> {
+        let mut found = Vec::new();
+        if target.rooms.is_empty() {
+            for shard in &self.sockets {
+                found.extend(shard.read().values().cloned());
+            }
+        } else {
+            for room in &target.rooms {
+                self.members(room, |socket| found.push(socket.clone()));
+            }
+            if target.rooms.len() > 1 {
+                let mut seen = HashSet::with_capacity(found.len());
+                found.retain(|socket| seen.insert(socket.key()));
+            }
+        }
+        let mut excepted = HashSet::new();
+        for room in &target.except {
+            self.members(room, |socket| excepted.extend([socket.key()]));
+        }
+        if !excepted.is_empty() {
+            found.retain(|socket| !excepted.contains(&socket.key()));
+        }
+        found
+    }
+
+    /// Calls `each` with every member of a room once. It must not take locks.
+    fn members(&self, room: &str, mut each: impl FnMut(&Socket)) {
+        let own = self.socket(room).filter(|socket| !socket.has_left_own_room());
+        if let Some(socket) = &own {
+            each(socket);
+        }
+        if let Some(members) = self.shard(&self.rooms, room).read().get(room) {
+            members.values().for_each(each);
+        }
+    }
+
+    /// Whether a socket of this node is in the room.
+    pub fn has_room(&self, room: &str) -> bool {
+        self.shard(&self.rooms, room).read().contains_key(room) || self.socket(room).is_some()
+    }
+
+    /// See [`Adapter::broadcast`](super::Adapter::broadcast). The packet is encoded once, whoever gets it.
+    pub fn broadcast(&self, packet: &Packet, target: &Target) {
+        self.notify_outgoing(packet, target);
+        self.deliver(packet, target);
+    }
+
+    /// The first half of [`broadcast`](Self::broadcast): the program's listeners for outgoing events.
+    pub fn notify_outgoing(&self, packet: &Packet, target: &Target) {
+        let Some(namespace) = self.namespace.upgrade().filter(|namespace| namespace.listeners().has_outgoing()) else {
+            return;
+        };
+        if let PacketBody::Event { name, args } = &packet.body {
+            for socket in self.sockets(target) {
+                namespace.listeners().notify_outgoing(&socket, name.as_str(), args);
+            }
+        }
+    }
+
+    /// The second half of [`broadcast`](Self::broadcast): no code of the program runs in it.
+    pub fn deliver(&self, packet: &Packet, target: &Target) {
+        let sockets = self.sockets(target);
+        if sockets.is_empty() {
+            return;
+        }
+        let encoded = Encoded::packet(packet, self.options.parser, target.flags.compress);
+        for socket in &sockets {
+            socket.deliver(encoded.clone(), target.flags.volatile);
+        }
+    }
+
+    /// See [`Adapter::broadcast_with_ack`](super::Adapter::broadcast_with_ack).
+    ///
+    /// # Errors
+    ///
+    /// Not all of this node's clients answered in time.
+    pub async fn broadcast_with_ack(
+        &self,
+        mut packet: Packet,
+        target: &Target,
+        timeout: Duration,
+    ) -> Result<Vec<Args>, BroadcastAckError> {
+        let sockets = self.sockets(target);
+        let Some(first) = sockets.first() else { return Ok(Vec::new()) };
+        let id = first.namespace().next_ack_id();
+        packet.id = Some(id);
+        let encoded = Encoded::packet(&packet, self.options.parser, target.flags.compress);
+        let collector = Collector::new();
+        for socket in &sockets {
+            if ack::enter(socket, id, Waiter::Many(collector.clone())) {
+                socket.deliver(encoded.clone(), target.flags.volatile);
+            }
+        }
+        collector.expect(sockets.len());
+        let _entries = Entries { id, sockets };
+        collector.wait(timeout).await
+    }
+
+    /// See [`Adapter::fetch_sockets`](super::Adapter::fetch_sockets).
+    pub fn fetch_sockets(&self, target: &Target) -> Vec<RemoteSocketData> {
+        self.sockets(target).iter().map(describe).collect()
+    }
+
+    /// See [`Adapter::add_sockets`](super::Adapter::add_sockets).
+    pub fn add_sockets(&self, target: &Target, rooms: &[Room]) {
+        for socket in self.sockets(target) {
+            // A socket that is in too many rooms, or gone, is counted and logged where it is found out.
+            let _refused = socket.namespace().adapter().add(&socket, rooms);
+        }
+    }
+
+    /// See [`Adapter::del_sockets`](super::Adapter::del_sockets).
+    pub fn del_sockets(&self, target: &Target, rooms: &[Room]) {
+        for socket in self.sockets(target) {
+            socket.namespace().adapter().remove(&socket, rooms);
+        }
+    }
+
+    /// See [`Adapter::disconnect_sockets`](super::Adapter::disconnect_sockets).
+    pub fn disconnect_sockets(&self, target: &Target, close: bool) {
+        for socket in self.sockets(target) {
+            if close {
+                socket.disconnect_connection();
+            } else {
+                socket.disconnect();
+            }
+        }
+    }
+
+    /// An event that another node's program sent: runs the handlers of
+    /// [`on_server_event`](crate::Namespace::on_server_event) and gives back what they answer.
+    pub fn handle_server_event(&self, event: &str, args: &Args) -> Option<Args> {
+        self.namespace.upgrade()?.handle_server_event(event, args)
+    }
+
+    fn shard<'a, T>(&self, shards: &'a [T; SHARDS], key: &str) -> &'a T {
+        let hash = self.hasher.hash_one(key);
+        // The top bits choose the shard; the table within uses the low ones.
+        let at = usize::try_from(hash >> 60).unwrap_or(0);
+        shards.get(at).unwrap_or(&shards[0])
+    }
+
+    fn has_listeners(&self) -> bool {
+        !self.listeners.read().is_empty()
+    }
+
+    pub(crate) fn notify_all(&self, events: &[RoomEvent]) {
+        for event in events {
+            self.notify(event);
+        }
+    }
+
+    fn notify(&self, event: &RoomEvent) {
+        let listeners = self.listeners.read().clone();
+        for listener in listeners {
+            listener(event);
+        }
+    }
+}
+
+/// The entries of a broadcast in the sockets' tables of acknowledgements; they go away with the wait.
+struct Entries {
+    id: u64,
+    sockets: Vec<Socket>,
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        for socket in &self.sockets {
+            socket.forget_ack(self.id);
+        }
+    }
+}
+
+fn describe(socket: &Socket) -> RemoteSocketData {
+    let request = socket.request();
+    let issued = request.issued().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let object = |pairs: Vec<(String, String)>| {
+        serde_json::Value::Object(pairs.into_iter().map(|(name, value)| (name, value.into())).collect())
+    };
+    let headers = request.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let query = request.queries().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    let handshake = serde_json::json!({
+        "headers": object(headers),
+        "address": request.address().map(|address| address.ip().to_string()),
+        "xdomain": request.is_cross_domain(),
+        "secure": request.is_secure(),
+        "issued": u64::try_from(issued.as_millis()).unwrap_or(u64::MAX),
+        "url": request.url(),
+        "query": object(query),
+        "auth": socket.auth::<serde_json::Value>().unwrap_or_default(),
+    });
+    RemoteSocketData { id: socket.id().to_owned(), rooms: socket.rooms(), data: socket.all_data(), handshake }
+}

@@ -1,0 +1,197 @@
+//! The adapter: who gets a broadcast, on this node and on others.
+//!
+//! Each namespace has one. The [`MemoryAdapter`] serves a single node; one for a cluster does the same for the local sockets,
+//! through [`Local`], and tells the other nodes.
+
+mod local;
+mod log;
+mod memory;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use local::{Local, RoomEvent};
+pub use memory::MemoryAdapter;
+use sockeye_protocol::socket::{Args, Packet};
+use thiserror::Error;
+
+use crate::emit::Target;
+use crate::error::{BroadcastAckError, JoinError};
+use crate::socket::Socket;
+
+/// The name of a room. A clone shares it.
+pub type Room = Arc<str>;
+
+/// A future of an adapter.
+pub type AdapterFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Makes the adapter of a namespace, from what the namespace has on this node.
+pub type AdapterFactory = Arc<dyn Fn(Arc<Local>) -> Arc<dyn Adapter> + Send + Sync>;
+
+/// Why the other nodes could not be asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AdapterError {
+    /// Some nodes did not answer in time. Their names, where they are known.
+    #[error("no answer in time from: {}", missing.join(", "))]
+    Timeout {
+        /// The nodes that did not answer.
+        missing: Vec<String>,
+    },
+    /// There is no way to the other nodes: the broker is not reached.
+    #[error("the cluster is not reached: {0}")]
+    Unreachable(String),
+}
+
+/// A socket as other nodes describe it.
+#[derive(Clone, Debug)]
+pub struct RemoteSocketData {
+    /// The id.
+    pub id: String,
+    /// The rooms.
+    pub rooms: Vec<Room>,
+    /// The data.
+    pub data: serde_json::Map<String, serde_json::Value>,
+    /// The handshake, with the fields of the official server.
+    pub handshake: serde_json::Value,
+}
+
+/// What is kept of a session for a client that comes back.
+#[derive(Clone, Debug)]
+pub struct SavedSession {
+    /// The socket's id.
+    pub id: String,
+    /// The secret that the client shows.
+    pub private_id: String,
+    /// The rooms, the socket's own among them.
+    pub rooms: Vec<Room>,
+    /// The data.
+    pub data: serde_json::Map<String, serde_json::Value>,
+    /// Where the log stood when the socket connected: for a client that got no event since.
+    pub log_start: u64,
+}
+
+/// A session found again, with what its client missed.
+#[derive(Clone, Debug)]
+pub struct RecoveredSession {
+    /// The socket's id.
+    pub id: String,
+    /// The secret that the client shows.
+    pub private_id: String,
+    /// The rooms.
+    pub rooms: Vec<Room>,
+    /// The data.
+    pub data: serde_json::Map<String, serde_json::Value>,
+    /// See [`SavedSession::log_start`].
+    pub log_start: u64,
+    /// The events that it missed, in order.
+    pub missed: Vec<Packet>,
+    /// Where the log stood when this was found out.
+    pub log_position: u64,
+}
+
+/// Where a socket enters the stream of events.
+#[derive(Clone, Debug, Default)]
+pub struct Attachment {
+    /// The position in the log of events.
+    pub log_position: u64,
+    /// What a recovered client missed since its session was found.
+    pub missed: Vec<Packet>,
+}
+
+/// What an answer to [`server_side_emit`](Adapter::server_side_emit) came to: what the other nodes said.
+pub type ServerSideAnswers = Result<Vec<Args>, AdapterError>;
+
+/// Decides who gets what, in one namespace.
+///
+/// An implementation for a cluster does each thing for the local sockets by the method of [`Local`] that has the same name,
+/// unless [`Flags::local`](crate::Flags) says otherwise also tells the other nodes, and collects their answers.
+pub trait Adapter: Send + Sync + fmt::Debug + 'static {
+    /// Called once before anything else, in the server's runtime.
+    fn init(&self) -> AdapterFuture<'_, Result<(), AdapterError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Called when the server stops.
+    fn close(&self) -> AdapterFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// How many nodes there are, this one among them.
+    fn server_count(&self) -> AdapterFuture<'_, Result<usize, AdapterError>> {
+        Box::pin(std::future::ready(Ok(1)))
+    }
+
+    /// A socket joins rooms.
+    ///
+    /// # Errors
+    ///
+    /// It is in too many, or disconnected; it has joined none.
+    fn add(&self, socket: &Socket, rooms: &[Room]) -> Result<(), JoinError>;
+
+    /// A socket leaves rooms.
+    fn remove(&self, socket: &Socket, rooms: &[Room]);
+
+    /// A socket is gone: it leaves all its rooms.
+    fn remove_all(&self, socket: &Socket);
+
+    /// Sends a packet to the target.
+    fn broadcast(&self, packet: Packet, target: &Target);
+
+    /// Sends a packet to the target and collects the acknowledgements.
+    fn broadcast_with_ack(
+        &self,
+        packet: Packet,
+        target: Target,
+        timeout: Duration,
+    ) -> AdapterFuture<'_, Result<Vec<Args>, BroadcastAckError>>;
+
+    /// Describes the sockets of the target.
+    fn fetch_sockets(&self, target: Target) -> AdapterFuture<'_, Result<Vec<RemoteSocketData>, AdapterError>>;
+
+    /// Makes the sockets of the target join rooms.
+    fn add_sockets(&self, target: &Target, rooms: &[Room]);
+
+    /// Makes the sockets of the target leave rooms.
+    fn del_sockets(&self, target: &Target, rooms: &[Room]);
+
+    /// Disconnects the sockets of the target, closing their connections if `close`.
+    fn disconnect_sockets(&self, target: &Target, close: bool);
+
+    /// Sends an event to the other nodes' programs.
+    fn server_side_emit(&self, event: &str, args: Args);
+
+    /// Sends an event to the other nodes' programs and collects their answers.
+    fn server_side_emit_with_ack(
+        &self,
+        event: &str,
+        args: Args,
+        timeout: Duration,
+    ) -> AdapterFuture<'_, ServerSideAnswers>;
+
+    /// Whether sessions can be recovered.
+    fn recovers(&self) -> bool {
+        false
+    }
+
+    /// Takes a socket in. `enter` puts it among the local sockets; nothing that is broadcast may fall between what the
+    /// [`Attachment`] tells it and that moment.
+    fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
+        let _ = session;
+        enter(Attachment::default());
+    }
+
+    /// Keeps a session for a client that may come back.
+    fn persist_session(&self, session: SavedSession) {
+        drop(session);
+    }
+
+    /// Finds the session again, and what its client missed since it got the event with this offset.
+    fn restore_session(&self, private_id: &str, offset: Option<&str>) -> AdapterFuture<'_, Option<RecoveredSession>> {
+        let (_, _) = (private_id, offset);
+        Box::pin(std::future::ready(None))
+    }
+}

@@ -1,0 +1,251 @@
+//! The Socket.IO side of a connection: which namespaces the client is in, and where its packets go.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use smallvec::SmallVec;
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::engine::Revision;
+use sockeye_protocol::socket::{Args, EventName, Packet, PacketBody};
+
+use crate::ack::Ack;
+use crate::adapter::RecoveredSession;
+use crate::engine::{Conn, Encoded, Ending, Id, generate};
+use crate::error::ConnectError;
+use crate::handler::{EventContext, Kind, run_all, start};
+use crate::namespace::Namespace;
+use crate::socket::Socket;
+use crate::telemetry::Bound;
+
+/// The sockets of a connection: mostly one, so they are searched and not hashed.
+#[derive(Default)]
+pub(crate) struct Client(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    sockets: SmallVec<[Socket; 1]>,
+    /// Namespaces whose middlewares are still deciding.
+    joining: Vec<ByteString>,
+    closed: bool,
+}
+
+impl Client {
+    fn socket(&self, namespace: &str) -> Option<Socket> {
+        self.0.lock().sockets.iter().find(|socket| socket.namespace().name() == namespace).cloned()
+    }
+
+    /// Enters a socket; false if the connection has closed meanwhile.
+    fn enter(&self, socket: &Socket) -> bool {
+        let mut state = self.0.lock();
+        state.joining.retain(|name| name != socket.namespace().name());
+        if !state.closed {
+            state.sockets.push(socket.clone());
+        }
+        !state.closed
+    }
+}
+
+/// A connection was opened. Clients of Socket.IO 2 are in the main namespace without asking.
+pub(crate) fn handle_open(conn: &Arc<Conn>) {
+    if conn.revision() == Revision::V3 {
+        handle_connect(conn, ByteString::from_static("/"), None);
+    }
+}
+
+/// A packet of the client.
+pub(crate) fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
+    // A client of Socket.IO 2 gives in the query what later ones give as `auth`.
+    let query = if conn.revision() == Revision::V3 { packet.take_query() } else { None };
+    let socket = conn.client.socket(&packet.namespace);
+    match (socket, packet.body) {
+        (None, PacketBody::Connect(auth)) => {
+            handle_connect(conn, packet.namespace, query.as_deref().map(query_to_json).or(auth));
+        }
+        (Some(socket), PacketBody::Event { name, args }) => socket.handle_event(packet.id, name, args),
+        (Some(socket), PacketBody::Ack(args)) => {
+            if let Some(id) = packet.id {
+                socket.handle_ack(id, args);
+            }
+        }
+        (Some(socket), PacketBody::Disconnect) => socket.close(CloseReason::ClientNamespaceDisconnect),
+        (None, _) | (Some(_), PacketBody::Connect(_) | PacketBody::ConnectError(_)) => {
+            conn.close(CloseReason::ForcedServerClose, Ending::Graceful, "a packet that the state does not allow");
+        }
+    }
+}
+
+/// The connection has closed, and with it all its sockets.
+pub(crate) fn handle_close(conn: &Arc<Conn>, reason: CloseReason) {
+    let sockets = {
+        let mut state = conn.client.0.lock();
+        state.closed = true;
+        state.sockets.clone()
+    };
+    for socket in sockets {
+        socket.close(reason);
+    }
+}
+
+/// A socket is gone.
+pub(crate) fn forget(conn: &Arc<Conn>, socket: &Socket) {
+    let gone = {
+        let mut state = conn.client.0.lock();
+        let at = state.sockets.iter().position(|each| each == socket);
+        at.map(|at| state.sockets.remove(at))
+    };
+    drop(gone);
+}
+
+/// Disconnects the client from all its namespaces, and closes the connection.
+pub(crate) fn disconnect(conn: &Arc<Conn>) {
+    let sockets = conn.client.0.lock().sockets.clone();
+    for socket in sockets {
+        socket.disconnect();
+    }
+    conn.close(CloseReason::ForcedServerClose, Ending::Graceful, "disconnected by the program");
+}
+
+fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteString>) {
+    let limit = conn.server().options.limits.max_namespaces;
+    {
+        let mut state = conn.client.0.lock();
+        if state.joining.contains(&namespace) {
+            drop(state);
+            conn.close(CloseReason::ForcedServerClose, Ending::Graceful, "a second CONNECT to a namespace");
+            return;
+        }
+        if state.sockets.len() + state.joining.len() >= limit {
+            drop(state);
+            conn.server().metrics.bound_reached(Bound::Namespaces, conn.id());
+            return refuse(conn, namespace, &ConnectError::new("Too many namespaces"));
+        }
+        state.joining.push(namespace.clone());
+    }
+    let server = conn.server().clone();
+    let conn = conn.clone();
+    start(&server, &conn.clone(), async move {
+        if let Err(error) = join(&conn, &namespace, auth).await {
+            conn.client.0.lock().joining.retain(|name| *name != namespace);
+            refuse(&conn, namespace, &error);
+        }
+    });
+}
+
+async fn join(conn: &Arc<Conn>, name: &ByteString, auth: Option<ByteString>) -> Result<(), ConnectError> {
+    let server = conn.server();
+    let namespace =
+        server.find_namespace(name, auth.as_deref()).await.ok_or_else(|| ConnectError::new("Invalid namespace"))?;
+    let recovered = restore(&namespace, auth.as_deref(), server.options.limits.max_outbox_bytes).await;
+
+    let id = match (&recovered, conn.revision()) {
+        (Some(session), _) => Id::from(&session.id),
+        (None, Revision::V4) => generate(),
+        (None, Revision::V3) if namespace.name() == "/" => conn.id().clone(),
+        (None, Revision::V3) => format!("{}#{}", namespace.name(), conn.id()).into(),
+    };
+    let socket = Socket::new(namespace.clone(), conn.clone(), id, auth);
+    if let Some(session) = &recovered {
+        socket.restore(session);
+    }
+
+    let skips = server.options.connection_state_recovery.is_some_and(|options| options.skip_middlewares);
+    if recovered.is_none() || !skips {
+        for middleware in namespace.listeners().middlewares() {
+            middleware(socket.clone()).await?;
+        }
+    }
+    connect(&namespace, &socket, recovered);
+    Ok(())
+}
+
+/// Finds the session that the client says is its own, if it is all there and its replay fits.
+async fn restore(namespace: &Namespace, auth: Option<&str>, max_bytes: usize) -> Option<RecoveredSession> {
+    #[derive(Deserialize)]
+    struct Claim {
+        pid: Option<String>,
+        offset: Option<String>,
+    }
+    if !namespace.adapter().recovers() {
+        return None;
+    }
+    let claim: Claim = serde_json::from_str(auth?).ok()?;
+    let session = namespace.adapter().restore_session(&claim.pid?, claim.offset.as_deref()).await?;
+    let bytes: usize = session.missed.iter().map(|packet| packet.json_len()).sum();
+    (bytes <= max_bytes).then_some(session)
+}
+
+/// The socket is welcome: it enters the namespace, is told so, and the program hears of it.
+fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<RecoveredSession>) {
+    let conn = socket.conn();
+    let server = conn.server();
+    let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
+    let missed = recovered.as_mut().map(|session| std::mem::take(&mut session.missed)).unwrap_or_default();
+    let mut events = Vec::new();
+    let mut entered = false;
+    namespace.adapter().attach(recovered.as_ref(), &mut |attachment| {
+        entered = conn.client.enter(socket);
+        if !entered {
+            return;
+        }
+        match (&private_id, &recovered) {
+            (Some(private_id), None) => socket.set_recoverable(private_id.clone(), attachment.log_position),
+            _ => {}
+        }
+        socket.set_connected();
+        events = namespace.sockets().insert(socket);
+        if let Some(session) = &recovered {
+            events.extend(namespace.sockets().join(socket, &session.rooms).unwrap_or_default());
+        }
+        for packet in missed.iter().chain(&attachment.missed) {
+            socket.deliver(Encoded::packet(packet, server.options.parser, true), false);
+        }
+        socket.send_packet(None, PacketBody::Connect(connect_payload(socket, private_id.as_deref())));
+    });
+    if !entered {
+        tracing::debug!(sid = conn.id().as_str(), "the connection closed before the namespace was joined");
+        return;
+    }
+    conn.joined();
+    server.keep(namespace);
+    server.metrics.sockets.add(1);
+    if recovered.is_some() {
+        server.metrics.recovered.increment();
+    }
+    namespace.sockets().notify_all(&events);
+    let context = EventContext {
+        socket: socket.clone(),
+        event: EventName::from("connection"),
+        args: Args::empty(),
+        ack: Ack::default(),
+        reason: None,
+    };
+    run_all(&namespace.listeners().of(Kind::Connection), &context);
+}
+
+fn connect_payload(socket: &Socket, private_id: Option<&str>) -> Option<ByteString> {
+    if socket.conn().revision() == Revision::V3 {
+        return None;
+    }
+    // Both ids are of the program's own making, or of ours; neither needs escapes unless the program chose so.
+    let id = serde_json::Value::from(socket.id());
+    Some(match private_id {
+        Some(private_id) => format!("{{\"sid\":{id},\"pid\":\"{private_id}\"}}").into(),
+        None => format!("{{\"sid\":{id}}}").into(),
+    })
+}
+
+fn refuse(conn: &Arc<Conn>, namespace: ByteString, error: &ConnectError) {
+    let payload = error.to_json(conn.revision() == Revision::V3).into();
+    let packet = Packet::new(namespace, PacketBody::ConnectError(payload));
+    conn.send(Encoded::packet(&packet, conn.server().options.parser, true), false);
+}
+
+/// What a client of Socket.IO 2 gives as query of a namespace is its `auth`.
+fn query_to_json(query: &str) -> ByteString {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let object: serde_json::Map<_, _> =
+        pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect();
+    serde_json::Value::Object(object).to_string().into()
+}

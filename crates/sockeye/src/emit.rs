@@ -1,0 +1,350 @@
+//! Emits to many: who gets an event, and how.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
+use sockeye_protocol::socket::{EventName, IntoArgs, Packet, PacketBody};
+
+use crate::adapter::{AdapterError, RemoteSocketData, Room};
+use crate::error::{BroadcastAckError, EmitError};
+use crate::namespace::Namespace;
+
+/// Event names that the protocol keeps for itself.
+pub(crate) const RESERVED: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
+/// How an event is sent.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Flags {
+    /// Clients that are not ready to take it do without.
+    pub volatile: bool,
+    /// It may be compressed.
+    pub compress: bool,
+    /// Only this node's clients get it.
+    pub local: bool,
+    /// How long acknowledgements may take.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self { volatile: false, compress: true, local: false, timeout: None }
+    }
+}
+
+/// Who should receive: everybody in one of the rooms (all rooms, if there is none), but those in an excepted one.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Target {
+    /// The rooms; none means the whole namespace.
+    pub rooms: SmallVec<[Room; 1]>,
+    /// Who is in one of these gets nothing.
+    pub except: SmallVec<[Room; 1]>,
+    /// How it is sent.
+    pub flags: Flags,
+}
+
+/// One room or several.
+pub trait IntoRooms {
+    /// The rooms.
+    fn into_rooms(self) -> SmallVec<[Room; 1]>;
+}
+
+macro_rules! one_room {
+    ($($type:ty),*) => {$(
+        impl IntoRooms for $type {
+            fn into_rooms(self) -> SmallVec<[Room; 1]> {
+                SmallVec::from_buf([Room::from(self)])
+            }
+        }
+    )*};
+}
+one_room!(&str, String, Room);
+
+impl IntoRooms for &String {
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
+        self.as_str().into_rooms()
+    }
+}
+
+impl IntoRooms for &Room {
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
+        self.clone().into_rooms()
+    }
+}
+
+impl<R: Into<Room>> IntoRooms for Vec<R> {
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<R: Into<Room>, const N: usize> IntoRooms for [R; N] {
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<R: Clone + Into<Room>> IntoRooms for &[R] {
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
+        self.iter().cloned().map(Into::into).collect()
+    }
+}
+
+/// An emit in the making: say who gets it, then [`emit`](Self::emit). Each step gives a new one; it can be kept and used again.
+#[derive(Clone)]
+#[must_use = "nothing is sent until `emit`"]
+pub struct Emit {
+    namespace: Namespace,
+    target: Target,
+}
+
+impl fmt::Debug for Emit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emit").field("namespace", &self.namespace.name()).field("target", &self.target).finish()
+    }
+}
+
+impl Emit {
+    pub(crate) fn new(namespace: Namespace) -> Self {
+        Self { namespace, target: Target::default() }
+    }
+
+    /// To the clients in a room, or in several. Who is in more than one of them gets the event once.
+    pub fn to(mut self, rooms: impl IntoRooms) -> Self {
+        self.target.rooms.extend(rooms.into_rooms());
+        self
+    }
+
+    /// The same as [`to`](Self::to).
+    pub fn within(self, rooms: impl IntoRooms) -> Self {
+        self.to(rooms)
+    }
+
+    /// But not to the clients in this room, or in one of several.
+    pub fn except(mut self, rooms: impl IntoRooms) -> Self {
+        self.target.except.extend(rooms.into_rooms());
+        self
+    }
+
+    /// Clients that are not ready to take it do without.
+    pub fn volatile(mut self) -> Self {
+        self.target.flags.volatile = true;
+        self
+    }
+
+    /// Whether it may be compressed. Default: true.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.target.flags.compress = compress;
+        self
+    }
+
+    /// Only to the clients of this node.
+    pub fn local(mut self) -> Self {
+        self.target.flags.local = true;
+        self
+    }
+
+    /// How long the clients may take to acknowledge. Default: 10 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.target.flags.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends an event. A tuple becomes several arguments, `()` none, anything else one.
+    ///
+    /// A failure is a mistake of the program; it is logged and counted, see [`try_emit`](Self::try_emit).
+    pub fn emit(&self, event: &str, args: impl IntoArgs) {
+        if let Err(error) = self.try_emit(event, args) {
+            self.namespace.metrics().emit_failed(event, &error);
+        }
+    }
+
+    /// [`emit`](Self::emit), with its failure.
+    ///
+    /// # Errors
+    ///
+    /// The name is reserved, or an argument cannot be encoded. Nothing was sent.
+    pub fn try_emit(&self, event: &str, args: impl IntoArgs) -> Result<(), EmitError> {
+        let packet = event_packet(&self.namespace, event, args)?;
+        self.namespace.broadcast(packet, &self.target);
+        Ok(())
+    }
+
+    /// Sends an event and collects the acknowledgements of all who get it, each with its first argument as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// Not all answered in time (who did is in the error), or the event could not be sent. An answer that is not a `T` counts
+    /// as none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the acknowledgements; the event was sent.
+    pub async fn emit_with_ack<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: impl IntoArgs,
+    ) -> Result<Vec<T>, BroadcastError> {
+        let packet = event_packet(&self.namespace, event, args).map_err(BroadcastError::Emit)?;
+        let timeout = self.target.flags.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let responses = self
+            .namespace
+            .adapter()
+            .broadcast_with_ack(packet, self.target.clone(), timeout)
+            .await
+            .map_err(BroadcastError::Incomplete)?;
+        let expected = responses.len();
+        let fitting: Vec<T> = responses.iter().filter_map(|args| args.deserialize().ok()).collect();
+        if fitting.len() < expected {
+            return Err(BroadcastError::Incomplete(BroadcastAckError { responses, expected }));
+        }
+        Ok(fitting)
+    }
+
+    /// Sends the event `message`.
+    pub fn send(&self, args: impl IntoArgs) {
+        self.emit("message", args);
+    }
+
+    /// The sockets of the target, on all nodes.
+    ///
+    /// # Errors
+    ///
+    /// Another node did not answer in time.
+    pub async fn fetch_sockets(&self) -> Result<Vec<RemoteSocket>, AdapterError> {
+        let found = self.namespace.adapter().fetch_sockets(self.target.clone()).await?;
+        Ok(found.into_iter().map(|data| RemoteSocket { data, namespace: self.namespace.clone() }).collect())
+    }
+
+    /// Makes the sockets of the target join a room, or several.
+    pub fn sockets_join(&self, rooms: impl IntoRooms) {
+        self.namespace.adapter().add_sockets(&self.target, &rooms.into_rooms());
+    }
+
+    /// Makes the sockets of the target leave a room, or several.
+    pub fn sockets_leave(&self, rooms: impl IntoRooms) {
+        self.namespace.adapter().del_sockets(&self.target, &rooms.into_rooms());
+    }
+
+    /// Disconnects the sockets of the target: from this namespace, or closing their connections.
+    pub fn disconnect_sockets(&self, close: bool) {
+        self.namespace.adapter().disconnect_sockets(&self.target, close);
+    }
+}
+
+/// How long acknowledgements of a broadcast are waited for when the program does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a broadcast was not acknowledged by all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// Nothing was sent.
+    #[error(transparent)]
+    Emit(EmitError),
+    /// Not all answered.
+    #[error(transparent)]
+    Incomplete(BroadcastAckError),
+}
+
+/// Why the other nodes' programs did not all answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerSideError {
+    /// Nothing was sent.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    /// Not all answered.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+}
+
+/// A socket of this node or of another, as [`fetch_sockets`](Emit::fetch_sockets) finds it.
+#[derive(Clone, Debug)]
+pub struct RemoteSocket {
+    data: RemoteSocketData,
+    namespace: Namespace,
+}
+
+impl RemoteSocket {
+    /// The id.
+    pub fn id(&self) -> &str {
+        &self.data.id
+    }
+
+    /// The rooms that it was in.
+    pub fn rooms(&self) -> &[Room] {
+        &self.data.rooms
+    }
+
+    /// Its data, as it was.
+    pub fn data(&self) -> &serde_json::Map<String, serde_json::Value> {
+        &self.data.data
+    }
+
+    /// Its handshake, as the official server describes one: `headers`, `query`, `auth` and so on.
+    pub fn handshake(&self) -> &serde_json::Value {
+        &self.data.handshake
+    }
+
+    /// Sends it an event.
+    pub fn emit(&self, event: &str, args: impl IntoArgs) {
+        self.target().emit(event, args);
+    }
+
+    /// Sends it an event and waits for its acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// No answer in time, or the event could not be sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the acknowledgement; the event was sent.
+    pub async fn emit_with_ack<T: DeserializeOwned>(
+        &self,
+        timeout: Duration,
+        event: &str,
+        args: impl IntoArgs,
+    ) -> Result<T, BroadcastError> {
+        let mut responses = self.target().timeout(timeout).emit_with_ack(event, args).await?;
+        let incomplete = || BroadcastError::Incomplete(BroadcastAckError { responses: Vec::new(), expected: 1 });
+        responses.pop().ok_or_else(incomplete)
+    }
+
+    /// Makes it join a room, or several.
+    pub fn join(&self, rooms: impl IntoRooms) {
+        self.target().sockets_join(rooms);
+    }
+
+    /// Makes it leave a room, or several.
+    pub fn leave(&self, rooms: impl IntoRooms) {
+        self.target().sockets_leave(rooms);
+    }
+
+    /// Disconnects it from its namespace, or closing its connection.
+    pub fn disconnect(&self, close: bool) {
+        self.target().disconnect_sockets(close);
+    }
+
+    fn target(&self) -> Emit {
+        Emit::new(self.namespace.clone()).to(self.id())
+    }
+}
+
+/// The packet of an event.
+pub(crate) fn event_packet(namespace: &Namespace, event: &str, args: impl IntoArgs) -> Result<Packet, EmitError> {
+    let body = PacketBody::Event { name: event_name(event)?, args: args.into_args()? };
+    Ok(Packet::new(namespace.name_shared().clone(), body))
+}
+
+fn event_name(event: &str) -> Result<EventName, EmitError> {
+    if RESERVED.contains(&event) {
+        return Err(EmitError::ReservedName(event.to_owned()));
+    }
+    Ok(EventName::from(event))
+}

@@ -1,0 +1,41 @@
+//! Session and socket ids: 20 characters of `[A-Za-z0-9_-]`, 88 random bits and a 32-bit sequence.
+//!
+//! The length is part of the protocol: sticky load balancers and the official cluster adapters look for 20 characters.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use compact_str::CompactString;
+use rand::RngCore as _;
+
+/// An id: short enough to live inline in a [`CompactString`], without an allocation.
+pub(crate) type Id = CompactString;
+
+/// A fresh id, unguessable and, within a process, unique.
+pub(crate) fn generate() -> Id {
+    static SEQUENCE: AtomicU32 = AtomicU32::new(0);
+    let mut bytes = [0u8; 15];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes[11..].copy_from_slice(&SEQUENCE.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let mut text = [0u8; 20];
+    // 15 bytes are exactly 20 characters, so neither step can fail.
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text).unwrap_or(0);
+    CompactString::from_utf8(&text[..written]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_twenty_characters_and_differ() {
+        let ids: std::collections::HashSet<_> = (0..1000).map(|_| generate()).collect();
+        assert_eq!(ids.len(), 1000);
+        for id in ids {
+            assert_eq!(id.len(), 20);
+            assert!(id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{id}");
+            assert!(!id.is_heap_allocated());
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The Engine.IO runtime: sessions, their transports, their timers and their outboxes.
+
+mod conn;
+mod deflate;
+mod encoded;
+mod flusher;
+mod id;
+mod outbox;
+mod registry;
+mod websocket;
+mod wheel;
+
+pub(crate) use conn::{Conn, Ending, PollReply};
+pub(crate) use deflate::{Agreement, agree};
+pub(crate) use encoded::Encoded;
+pub(crate) use flusher::Flusher;
+pub(crate) use id::{Id, generate};
+pub(crate) use registry::Registry;
+pub(crate) use websocket::{Io, refuse, run, run_probe};
+pub(crate) use wheel::Wheel;

@@ -1,0 +1,374 @@
+//! The WebSocket transport: reads frames for one connection, and probes for one that wants to upgrade.
+//!
+//! An idle connection owns no buffer: bytes are read into a scratch buffer of the thread once the socket is readable, and
+//! only the rest of a cut frame is kept, by the decoder.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::engine::{Packet, ProbeOutcome, Revision};
+use sockeye_websocket::{Decoder, Event, Input, OpCode, write_close, write_frame};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+
+use super::conn::{Conn, Ending};
+use super::encoded::Encoded;
+
+/// Read at a time, into the thread's scratch buffer.
+const SCRATCH: usize = 64 * 1024;
+
+/// The stream of a connection after the HTTP library let go of it.
+pub(crate) enum Io {
+    /// A plain socket: any thread may write to it.
+    Tcp(TcpStream),
+    /// Anything else: TLS, a stream within HTTP/2.
+    Other(Pin<Box<dyn Stream>>),
+}
+
+/// A stream of bytes in both directions.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
+
+impl Io {
+    /// Takes the stream back from the HTTP library, with what it has read already.
+    pub(crate) fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
+        use hyper_util::server::conn::auto::upgrade::downcast;
+        let upgraded = match downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(parts) => return (Self::Tcp(parts.io.into_inner()), parts.read_buf),
+            Err(upgraded) => upgraded,
+        };
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => (Self::Tcp(parts.io.into_inner()), parts.read_buf),
+            Err(upgraded) => (Self::Other(Box::pin(TokioIo::new(upgraded))), Bytes::new()),
+        }
+    }
+}
+
+/// The WebSocket of a new session.
+pub(crate) async fn run(conn: Arc<Conn>, io: Io, first: Bytes, decoder: Decoder, deflate: Option<usize>) {
+    let reader = Reader::new(conn, decoder);
+    match io {
+        Io::Tcp(stream) => {
+            let (read, write) = stream.into_split();
+            reader.conn.attach(Some(write), deflate);
+            reader.run_tcp(read, first.into()).await;
+        }
+        Io::Other(stream) => {
+            reader.conn.attach(None, deflate);
+            reader.run_stream(stream, first.into()).await;
+        }
+    }
+}
+
+/// A WebSocket that wants to take over a long-polling session.
+pub(crate) async fn run_probe(conn: Arc<Conn>, io: Io, first: Bytes, mut decoder: Decoder, deflate: Option<usize>) {
+    match io {
+        Io::Tcp(mut stream) => {
+            // Boxed: few connections do this, and all would pay for the room that it takes.
+            let Some(rest) = Box::pin(probe(&conn, &mut stream, first, &mut decoder)).await else { return };
+            let (read, write) = stream.into_split();
+            conn.complete_upgrade(Some(write), deflate);
+            Reader::new(conn, decoder).run_tcp(read, rest).await;
+        }
+        Io::Other(mut stream) => {
+            let Some(rest) = Box::pin(probe(&conn, &mut stream, first, &mut decoder)).await else { return };
+            conn.complete_upgrade(None, deflate);
+            Reader::new(conn, decoder).run_stream(stream, rest).await;
+        }
+    }
+}
+
+/// Refuses a WebSocket whose session does not want it: a close without a status.
+pub(crate) async fn refuse(io: Io) {
+    let mut frame = Vec::new();
+    write_close(&mut frame, None, "");
+    let mut stream: Pin<Box<dyn Stream>> = match io {
+        Io::Tcp(stream) => Box::pin(stream),
+        Io::Other(stream) => stream,
+    };
+    if stream.write_all(&frame).await.is_ok() {
+        linger(&mut stream).await;
+    }
+}
+
+/// Answers the client's probe until it asks for the upgrade. Gives back what was read beyond that; none if it came to nothing.
+async fn probe<S>(conn: &Arc<Conn>, stream: &mut S, first: Bytes, decoder: &mut Decoder) -> Option<Vec<u8>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Some(abort) = conn.begin_probe() else {
+        tracing::debug!(sid = conn.id().as_str(), "second upgrade of a session refused");
+        close_probe(stream).await;
+        return None;
+    };
+    let mut buffer: Vec<u8> = first.into();
+    loop {
+        let mut reply = Vec::new();
+        let mut input = Input::new(&mut buffer);
+        let outcome = loop {
+            match decoder.decode(&mut input) {
+                Ok(None) => break None,
+                Ok(Some(Event::Ping(data))) => write_frame(&mut reply, OpCode::Pong, data),
+                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Text(text))) => {
+                    match Packet::decode_text(text, conn.revision()).map(|packet| conn.handle_probe_packet(packet)) {
+                        Ok(ProbeOutcome::Pong) => write_frame(&mut reply, OpCode::Text, b"3probe"),
+                        Ok(outcome) => break Some(outcome),
+                        Err(_) => break Some(ProbeOutcome::Abort),
+                    }
+                }
+                Ok(Some(Event::Binary(_) | Event::Close { .. })) | Err(_) => break Some(ProbeOutcome::Abort),
+            }
+        };
+        if matches!(outcome, Some(ProbeOutcome::Upgrade)) {
+            let rest = input.remaining();
+            return Some(buffer.split_off(buffer.len().saturating_sub(rest)));
+        }
+        if outcome.is_some() || (!reply.is_empty() && stream.write_all(&reply).await.is_err()) {
+            break;
+        }
+        buffer.resize(1024, 0);
+        let read = tokio::select! {
+            read = stream.read(&mut buffer) => read,
+            () = abort.notified() => break,
+        };
+        match read {
+            Ok(0) | Err(_) => break,
+            Ok(count) => buffer.truncate(count),
+        }
+    }
+    conn.abort_probe();
+    close_probe(stream).await;
+    None
+}
+
+async fn close_probe<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let mut frame = Vec::new();
+    write_close(&mut frame, None, "");
+    if stream.write_all(&frame).await.is_ok() {
+        linger(stream).await;
+    }
+}
+
+/// Reads on for a moment, so that the close frame is not overtaken by a reset.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let wait = async {
+        let mut buffer = vec![0; 512];
+        let _unclean = stream.shutdown().await;
+        while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+    };
+    let _late = tokio::time::timeout(std::time::Duration::from_secs(2), wait).await;
+}
+
+/// What the reader does after a turn.
+enum Flow {
+    Continue,
+    /// Too many handlers wait. What was not decoded yet.
+    Pause(Vec<u8>),
+    /// The peer closed the WebSocket.
+    PeerClosed,
+}
+
+struct Reader {
+    conn: Arc<Conn>,
+    decoder: Decoder,
+    revision: Revision,
+    /// The peer broke the protocol: what still comes is read, but no longer looked at.
+    broken: bool,
+}
+
+impl Reader {
+    fn new(conn: Arc<Conn>, decoder: Decoder) -> Self {
+        let revision = conn.revision();
+        Self { conn, decoder, revision, broken: false }
+    }
+
+    async fn run_tcp(mut self, mut read: OwnedReadHalf, first: Vec<u8>) {
+        let mut rest = first;
+        loop {
+            if self.conn.is_saturated() {
+                std::future::poll_fn(|context| self.conn.poll_resumed(context)).await;
+            }
+            let turn = if rest.is_empty() {
+                std::future::poll_fn(|context| self.poll_read(Pin::new(&mut read), context)).await
+            } else {
+                Ok(self.handle_bytes(&mut std::mem::take(&mut rest)))
+            };
+            match self.settle(turn) {
+                None => return,
+                Some(Flow::Pause(bytes)) => rest = bytes,
+                Some(_) => {}
+            }
+        }
+    }
+
+    async fn run_stream(mut self, mut stream: Pin<Box<dyn Stream>>, first: Vec<u8>) {
+        let mut rest = first;
+        let mut unflushed = false;
+        loop {
+            let turn = std::future::poll_fn(|context| {
+                if let Poll::Ready(done) = self.poll_write(stream.as_mut(), context, &mut unflushed) {
+                    return Poll::Ready(done.map(|()| Flow::PeerClosed));
+                }
+                if self.conn.is_saturated() && self.conn.poll_resumed(context).is_pending() {
+                    return Poll::Pending;
+                }
+                if rest.is_empty() {
+                    return self.poll_read(stream.as_mut(), context);
+                }
+                Poll::Ready(Ok(self.handle_bytes(&mut std::mem::take(&mut rest))))
+            })
+            .await;
+            if matches!(turn, Ok(Flow::PeerClosed)) {
+                self.last_words(&mut stream).await;
+            }
+            match self.settle(turn) {
+                None => return,
+                Some(Flow::Pause(bytes)) => rest = bytes,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Writes what is left, the close frame for example, and ends the stream.
+    async fn last_words(&mut self, stream: &mut Pin<Box<dyn Stream>>) {
+        let conn = self.conn.clone();
+        let write = std::future::poll_fn(|context| {
+            conn.poll_stream_write(context.waker(), |slices| stream.as_mut().poll_write_vectored(context, slices))
+        });
+        let _slow = tokio::time::timeout(std::time::Duration::from_millis(500), write).await;
+        let _unclean = tokio::time::timeout(std::time::Duration::from_millis(500), stream.shutdown()).await;
+    }
+
+    /// Ready when the session is closed and everything was written.
+    fn poll_write(
+        &self,
+        mut stream: Pin<&mut dyn Stream>,
+        context: &mut Context<'_>,
+        unflushed: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        let waker = context.waker().clone();
+        let written = self.conn.poll_stream_write(&waker, |slices| {
+            *unflushed = true;
+            stream.as_mut().poll_write_vectored(context, slices)
+        });
+        if *unflushed {
+            match stream.as_mut().poll_flush(context) {
+                Poll::Ready(Ok(())) => *unflushed = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        written
+    }
+
+    fn poll_read<R: AsyncRead + ?Sized>(
+        &mut self,
+        read: Pin<&mut R>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Flow>> {
+        with_scratch(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match read.poll_read(context, &mut buffer) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+                }
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(self.handle_bytes(buffer.filled_mut()))),
+            }
+        })
+    }
+
+    /// Ends the connection where the turn says so.
+    fn settle(&self, turn: io::Result<Flow>) -> Option<Flow> {
+        match turn {
+            Ok(Flow::PeerClosed) => {
+                self.conn.transport_ended(CloseReason::TransportClose, "closed by the client");
+                None
+            }
+            Ok(flow) => (!self.conn.is_finished()).then_some(flow),
+            Err(error) => {
+                self.conn.transport_ended(CloseReason::TransportClose, &error.to_string());
+                None
+            }
+        }
+    }
+
+    fn handle_bytes(&mut self, bytes: &mut [u8]) -> Flow {
+        if self.broken {
+            return Flow::Continue;
+        }
+        let conn = self.conn.clone();
+        let flow = conn.turn(|| self.decode(bytes));
+        conn.read_again();
+        flow
+    }
+
+    fn decode(&mut self, bytes: &mut [u8]) -> Flow {
+        let conn = &self.conn;
+        let now = Instant::now();
+        let mut input = Input::new(bytes);
+        loop {
+            let packet = match self.decoder.decode(&mut input) {
+                Ok(None) => return Flow::Continue,
+                Ok(Some(Event::Text(text))) => Packet::decode_text(text, self.revision),
+                Ok(Some(Event::Binary(data))) => Packet::decode_binary(data, self.revision),
+                Ok(Some(Event::Ping(data))) => {
+                    let mut frame = Vec::with_capacity(data.len() + 2);
+                    write_frame(&mut frame, OpCode::Pong, data);
+                    conn.send(Encoded::frames(frame), false);
+                    continue;
+                }
+                Ok(Some(Event::Pong(_))) => continue,
+                Ok(Some(Event::Close { code, .. })) => {
+                    conn.close(
+                        CloseReason::TransportClose,
+                        code.map_or(Ending::Graceful, Ending::Code),
+                        "closed by the client",
+                    );
+                    return Flow::PeerClosed;
+                }
+                Err(error) => {
+                    self.broken = true;
+                    conn.close(CloseReason::TransportError, Ending::Code(error.close_code()), &error.to_string());
+                    return Flow::Continue;
+                }
+            };
+            match packet {
+                Ok(packet) => {
+                    conn.handle_packet(packet, now);
+                }
+                Err(error) => conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string()),
+            }
+            if conn.is_saturated() {
+                let rest = input.remaining();
+                let rest = bytes.get(bytes.len().saturating_sub(rest)..).unwrap_or_default();
+                return Flow::Pause(rest.to_vec());
+            }
+        }
+    }
+}
+
+/// Lends the thread's scratch buffer. A call within a call gets one of its own.
+fn with_scratch<R>(run: impl FnOnce(&mut [u8]) -> R) -> R {
+    thread_local! {
+        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    let mut buffer = BUFFER.take();
+    if buffer.is_empty() {
+        buffer = vec![0; SCRATCH];
+    }
+    let result = run(&mut buffer);
+    BUFFER.set(buffer);
+    result
+}

@@ -1,0 +1,143 @@
+//! Runs handlers: at once as far as they go without waiting, then beside the connection; panics stay inside.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use sockeye_protocol::CloseReason;
+
+use super::listeners::Erased;
+use super::{EventContext, HandlerError, HandlerFuture, Step};
+use crate::engine::{Conn, Ending};
+use crate::server::ServerInner;
+
+/// Counts a waiting handler against the bound of its connection.
+pub(crate) struct Budget(Arc<Conn>);
+
+impl Budget {
+    pub(crate) fn take(conn: &Arc<Conn>) -> Self {
+        conn.handler_waits();
+        Self(conn.clone())
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.0.handler_done();
+    }
+}
+
+/// Calls each handler with the occurrence. One that waits goes on in a task of its own.
+pub(crate) fn run_all(handlers: &[Erased], context: &EventContext) {
+    for handler in handlers {
+        run(handler, context.clone());
+    }
+}
+
+fn run(handler: &Erased, context: EventContext) {
+    let conn = context.socket.conn().clone();
+    let event = context.event.clone();
+    match step(handler, context) {
+        Ok(Step::Done(result)) => settle(&conn, event.as_str(), result),
+        Ok(Step::Future(future)) => {
+            let budget = Budget::take(&conn);
+            conn.server().clone().spawn(async move {
+                let _budget = budget;
+                match CatchUnwind(future).await {
+                    Ok(result) => settle(&conn, event.as_str(), result.map_err(HandlerError::Failed)),
+                    Err(panic) => panicked(&conn, event.as_str(), &panic),
+                }
+            });
+        }
+        Err(panic) => panicked(&conn, event.as_str(), &panic),
+    }
+}
+
+/// Calls each handler with the occurrence, one after the other, each to its end.
+pub(crate) async fn finish_all(handlers: &[Erased], context: &EventContext) {
+    let conn = context.socket.conn();
+    for handler in handlers {
+        let result = match step(handler, context.clone()) {
+            Ok(Step::Done(result)) => Ok(result),
+            Ok(Step::Future(future)) => CatchUnwind(future).await.map(|result| result.map_err(HandlerError::Failed)),
+            Err(panic) => Err(panic),
+        };
+        match result {
+            Ok(result) => settle(conn, context.event(), result),
+            Err(panic) => panicked(conn, context.event(), &panic),
+        }
+    }
+}
+
+/// Calls a handler and polls its future once. The panic's text, if there was one.
+fn step(handler: &Erased, context: EventContext) -> Result<Step, String> {
+    catch_unwind(AssertUnwindSafe(|| match handler(context) {
+        Step::Done(result) => Step::Done(result),
+        Step::Future(mut future) => match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Step::Done(result.map_err(HandlerError::Failed)),
+            // The task that takes it over polls it again first thing, with its own waker.
+            Poll::Pending => Step::Future(future),
+        },
+    }))
+    .map_err(|panic| panic_text(&*panic))
+}
+
+/// Runs work of the server's own at once as far as it goes, then in a task.
+pub(crate) fn start(server: &Arc<ServerInner>, conn: &Arc<Conn>, future: impl Future<Output = ()> + Send + 'static) {
+    let mut future = Box::pin(future);
+    let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
+    match polled {
+        Ok(Poll::Ready(())) => {}
+        Ok(Poll::Pending) => {
+            let budget = Budget::take(conn);
+            let conn = conn.clone();
+            server.spawn(async move {
+                let _budget = budget;
+                let future: HandlerFuture = Box::pin(async move {
+                    future.await;
+                    Ok(())
+                });
+                if let Err(panic) = CatchUnwind(future).await {
+                    panicked(&conn, "connection", &panic);
+                }
+            });
+        }
+        Err(panic) => panicked(conn, "connection", &panic_text(&*panic)),
+    }
+}
+
+fn settle(conn: &Arc<Conn>, event: &str, result: Result<(), HandlerError>) {
+    let metrics = &conn.server().metrics;
+    match result {
+        Ok(()) => {}
+        Err(HandlerError::Rejected(rejection)) => metrics.event_rejected(conn.id(), event, &rejection),
+        Err(HandlerError::Failed(error)) => metrics.handler_failed(conn.id(), event, &error),
+    }
+}
+
+fn panicked(conn: &Arc<Conn>, event: &str, panic: &str) {
+    conn.server().metrics.handler_panicked(conn.id(), event, panic);
+    conn.close(CloseReason::HandlerPanic, Ending::Graceful, "a handler panicked");
+}
+
+/// A future whose panic is a value.
+struct CatchUnwind(HandlerFuture);
+
+impl Future for CatchUnwind {
+    type Output = Result<Result<(), String>, String>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Err(panic) => Poll::Ready(Err(panic_text(&*panic))),
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
+}

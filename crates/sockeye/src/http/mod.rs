@@ -1,0 +1,16 @@
+//! The HTTP side: which requests are ours, and what they are answered.
+
+mod client_files;
+mod compression;
+mod cookie;
+mod cors;
+mod engine;
+mod polling;
+mod service;
+mod upgrade;
+
+pub use client_files::ClientFiles;
+pub use compression::HttpCompression;
+pub use cookie::{Cookie, SameSite};
+pub use cors::{Cors, OriginPattern};
+pub use service::{NotFound, ResponseBody, SockeyeLayer, SockeyeService};

@@ -1,0 +1,206 @@
+//! Long-polling: the handshake, GET for what the server has to say, POST for what the client has.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::engine::{PayloadBody, Query, Revision, TransportKind, decode_payload, jsonp};
+
+use super::engine::{Admitted, EngineResponse, First, X_XSS_PROTECTION, empty, respond};
+use crate::engine::{Conn, Ending, PollReply};
+use crate::server::ServerInner;
+use crate::telemetry::Bound;
+
+/// Opens a session; the response has its open packet.
+pub(super) fn open(server: &Arc<ServerInner>, parts: &Parts, query: &Query<'_>, session: Admitted) -> EngineResponse {
+    let conn = session.open(TransportKind::Polling);
+    let Ok(mut reply) = conn.poll(supports_binary(query)) else {
+        return empty(StatusCode::BAD_REQUEST); // closed in the same moment
+    };
+    let Ok(reply) = reply.try_recv() else {
+        return empty(StatusCode::BAD_REQUEST);
+    };
+    let mut response = payload_response(server, parts, query, reply);
+    if let Some(cookie) = &server.options.cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie.header_value(conn.id()));
+    }
+    response.extensions_mut().insert(First);
+    crate::client::handle_open(&conn);
+    response
+}
+
+/// A GET: waits until there is something to say.
+pub(super) async fn poll(server: &ServerInner, parts: &Parts, query: &Query<'_>, conn: Arc<Conn>) -> EngineResponse {
+    let Ok(reply) = conn.poll(supports_binary(query)) else {
+        return empty(StatusCode::BAD_REQUEST);
+    };
+    let mut guard = Abandoned(Some(conn));
+    let reply = reply.await;
+    guard.0 = None;
+    match reply {
+        Ok(reply) => payload_response(server, parts, query, reply),
+        // The session ended without a word.
+        Err(_) => empty(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// Ends the session when the client goes away while its GET waits: the response future is dropped then.
+struct Abandoned(Option<Arc<Conn>>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            conn.transport_ended(CloseReason::TransportError, "poll connection closed prematurely");
+        }
+    }
+}
+
+/// A POST: the client's packets.
+pub(super) async fn post<B>(
+    server: &ServerInner,
+    parts: &Parts,
+    query: &Query<'_>,
+    conn: Arc<Conn>,
+    body: B,
+) -> EngineResponse
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    let is_binary = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    let revision = conn.revision();
+    if is_binary && revision == Revision::V4 {
+        conn.transport_ended(CloseReason::TransportError, "invalid content");
+        return empty(StatusCode::BAD_REQUEST);
+    }
+    if !conn.begin_post() {
+        return empty(StatusCode::BAD_REQUEST);
+    }
+    let posting = Posting(conn.clone());
+    let body = match collect(body, server.options.max_http_buffer_size).await {
+        Ok(body) => body,
+        Err(Incomplete::TooLong) => {
+            server.metrics.bound_reached(Bound::Payload, conn.id());
+            return empty(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        Err(Incomplete::Aborted(error)) => {
+            conn.transport_ended(CloseReason::TransportError, &format!("data request closed prematurely: {error}"));
+            return empty(StatusCode::BAD_REQUEST);
+        }
+    };
+    let body = match query.j {
+        None => body,
+        Some(_) => match jsonp::unwrap_form(&body) {
+            Ok(text) => Bytes::from(text),
+            Err(_) => Bytes::new(),
+        },
+    };
+    handle_payload(&conn, &body, is_binary, revision).await;
+    drop(posting);
+    let mut response = respond(StatusCode::OK, "text/html", "ok");
+    decorate(&mut response, parts);
+    response
+}
+
+/// Hands the packets on in order, waiting where too many handlers wait.
+async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision: Revision) {
+    let now = std::time::Instant::now();
+    let mut packets = decode_payload(body, is_binary, revision);
+    loop {
+        while !conn.is_saturated() {
+            match conn.turn(|| packets.next().map(|packet| packet.map(|packet| conn.handle_packet(packet, now)))) {
+                None => return,
+                Some(Ok(true)) => {}
+                Some(Ok(false)) => return,
+                Some(Err(error)) => {
+                    return conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string());
+                }
+            }
+        }
+        std::future::poll_fn(|context| conn.poll_resumed(context)).await;
+        conn.read_again();
+        if !conn.is_open() {
+            return;
+        }
+    }
+}
+
+struct Posting(Arc<Conn>);
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        self.0.end_post();
+    }
+}
+
+enum Incomplete {
+    TooLong,
+    Aborted(String),
+}
+
+async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Incomplete>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    // What is too long by its own account need not be read.
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Incomplete::TooLong);
+    }
+    let body = body.map_err(|error| std::io::Error::other(error.to_string()));
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Incomplete::TooLong),
+        Err(error) => Err(Incomplete::Aborted(error.to_string())),
+    }
+}
+
+fn payload_response(server: &ServerInner, parts: &Parts, query: &Query<'_>, reply: PollReply) -> EngineResponse {
+    let PayloadBody { bytes, binary } = reply.body;
+    let (content_type, bytes) = match &query.j {
+        Some(index) => {
+            let text = String::from_utf8_lossy(&bytes);
+            ("text/javascript; charset=UTF-8", jsonp::wrap(index, &text).into_bytes())
+        }
+        None if binary => ("application/octet-stream", bytes),
+        None => ("text/plain; charset=UTF-8", bytes),
+    };
+    let encoded = server
+        .options
+        .http_compression
+        .as_ref()
+        .filter(|_| reply.compress)
+        .and_then(|compression| compression.encode(&parts.headers, &bytes));
+    let mut response = match encoded {
+        Some((encoding, bytes)) => {
+            let mut response = respond(StatusCode::OK, content_type, bytes);
+            response.headers_mut().insert(header::CONTENT_ENCODING, encoding.header_value());
+            response
+        }
+        None => respond(StatusCode::OK, content_type, bytes),
+    };
+    decorate(&mut response, parts);
+    response
+}
+
+/// The headers of every response of this transport.
+fn decorate(response: &mut EngineResponse, parts: &Parts) {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    if agent.contains(";MSIE") || agent.contains("Trident/") {
+        // Old Internet Explorers take JSON in a page for an attack.
+        headers.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
+    }
+}
+
+fn supports_binary(query: &Query<'_>) -> bool {
+    query.j.is_none() && !query.b64
+}

@@ -1,0 +1,165 @@
+//! WebSocket upgrades: over HTTP/1.1 (RFC 6455) and as a stream within HTTP/2 (RFC 8441).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+use hyper::upgrade::OnUpgrade;
+use sockeye_protocol::engine::TransportKind;
+use sockeye_websocket::{Decoder, Limits, Role, handshake};
+
+use super::engine::{Admitted, EngineResponse, First, respond};
+use crate::engine::{self, Agreement, Conn, Io};
+use crate::server::ServerInner;
+
+/// A request for an upgrade to WebSocket.
+pub(super) enum Request {
+    /// HTTP/1.1, with the client's key.
+    Http1,
+    /// HTTP/2: an extended CONNECT.
+    Http2,
+}
+
+impl Request {
+    /// Whether the request is one.
+    pub(super) fn of(parts: &Parts) -> Option<Self> {
+        if parts.method == Method::CONNECT {
+            let protocol = parts.extensions.get::<hyper::ext::Protocol>()?;
+            return (protocol.as_str() == "websocket").then_some(Self::Http2);
+        }
+        let is_upgrade = has_token(&parts.headers, &header::CONNECTION, "upgrade")
+            && has_token(&parts.headers, &header::UPGRADE, "websocket");
+        (is_upgrade && parts.method == Method::GET).then_some(Self::Http1)
+    }
+
+    /// Opens a session on a WebSocket.
+    pub(super) fn open(
+        self,
+        server: &Arc<ServerInner>,
+        parts: &mut Parts,
+        session: Admitted,
+        transport: TransportKind,
+    ) -> EngineResponse {
+        let mut accepted = match self.accept(server, parts) {
+            Ok(accepted) => accepted,
+            Err(response) => return *response,
+        };
+        accepted.response.extensions_mut().insert(First);
+        let Accepted { response, on_upgrade, decoder, deflate } = accepted;
+        server.spawn(async move {
+            let Some((io, first)) = upgraded(on_upgrade).await else { return };
+            if transport != TransportKind::WebSocket {
+                drop(session);
+                return engine::refuse(io).await;
+            }
+            let conn = session.open(TransportKind::WebSocket);
+            crate::client::handle_open(&conn);
+            engine::run(conn, io, first, decoder, deflate).await;
+        });
+        response
+    }
+
+    /// Probes for a session that is on long-polling.
+    pub(super) fn probe(
+        self,
+        server: &Arc<ServerInner>,
+        parts: &mut Parts,
+        conn: Arc<Conn>,
+        transport: TransportKind,
+    ) -> EngineResponse {
+        let Accepted { response, on_upgrade, decoder, deflate } = match self.accept(server, parts) {
+            Ok(accepted) => accepted,
+            Err(response) => return *response,
+        };
+        server.spawn(async move {
+            let Some((io, first)) = upgraded(on_upgrade).await else { return };
+            if transport == TransportKind::WebSocket {
+                engine::run_probe(conn, io, first, decoder, deflate).await;
+            } else {
+                engine::refuse(io).await;
+            }
+        });
+        response
+    }
+
+    fn accept(&self, server: &ServerInner, parts: &mut Parts) -> Result<Accepted, Box<EngineResponse>> {
+        let headers = &parts.headers;
+        if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+            let mut response = respond(StatusCode::BAD_REQUEST, "text/html", "unsupported Sec-WebSocket-Version");
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            return Err(Box::new(response));
+        }
+        let mut response = Response::new(Full::<Bytes>::default());
+        if let Self::Http1 = self {
+            let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
+            let Some(accept) = key.and_then(handshake::accept_key).and_then(|key| HeaderValue::from_str(&key).ok())
+            else {
+                return Err(Box::new(respond(StatusCode::BAD_REQUEST, "text/html", "invalid Sec-WebSocket-Key")));
+            };
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        // As the official server: of the protocols that the client offers, the first.
+        if let Some(protocol) = first_protocol(headers) {
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+
+        let limits = Limits { max_message: server.options.max_http_buffer_size, ..Limits::default() };
+        let mut decoder = Decoder::new(Role::Server, limits);
+        let agreed = server.options.per_message_deflate.zip(offers(headers).as_deref().and_then(engine::agree));
+        let deflate = agreed.map(|(options, Agreement { header: value, inflater })| {
+            decoder = Decoder::new(Role::Server, limits).with_deflate(inflater);
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, value);
+            }
+            options.threshold
+        });
+        let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
+            tracing::error!("the HTTP server does not offer upgrades; serve it `with_upgrades`");
+            return Err(Box::new(respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "upgrades are not served")));
+        };
+        Ok(Accepted { response, on_upgrade, decoder, deflate })
+    }
+}
+
+struct Accepted {
+    response: EngineResponse,
+    on_upgrade: OnUpgrade,
+    decoder: Decoder,
+    deflate: Option<usize>,
+}
+
+async fn upgraded(on_upgrade: OnUpgrade) -> Option<(Io, Bytes)> {
+    match on_upgrade.await {
+        Ok(upgraded) => Some(Io::from_upgraded(upgraded)),
+        Err(error) => {
+            tracing::debug!(%error, "the client went away during the upgrade");
+            None
+        }
+    }
+}
+
+fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(token))
+}
+
+fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = offered.split(',').next()?.trim();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (!first.is_empty() && first.bytes().all(is_token)).then(|| HeaderValue::from_str(first).ok()).flatten()
+}
+
+/// All offered extensions as one list.
+fn offers(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
+    let joined = values.collect::<Vec<_>>().join(",");
+    (!joined.is_empty()).then_some(joined)
+}

@@ -1,0 +1,175 @@
+//! Namespaces: their sockets, their handlers, and how an event gets from one to the other.
+
+mod dispatch;
+mod parent;
+mod register;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytestring::ByteString;
+use parking_lot::RwLock;
+use sockeye_protocol::socket::{Args, IntoArgs, Packet};
+
+pub(crate) use dispatch::dispatch;
+pub use parent::ParentNamespace;
+pub(crate) use parent::{Matcher, Parent};
+pub(crate) use register::{emit_methods, register_methods};
+
+use crate::adapter::{Adapter, Local};
+use crate::emit::{Emit, RESERVED, Target};
+use crate::error::EmitError;
+use crate::handler::Listeners;
+use crate::server::ServerInner;
+use crate::socket::Socket;
+use crate::telemetry::Metrics;
+
+/// A namespace: a channel of its own over the shared connection. A clone is another handle to the same.
+#[derive(Clone)]
+pub struct Namespace(Arc<Inner>);
+
+/// A handle that does not keep the namespace alive.
+#[derive(Clone)]
+pub(crate) struct WeakNamespace(Weak<Inner>);
+
+type ServerEventHandler = Arc<dyn Fn(&Args) -> Option<Args> + Send + Sync>;
+
+struct Inner {
+    name: ByteString,
+    server: Weak<ServerInner>,
+    metrics: Arc<Metrics>,
+    listeners: Arc<Listeners>,
+    local: Arc<Local>,
+    adapter: OnceLock<Arc<dyn Adapter>>,
+    parent: Option<Arc<Parent>>,
+    ack_ids: AtomicU64,
+    server_events: RwLock<HashMap<String, Vec<ServerEventHandler>>>,
+}
+
+impl Namespace {
+    pub(crate) fn new(server: &Arc<ServerInner>, name: ByteString, parent: Option<Arc<Parent>>) -> Self {
+        let inner = Arc::new_cyclic(|weak: &Weak<Inner>| {
+            let local = Local::new(WeakNamespace(weak.clone()), server.options.clone());
+            Inner {
+                name,
+                server: Arc::downgrade(server),
+                metrics: server.metrics.clone(),
+                listeners: match &parent {
+                    Some(parent) => Arc::new(Listeners::with_parent(parent.listeners.clone())),
+                    None => Arc::default(),
+                },
+                local: Arc::new(local),
+                adapter: OnceLock::new(),
+                parent,
+                ack_ids: AtomicU64::new(0),
+                server_events: RwLock::default(),
+            }
+        });
+        let namespace = Self(inner);
+        let adapter = (server.adapter)(namespace.0.local.clone());
+        let _only_here = namespace.0.adapter.set(adapter);
+        namespace
+    }
+
+    register_methods!();
+    emit_methods!();
+
+    /// The name, with its leading slash.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The namespace's sockets and rooms on this node.
+    pub fn sockets(&self) -> &Arc<Local> {
+        &self.0.local
+    }
+
+    /// The adapter.
+    #[allow(clippy::missing_panics_doc, reason = "it is set in the constructor")]
+    pub fn adapter(&self) -> &Arc<dyn Adapter> {
+        self.0.adapter.get_or_init(|| Arc::new(crate::adapter::MemoryAdapter::new(self.0.local.clone(), None)))
+    }
+
+    /// Calls `handler` on an event that another node's program sent with
+    /// [`server_side_emit`](Self::server_side_emit). What it gives back is the answer, where the sender asked for one.
+    pub fn on_server_event(&self, event: &str, handler: impl Fn(&Args) -> Option<Args> + Send + Sync + 'static) {
+        self.0.server_events.write().entry(event.to_owned()).or_default().push(Arc::new(handler));
+    }
+
+    pub(crate) fn handle_server_event(&self, event: &str, args: &Args) -> Option<Args> {
+        let handlers = self.0.server_events.read().get(event).cloned().unwrap_or_default();
+        // All are called; the first answer counts.
+        let answers: Vec<_> = handlers.iter().filter_map(|handler| handler(args)).collect();
+        answers.into_iter().next()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakNamespace {
+        WeakNamespace(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn name_shared(&self) -> &ByteString {
+        &self.0.name
+    }
+
+    pub(crate) fn listeners(&self) -> &Arc<Listeners> {
+        &self.0.listeners
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    pub(crate) fn emitter(&self) -> Emit {
+        Emit::new(self.clone())
+    }
+
+    pub(crate) fn broadcast(&self, packet: Packet, target: &Target) {
+        self.adapter().broadcast(packet, target);
+    }
+
+    pub(crate) fn next_ack_id(&self) -> u64 {
+        self.0.ack_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn remove(&self, socket: &Socket) {
+        self.adapter().remove_all(socket);
+    }
+
+    /// Lets go of a namespace that a pattern made and that has no socket left, if the options say so.
+    pub(crate) fn cleanup_if_empty(&self) {
+        if let (Some(parent), Some(server)) = (&self.0.parent, self.0.server.upgrade())
+            && server.options.cleanup_empty_child_namespaces
+            && self.0.local.is_empty()
+        {
+            server.remove_child(parent, self);
+        }
+    }
+}
+
+impl WeakNamespace {
+    pub(crate) fn upgrade(&self) -> Option<Namespace> {
+        self.0.upgrade().map(Namespace)
+    }
+}
+
+impl PartialEq for Namespace {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// The arguments of an event between servers.
+pub(crate) fn server_event_args(event: &str, args: impl IntoArgs) -> Result<Args, EmitError> {
+    if RESERVED.contains(&event) || ["connection", "new_namespace"].contains(&event) {
+        return Err(EmitError::ReservedName(event.to_owned()));
+    }
+    Ok(args.into_args()?)
+}

@@ -1,0 +1,255 @@
+//! The options of a server, with the names and defaults of the official one, and the bounds that it lacks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sockeye_protocol::engine::{SessionConfig, TransportKind};
+use sockeye_protocol::socket::Parser;
+
+use crate::http::{ClientFiles, Cookie, Cors, HttpCompression};
+use crate::request::RequestHooks;
+
+/// Options of a server. [`Server::builder`](crate::Server::builder) has a method for each.
+///
+/// The names are those of the official server in Rust spelling; so are the defaults, unless a line says otherwise.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The path that is served. Default: `/socket.io`.
+    pub path: String,
+    /// Whether the path ends in a slash. Default: true.
+    pub add_trailing_slash: bool,
+    /// Time from one heartbeat to the next. Default: 25 s.
+    pub ping_interval: Duration,
+    /// How long an answer to a heartbeat may take. Default: 20 s.
+    pub ping_timeout: Duration,
+    /// How long an upgrade may take. Default: 10 s.
+    pub upgrade_timeout: Duration,
+    /// Bytes of one incoming message, or of one POST body. Default: 1,000,000.
+    pub max_http_buffer_size: usize,
+    /// The transports that clients may use. Default: long-polling and WebSocket.
+    pub transports: Vec<TransportKind>,
+    /// Whether a long-polling client may upgrade to WebSocket. Default: true.
+    pub allow_upgrades: bool,
+    /// permessage-deflate for WebSocket. Default: off.
+    pub per_message_deflate: Option<PerMessageDeflate>,
+    /// Compression of long-polling responses. Default: from 1,024 bytes on.
+    pub http_compression: Option<HttpCompression>,
+    /// A cookie with the session id in the handshake's response. Default: none.
+    pub cookie: Option<Cookie>,
+    /// Cross-origin resource sharing. Default: none, so that browsers on other origins are refused.
+    pub cors: Option<Cors>,
+    /// Whether clients of Engine.IO 3 (Socket.IO 2) are served. Default: false.
+    pub allow_eio3: bool,
+    /// Text of a message that every client gets with the handshake. Default: none.
+    pub initial_packet: Option<String>,
+    /// The official client bundles to serve under the path. Default: none (the official server carries them with it).
+    pub serve_client: Option<ClientFiles>,
+    /// How long a client may stay without joining a namespace. Default: 45 s.
+    pub connect_timeout: Duration,
+    /// The encoding of packets. Default: [`Parser::Json`].
+    pub parser: Parser,
+    /// Keeps sessions for clients that come back soon. Default: off.
+    pub connection_state_recovery: Option<ConnectionStateRecovery>,
+    /// Whether a namespace made from a pattern goes away with its last socket. Default: false.
+    pub cleanup_empty_child_namespaces: bool,
+    /// The bounds that keep one client, or many, from using up the machine.
+    pub limits: Limits,
+    pub(crate) hooks: RequestHooks,
+    /// The prefix of the request paths that are ours; made from `path` when the server is built.
+    pub(crate) mount_path: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io".to_owned(),
+            add_trailing_slash: true,
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            max_http_buffer_size: 1_000_000,
+            transports: vec![TransportKind::Polling, TransportKind::WebSocket],
+            allow_upgrades: true,
+            per_message_deflate: None,
+            http_compression: Some(HttpCompression::default()),
+            cookie: None,
+            cors: None,
+            allow_eio3: false,
+            initial_packet: None,
+            serve_client: None,
+            connect_timeout: Duration::from_secs(45),
+            parser: Parser::Json,
+            connection_state_recovery: None,
+            cleanup_empty_child_namespaces: false,
+            limits: Limits::default(),
+            hooks: RequestHooks::default(),
+            mount_path: String::new(),
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn mount(&mut self) {
+        self.mount_path = format!("/{}", self.path.trim_matches('/'));
+        if self.add_trailing_slash && self.mount_path != "/" {
+            self.mount_path.push('/');
+        }
+    }
+
+    pub(crate) fn session(&self) -> SessionConfig {
+        SessionConfig {
+            ping_interval: self.ping_interval,
+            ping_timeout: self.ping_timeout,
+            upgrade_timeout: self.upgrade_timeout,
+        }
+    }
+}
+
+/// permessage-deflate (RFC 7692), without context takeover: a message that goes to many is compressed once.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PerMessageDeflate {
+    /// Messages from this size on, in bytes, are compressed. Default: 1,024.
+    pub threshold: usize,
+}
+
+impl PerMessageDeflate {
+    /// Compresses messages of at least `threshold` bytes.
+    pub const fn from_bytes(threshold: usize) -> Self {
+        Self { threshold }
+    }
+}
+
+impl Default for PerMessageDeflate {
+    fn default() -> Self {
+        Self::from_bytes(1024)
+    }
+}
+
+/// Connection state recovery: a client that comes back soon gets its id, rooms and data, and the events it missed.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ConnectionStateRecovery {
+    /// For how long after a disconnect a session can be recovered. Default: 2 min.
+    pub max_disconnection_duration: Duration,
+    /// Whether the connection middlewares are skipped for a recovered session. Default: true.
+    pub skip_middlewares: bool,
+    /// Bytes of the events that a namespace keeps for replay. When they are more, the oldest go, and a client that would
+    /// have needed them is not recovered. Default: 64 MiB.
+    pub max_log_bytes: usize,
+    /// Sessions of disconnected clients that a namespace keeps. When they are more, the oldest go. Default: 100,000.
+    pub max_sessions: usize,
+}
+
+impl Default for ConnectionStateRecovery {
+    fn default() -> Self {
+        Self {
+            max_disconnection_duration: Duration::from_secs(120),
+            skip_middlewares: true,
+            max_log_bytes: 64 << 20,
+            max_sessions: 100_000,
+        }
+    }
+}
+
+impl ConnectionStateRecovery {
+    /// Recovery of clients that come back within `duration`.
+    pub fn within(duration: Duration) -> Self {
+        Self { max_disconnection_duration: duration, ..Self::default() }
+    }
+
+    /// Runs the connection middlewares for recovered sessions too (an access may have been withdrawn meanwhile).
+    pub fn run_middlewares(mut self) -> Self {
+        self.skip_middlewares = false;
+        self
+    }
+}
+
+/// Bounds on what clients can make the server hold. The official server has none of them, but for the attachments.
+///
+/// Reaching one gives the answer that its line names, is counted ([`Metrics::reached`](crate::Metrics::reached)) and logged.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Sessions at a time. More: HTTP 503. Default: 1,000,000.
+    pub max_connections: usize,
+    /// Handshakes that are being answered at a time (a slow [`allow_request`](crate::ServerBuilder::allow_request)).
+    /// More: HTTP 503. Default: 10,000.
+    pub max_handshakes: usize,
+    /// Sessions that have joined no namespace. More: HTTP 503. Default: 100,000.
+    pub max_unjoined: usize,
+    /// Bytes that wait for one client to read them. A message that does not fit closes the connection as `slow consumer`;
+    /// a message that finds nothing waiting always fits. Default: 4 MiB.
+    pub max_outbox_bytes: usize,
+    /// Namespaces that one connection may join. More: the connect error `Too many namespaces`. Default: 100.
+    pub max_namespaces: usize,
+    /// Namespaces that patterns and functions may bring to life. More: the connect error `Invalid namespace`.
+    /// Default: 10,000.
+    pub max_child_namespaces: usize,
+    /// Rooms that one socket may be in. More: `join` gives an error. Default: 10,000.
+    pub max_rooms: usize,
+    /// Acknowledgements that one socket may owe. More: `emit_with_ack` gives an error. Default: 10,000.
+    pub max_pending_acks: usize,
+    /// Handlers of one socket that wait at a time. More: the server reads no more from this client until one is done.
+    /// Default: 1,000.
+    pub max_handlers: usize,
+    /// Attachments of one packet. More: the connection is closed (`forced close`). Default: 10, as in the official parser.
+    pub max_attachments: usize,
+    /// Bytes of the attachments of one packet. More: the connection is closed (`forced close`). Default: 10,000,000.
+    pub max_attachment_bytes: usize,
+    /// How long the attachments of a packet may take. Longer: the connection is closed (`forced close`). Default: 60 s.
+    pub attachment_timeout: Duration,
+    /// How deep the values of an event may be nested. Deeper: the connection is closed (`forced close`). At most, and by default: 127.
+    pub max_depth: usize,
+    /// How long a closed connection may take to read what was sent before the close. Default: 10 s.
+    pub close_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 1_000_000,
+            max_handshakes: 10_000,
+            max_unjoined: 100_000,
+            max_outbox_bytes: 4 << 20,
+            max_namespaces: 100,
+            max_child_namespaces: 10_000,
+            max_rooms: 10_000,
+            max_pending_acks: 10_000,
+            max_handlers: 1_000,
+            max_attachments: 10,
+            max_attachment_bytes: 10_000_000,
+            attachment_timeout: Duration::from_secs(60),
+            max_depth: 127,
+            close_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn parser(&self) -> sockeye_protocol::socket::Limits {
+        sockeye_protocol::socket::Limits {
+            max_attachments: self.max_attachments,
+            max_attachment_bytes: self.max_attachment_bytes,
+            max_depth: self.max_depth,
+            ..Default::default()
+        }
+    }
+}
+
+/// A function that the options hold; printing it tells only that it is there.
+pub(crate) struct Hook<F: ?Sized>(pub(crate) Arc<F>);
+
+impl<F: ?Sized> Clone for Hook<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<F: ?Sized> fmt::Debug for Hook<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}

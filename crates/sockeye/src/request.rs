@@ -1,0 +1,171 @@
+//! What is kept of the request that opened a connection, and the hooks that look at requests.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use crate::options::Hook;
+
+/// The address of the peer, as an extension of a request.
+///
+/// The server's own listener puts it there. In a program that accepts connections itself, a middleware can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteAddr(pub SocketAddr);
+
+/// Marks a request that came over TLS, as an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Secure;
+
+/// The request that opened a connection: address, URL, headers. A clone shares it.
+///
+/// It is stored small, for it lives as long as the connection; headers are parsed when asked for.
+#[derive(Clone)]
+pub struct RequestInfo(Arc<Inner>);
+
+struct Inner {
+    /// Path and query.
+    url: Box<str>,
+    /// `name:value` lines. A header's value has no line break.
+    headers: Box<str>,
+    address: Option<SocketAddr>,
+    secure: bool,
+    issued: SystemTime,
+}
+
+impl RequestInfo {
+    pub(crate) fn new(parts: &Parts) -> Self {
+        let mut headers = String::new();
+        for (name, value) in &parts.headers {
+            headers.push_str(name.as_str());
+            headers.push(':');
+            headers.push_str(&String::from_utf8_lossy(value.as_bytes()));
+            headers.push('\n');
+        }
+        Self(Arc::new(Inner {
+            url: parts.uri.path_and_query().map_or("/", |path| path.as_str()).into(),
+            headers: headers.into_boxed_str(),
+            address: parts.extensions.get::<RemoteAddr>().map(|address| address.0),
+            secure: parts.extensions.get::<Secure>().is_some(),
+            issued: SystemTime::now(),
+        }))
+    }
+
+    /// Path and query, as the client sent them.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// The value of the first header of this name, in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().find_map(|(each, value)| (each == name).then_some(value))
+    }
+
+    /// All headers: names in lower case, and values.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.headers.lines().filter_map(|line| line.split_once(':'))
+    }
+
+    /// The first value of a query parameter, decoded.
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.queries().find_map(|(each, value)| (each == name).then_some(value))
+    }
+
+    /// All query parameters, decoded.
+    pub fn queries(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        let query = self.0.url.split_once('?').map_or("", |(_, query)| query);
+        form_urlencoded::parse(query.as_bytes())
+    }
+
+    /// The address of the peer (of the proxy, behind one), where it is known.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0.address
+    }
+
+    /// Whether the connection is encrypted up to this server.
+    pub fn is_secure(&self) -> bool {
+        self.0.secure
+    }
+
+    /// Whether the request has an `Origin` header, as those of browsers from other sites have.
+    pub fn is_cross_domain(&self) -> bool {
+        self.header("origin").is_some()
+    }
+
+    /// When the request came.
+    pub fn issued(&self) -> SystemTime {
+        self.0.issued
+    }
+}
+
+impl fmt::Debug for RequestInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestInfo")
+            .field("url", &self.url())
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+type AllowFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type AllowRequest = dyn Fn(RequestInfo) -> AllowFuture + Send + Sync;
+type EditHeaders = dyn Fn(&mut HeaderMap, &Parts) + Send + Sync;
+type GenerateId = dyn Fn(&RequestInfo) -> String + Send + Sync;
+
+/// Functions of the program that see requests and responses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestHooks {
+    allow_request: Option<Hook<AllowRequest>>,
+    initial_headers: Option<Hook<EditHeaders>>,
+    headers: Option<Hook<EditHeaders>>,
+    generate_id: Option<Hook<GenerateId>>,
+}
+
+impl RequestHooks {
+    pub(crate) fn set_allow_request<F, Fut>(&mut self, allow: F)
+    where
+        F: Fn(RequestInfo) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.allow_request = Some(Hook(Arc::new(move |request| Box::pin(allow(request)))));
+    }
+
+    pub(crate) fn set_initial_headers(&mut self, edit: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) {
+        self.initial_headers = Some(Hook(Arc::new(edit)));
+    }
+
+    pub(crate) fn set_headers(&mut self, edit: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) {
+        self.headers = Some(Hook(Arc::new(edit)));
+    }
+
+    pub(crate) fn set_generate_id(&mut self, generate: impl Fn(&RequestInfo) -> String + Send + Sync + 'static) {
+        self.generate_id = Some(Hook(Arc::new(generate)));
+    }
+
+    pub(crate) async fn allow(&self, request: &RequestInfo) -> Result<(), String> {
+        match &self.allow_request {
+            Some(Hook(allow)) => allow(request.clone()).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn generate_id(&self, request: &RequestInfo) -> Option<String> {
+        self.generate_id.as_ref().map(|Hook(generate)| generate(request))
+    }
+
+    /// Lets the program edit the headers of a response; `is_first` for the one that opens a session.
+    pub(crate) fn edit_headers(&self, is_first: bool, headers: &mut HeaderMap, request: &Parts) {
+        if let (true, Some(Hook(edit))) = (is_first, &self.initial_headers) {
+            edit(headers, request);
+        }
+        if let Some(Hook(edit)) = &self.headers {
+            edit(headers, request);
+        }
+    }
+}

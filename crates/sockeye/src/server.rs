@@ -1,0 +1,377 @@
+//! The server: its namespaces, its sessions, and the tasks that drive them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytestring::ByteString;
+use parking_lot::RwLock;
+use regex::Regex;
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::engine::{OpenPacket, SessionConfig, TransportKind};
+use tokio::sync::{Notify, watch};
+
+use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
+use crate::builder::ServerBuilder;
+use crate::emit::Emit;
+use crate::engine::{Ending, Flusher, Registry, Wheel};
+use crate::handler::Listeners;
+use crate::namespace::{Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
+use crate::options::Options;
+use crate::telemetry::{Bound, Metrics};
+
+/// A Socket.IO server. A clone is another handle to the same.
+///
+/// Handlers and emits of the server itself are those of its main namespace, `/`.
+///
+/// # Example
+///
+/// ```no_run
+/// use sockeye::{Data, Server, Socket};
+///
+/// # async fn run() -> std::io::Result<()> {
+/// let io = Server::new();
+/// io.on_connection(|socket: Socket| println!("{} is here", socket.id()));
+/// io.on("chat message", |socket: Socket, Data(text): Data<String>| socket.server().emit("chat message", text));
+/// io.listen("0.0.0.0:3000").await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Server(Arc<ServerInner>);
+
+pub(crate) struct ServerInner {
+    pub(crate) options: Arc<Options>,
+    pub(crate) session: SessionConfig,
+    pub(crate) parser_limits: sockeye_protocol::socket::Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) registry: Registry,
+    pub(crate) wheel: Arc<Wheel>,
+    pub(crate) flusher: Arc<Flusher>,
+    pub(crate) adapter: AdapterFactory,
+    namespaces: RwLock<HashMap<ByteString, Namespace>>,
+    parents: RwLock<Vec<Arc<Parent>>>,
+    new_namespace: RwLock<Vec<NamespaceListener>>,
+    child_count: AtomicUsize,
+    started: AtomicBool,
+    next_shard: AtomicUsize,
+    tasks: AtomicUsize,
+    idle: Notify,
+    closing: watch::Sender<bool>,
+}
+
+type NamespaceListener = Arc<dyn Fn(&Namespace) + Send + Sync>;
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("path", &self.0.options.path).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server with the default options.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Sets options, then builds a server.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    pub(crate) fn with_options(mut options: Options, adapter: Option<AdapterFactory>) -> Self {
+        options.mount();
+        let recovery = options.connection_state_recovery;
+        let adapter = adapter.unwrap_or_else(|| {
+            Arc::new(move |local| Arc::new(MemoryAdapter::new(local, recovery)) as Arc<dyn Adapter>)
+        });
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let inner = Arc::new(ServerInner {
+            session: options.session(),
+            parser_limits: options.limits.parser(),
+            options: Arc::new(options),
+            metrics: Arc::default(),
+            registry: Registry::new(),
+            wheel: Arc::new(Wheel::new()),
+            flusher: Arc::new(Flusher::new(workers)),
+            adapter,
+            namespaces: RwLock::default(),
+            parents: RwLock::default(),
+            new_namespace: RwLock::default(),
+            child_count: AtomicUsize::new(0),
+            started: AtomicBool::new(false),
+            next_shard: AtomicUsize::new(0),
+            tasks: AtomicUsize::new(0),
+            idle: Notify::new(),
+            closing: watch::Sender::new(false),
+        });
+        let server = Self(inner);
+        let _main = server.of("/");
+        server
+    }
+
+    pub(crate) fn from_inner(inner: Arc<ServerInner>) -> Self {
+        Self(inner)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<ServerInner> {
+        &self.0
+    }
+
+    register_methods!();
+    emit_methods!();
+
+    /// A namespace, made if there is none of this name yet. The name gets a leading slash if it has none.
+    pub fn of(&self, name: &str) -> Namespace {
+        let name = if name.starts_with('/') { ByteString::from(name) } else { ByteString::from(format!("/{name}")) };
+        self.0.namespace(name, None)
+    }
+
+    /// All namespaces whose name the pattern matches. Each comes to life when a client asks for it.
+    pub fn of_pattern(&self, pattern: Regex) -> ParentNamespace {
+        self.0.add_parent(Matcher::Pattern(pattern))
+    }
+
+    /// All namespaces that the function, called with the name and the client's `auth`, says yes to.
+    pub fn of_function<F, Fut>(&self, function: F) -> ParentNamespace
+    where
+        F: Fn(String, serde_json::Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        self.0.add_parent(Matcher::Function(Box::new(move |name, auth| Box::pin(function(name, auth)))))
+    }
+
+    /// Calls `listener` with each namespace that comes to life from now on.
+    pub fn on_new_namespace(&self, listener: impl Fn(&Namespace) + Send + Sync + 'static) {
+        self.0.new_namespace.write().push(Arc::new(listener));
+    }
+
+    /// The main namespace.
+    pub fn main_namespace(&self) -> Namespace {
+        self.of("/")
+    }
+
+    /// The options.
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Stops the server: no new connections; every client is told, in a way that makes it reconnect; what was sent to them
+    /// is still delivered, for as long as [`Limits::close_timeout`](crate::Limits::close_timeout) says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take the stop back.
+    pub async fn close(&self) {
+        self.0.closing.send_replace(true);
+        for conn in self.0.registry.all() {
+            conn.close(CloseReason::ServerShuttingDown, Ending::Graceful, "the server stops");
+        }
+        let namespaces: Vec<_> = self.0.namespaces.read().values().cloned().collect();
+        for namespace in namespaces {
+            namespace.adapter().close().await;
+        }
+        let all_gone = async {
+            loop {
+                let mut idle = std::pin::pin!(self.0.idle.notified());
+                idle.as_mut().enable();
+                if self.0.tasks.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                idle.await;
+            }
+        };
+        if tokio::time::timeout(self.0.options.limits.close_timeout, all_gone).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+    }
+
+    /// Waits until [`close`](Self::close) was called.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    pub async fn closing(&self) {
+        let mut closing = self.0.closing.subscribe();
+        // The sender lives in the server, so the wait cannot fail.
+        let _closing = closing.wait_for(|closing| *closing).await;
+    }
+
+    fn listeners(&self) -> Arc<Listeners> {
+        self.main_namespace().listeners().clone()
+    }
+
+    fn emitter(&self) -> Emit {
+        self.main_namespace().emitter()
+    }
+
+    fn adapter(&self) -> Arc<dyn Adapter> {
+        self.main_namespace().adapter().clone()
+    }
+}
+
+impl ServerInner {
+    /// Starts the timers and the flushers, once, in the runtime of the caller.
+    pub(crate) fn start(self: &Arc<Self>) {
+        if self.started.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        spawn_driver(weak.clone(), self.wheel.clone().run());
+        for shard in 0..self.flusher.shards() {
+            spawn_driver(weak.clone(), self.flusher.clone().run(shard));
+        }
+    }
+
+    /// Runs a future of a connection beside everything else. [`Server::close`] waits for it.
+    pub(crate) fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+        let running = Running(Arc::downgrade(self));
+        let _detached = tokio::spawn(async move {
+            future.await;
+            drop(running);
+        });
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    pub(crate) fn next_shard(&self) -> u16 {
+        let next = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.flusher.shards();
+        u16::try_from(next).unwrap_or(0)
+    }
+
+    /// The text of the open packet.
+    pub(crate) fn open_packet(&self, sid: &str, transport: TransportKind) -> String {
+        let options = &self.options;
+        let upgrades: Vec<_> = match options.allow_upgrades {
+            true => {
+                transport.upgrades().iter().copied().filter(|upgrade| options.transports.contains(upgrade)).collect()
+            }
+            false => Vec::new(),
+        };
+        OpenPacket {
+            sid,
+            upgrades: &upgrades,
+            ping_interval: options.ping_interval,
+            ping_timeout: options.ping_timeout,
+            max_payload: options.max_http_buffer_size,
+        }
+        .to_json()
+    }
+
+    /// The namespace that a client asks for, brought to life if a pattern or function says so.
+    pub(crate) async fn find_namespace(self: &Arc<Self>, name: &ByteString, auth: Option<&str>) -> Option<Namespace> {
+        if let Some(namespace) = self.namespaces.read().get(name) {
+            return Some(namespace.clone());
+        }
+        let parents = self.parents.read().clone();
+        for parent in parents {
+            if parent.matches(name, auth).await {
+                if self.child_count.load(Ordering::Relaxed) >= self.options.limits.max_child_namespaces {
+                    self.metrics.bound_reached(Bound::ChildNamespaces, name);
+                    return None;
+                }
+                return Some(self.namespace(name.clone(), Some(parent)));
+            }
+        }
+        None
+    }
+
+    fn namespace(self: &Arc<Self>, name: ByteString, parent: Option<Arc<Parent>>) -> Namespace {
+        if let Some(namespace) = self.namespaces.read().get(&name) {
+            return namespace.clone();
+        }
+        // A namespace that the program names itself gets the handlers of a pattern that matches it.
+        let parent = parent.or_else(|| {
+            let is_match =
+                |parent: &&Arc<Parent>| matches!(&parent.matcher, Matcher::Pattern(pattern) if pattern.is_match(&name));
+            self.parents.read().iter().find(is_match).cloned()
+        });
+        let namespace = {
+            let mut namespaces = self.namespaces.write();
+            if let Some(namespace) = namespaces.get(&name) {
+                return namespace.clone();
+            }
+            let namespace = Namespace::new(self, name.clone(), parent.clone());
+            namespaces.insert(name, namespace.clone());
+            namespace
+        };
+        if let Some(parent) = parent {
+            self.child_count.fetch_add(1, Ordering::Relaxed);
+            parent.children.write().push(namespace.downgrade());
+        }
+        let listeners = self.new_namespace.read().clone();
+        for listener in listeners {
+            listener(&namespace);
+        }
+        namespace
+    }
+
+    fn add_parent(&self, matcher: Matcher) -> ParentNamespace {
+        let parent = Parent::new(matcher);
+        self.parents.write().push(parent.clone());
+        ParentNamespace(parent)
+    }
+
+    /// Keeps a namespace that got a socket just while it was let go of.
+    pub(crate) fn keep(&self, namespace: &Namespace) {
+        if !self.namespaces.read().contains_key(namespace.name_shared()) {
+            self.namespaces.write().entry(namespace.name_shared().clone()).or_insert_with(|| namespace.clone());
+        }
+    }
+
+    /// Lets go of a child without sockets.
+    pub(crate) fn remove_child(&self, parent: &Arc<Parent>, child: &Namespace) {
+        {
+            let mut namespaces = self.namespaces.write();
+            // A socket may have come while nobody held the lock.
+            if !child.sockets().is_empty() || namespaces.remove(child.name_shared()).is_none() {
+                return;
+            }
+        }
+        self.child_count.fetch_sub(1, Ordering::Relaxed);
+        parent.children.write().retain(|each| each.upgrade().is_some_and(|each| each != *child));
+    }
+}
+
+/// Runs a driver until the server is gone: it holds the server's parts, not the server.
+fn spawn_driver(server: Weak<ServerInner>, driver: impl Future<Output = ()> + Send + 'static) {
+    let _detached = tokio::spawn(async move {
+        let gone = async {
+            while server.strong_count() > 0 {
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            }
+        };
+        tokio::select! {
+            () = driver => {}
+            () = gone => {}
+        }
+    });
+}
+
+/// Counts a task for as long as it runs.
+struct Running(Weak<ServerInner>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.upgrade()
+            && server.tasks.fetch_sub(1, Ordering::AcqRel) == 1
+        {
+            server.idle.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! A client in a namespace, as the program sees it.
+
+use std::any::{Any, TypeId};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytestring::ByteString;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::engine::TransportKind;
+use sockeye_protocol::socket::{Args, EventName, IntoArgs, Packet, PacketBody};
+use tokio::sync::oneshot;
+
+use crate::ack::{self, Ack, PendingAcks, Waiter};
+use crate::adapter::{RecoveredSession, Room, SavedSession};
+use crate::emit::{Emit, Flags, IntoRooms, Target, event_packet};
+use crate::engine::{Conn, Encoded, Id};
+use crate::error::{AckError, EmitError, JoinError};
+use crate::handler::{Budget, EventContext, Kind, run_all};
+use crate::namespace::Namespace;
+use crate::request::RequestInfo;
+use crate::server::Server;
+
+/// A client that is connected to a namespace. A clone is another handle to the same.
+#[derive(Clone)]
+pub struct Socket(Arc<Inner>);
+
+/// A handle that does not keep the socket alive.
+#[derive(Clone)]
+pub(crate) struct WeakSocket(Weak<Inner>);
+
+struct Inner {
+    id: Id,
+    namespace: Namespace,
+    conn: Arc<Conn>,
+    /// JSON text of what the client gave as `auth`.
+    auth: Option<ByteString>,
+    phase: AtomicU8,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The rooms it is in, without the one that is its own id.
+    rooms: Vec<Room>,
+    acks: PendingAcks,
+    /// The end has begun.
+    closing: bool,
+    rare: Option<Box<Rare>>,
+}
+
+/// What not every socket has.
+#[derive(Default)]
+struct Rare {
+    data: serde_json::Map<String, serde_json::Value>,
+    extensions: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    /// The secret by which the client proves that a session is its own.
+    private_id: Option<Id>,
+    /// Where the log of events stood when it connected.
+    log_start: u64,
+    recovered: bool,
+    left_own_room: bool,
+    /// Events that wait for their turn, in a namespace that handles them one at a time; the first is being handled.
+    line: Line,
+}
+
+/// Events in order, each counted against the bound of its connection.
+pub(crate) type Line = VecDeque<(EventContext, Budget)>;
+
+const CONNECTING: u8 = 0;
+const CONNECTED: u8 = 1;
+const DISCONNECTED: u8 = 2;
+
+impl Socket {
+    pub(crate) fn new(namespace: Namespace, conn: Arc<Conn>, id: Id, auth: Option<ByteString>) -> Self {
+        let state = Mutex::default();
+        Self(Arc::new(Inner { id, namespace, conn, auth, phase: AtomicU8::new(CONNECTING), state }))
+    }
+
+    /// The id: 20 characters, other than that of the connection; the same again if the session is recovered.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    /// The server.
+    pub fn server(&self) -> Server {
+        Server::from_inner(self.0.conn.server().clone())
+    }
+
+    /// Whether the socket is connected: not yet in a connection middleware, no more after the disconnect.
+    pub fn is_connected(&self) -> bool {
+        self.0.phase.load(Ordering::Acquire) == CONNECTED
+    }
+
+    /// Whether the connection state was recovered: the client missed nothing, and is in its rooms already.
+    pub fn is_recovered(&self) -> bool {
+        self.0.state.lock().rare.as_ref().is_some_and(|rare| rare.recovered)
+    }
+
+    /// The request that opened the connection.
+    pub fn request(&self) -> &RequestInfo {
+        self.0.conn.request()
+    }
+
+    /// What the client gave as `auth`.
+    ///
+    /// # Errors
+    ///
+    /// It is not a `T`.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.0.auth.as_deref().unwrap_or("{}"))
+    }
+
+    /// The transport that carries the connection now.
+    pub fn transport(&self) -> TransportKind {
+        self.0.conn.transport()
+    }
+
+    /// The id of the Engine.IO session; several sockets of one connection share it.
+    pub fn connection_id(&self) -> &str {
+        self.0.conn.id()
+    }
+
+    // ---- data --------------------------------------------------------------------------------------------------------
+
+    /// A value of the socket's data, which other nodes see too and a recovered session keeps.
+    pub fn data<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let value = self.0.state.lock().rare.as_ref()?.data.get(key)?.clone();
+        serde_json::from_value(value).ok()
+    }
+
+    /// Sets a value of the socket's data. One that cannot be encoded as JSON is not set, and the failure is logged.
+    pub fn set_data(&self, key: impl Into<String>, value: impl Serialize) {
+        match serde_json::to_value(value) {
+            Ok(value) => drop(self.0.state.lock().rare().data.insert(key.into(), value)),
+            Err(error) => self.0.conn.server().metrics.emit_failed("data", &error),
+        }
+    }
+
+    /// All of the socket's data.
+    pub fn all_data(&self) -> serde_json::Map<String, serde_json::Value> {
+        self.0.state.lock().rare.as_ref().map(|rare| rare.data.clone()).unwrap_or_default()
+    }
+
+    /// Keeps a value of any type with the socket, one of each type: for what only this process needs.
+    pub fn set_extension<T: Send + Sync + 'static>(&self, value: T) {
+        self.0.state.lock().rare().extensions.insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    /// The value of this type that is kept with the socket.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let any = self.0.state.lock().rare.as_ref()?.extensions.get(&TypeId::of::<T>())?.clone();
+        any.downcast().ok()
+    }
+
+    // ---- rooms -------------------------------------------------------------------------------------------------------
+
+    /// Joins a room, or several.
+    ///
+    /// # Errors
+    ///
+    /// The socket is in as many rooms as it may be, or is disconnected. None of the rooms was joined then.
+    pub fn join(&self, rooms: impl IntoRooms) -> Result<(), JoinError> {
+        self.0.namespace.adapter().add(self, &rooms.into_rooms())
+    }
+
+    /// Leaves a room, or several.
+    pub fn leave(&self, rooms: impl IntoRooms) {
+        self.0.namespace.adapter().remove(self, &rooms.into_rooms());
+    }
+
+    /// The rooms that the socket is in, its own first.
+    pub fn rooms(&self) -> Vec<Room> {
+        let state = self.0.state.lock();
+        let own = !state.left_own_room() && self.0.phase.load(Ordering::Acquire) != DISCONNECTED;
+        own.then(|| Room::from(self.id())).into_iter().chain(state.rooms.iter().cloned()).collect()
+    }
+
+    // ---- emit --------------------------------------------------------------------------------------------------------
+
+    /// Sends an event to this client. A tuple becomes several arguments, `()` none, anything else one.
+    ///
+    /// A failure is a mistake of the program; it is logged and counted, see [`try_emit`](Self::try_emit).
+    pub fn emit(&self, event: &str, args: impl IntoArgs) {
+        self.to_self().emit(event, args);
+    }
+
+    /// [`emit`](Self::emit), with its failure.
+    ///
+    /// # Errors
+    ///
+    /// The name is reserved, or an argument cannot be encoded. Nothing was sent.
+    pub fn try_emit(&self, event: &str, args: impl IntoArgs) -> Result<(), EmitError> {
+        self.to_self().try_emit(event, args)
+    }
+
+    /// Sends an event and waits for the client's acknowledgement, without a time limit; see [`timeout`](Self::timeout).
+    ///
+    /// # Errors
+    ///
+    /// The client went away, its answer does not fit, or the event could not be sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the acknowledgement; the event may have been sent.
+    pub async fn emit_with_ack<T: DeserializeOwned>(&self, event: &str, args: impl IntoArgs) -> Result<T, AckError> {
+        self.to_self().emit_with_ack(event, args).await
+    }
+
+    /// Sends the event `message`.
+    pub fn send(&self, args: impl IntoArgs) {
+        self.emit("message", args);
+    }
+
+    /// The next emit waits this long for an acknowledgement.
+    pub fn timeout(&self, timeout: Duration) -> SocketEmit<'_> {
+        self.to_self().timeout(timeout)
+    }
+
+    /// The next emit is dropped if the client is not ready to take it.
+    pub fn volatile(&self) -> SocketEmit<'_> {
+        self.to_self().volatile()
+    }
+
+    /// Whether the next emit may be compressed. Default: true.
+    pub fn compress(&self, compress: bool) -> SocketEmit<'_> {
+        self.to_self().compress(compress)
+    }
+
+    fn to_self(&self) -> SocketEmit<'_> {
+        SocketEmit { socket: self, flags: Flags::default() }
+    }
+
+    /// An emit to everybody in a room, or several, but this client.
+    pub fn to(&self, rooms: impl IntoRooms) -> Emit {
+        self.broadcast().to(rooms)
+    }
+
+    /// The same as [`to`](Self::to).
+    pub fn within(&self, rooms: impl IntoRooms) -> Emit {
+        self.to(rooms)
+    }
+
+    /// An emit to everybody but this client and those in a room, or several.
+    pub fn except(&self, rooms: impl IntoRooms) -> Emit {
+        self.broadcast().except(rooms)
+    }
+
+    /// An emit to everybody in the namespace but this client.
+    pub fn broadcast(&self) -> Emit {
+        self.0.namespace.emitter().except(self.id())
+    }
+
+    /// An emit to the clients of this node but this one.
+    pub fn local(&self) -> Emit {
+        self.broadcast().local()
+    }
+
+    // ---- the end -----------------------------------------------------------------------------------------------------
+
+    /// Disconnects the client from this namespace; it does not come back by itself.
+    pub fn disconnect(&self) {
+        if self.is_connected() {
+            self.send_packet(None, PacketBody::Disconnect);
+            self.close(CloseReason::ServerNamespaceDisconnect);
+        }
+    }
+
+    /// Disconnects the client from all its namespaces, and closes the connection.
+    pub fn disconnect_connection(&self) {
+        crate::client::disconnect(&self.0.conn);
+    }
+
+    // ---- for the rest of the crate -----------------------------------------------------------------------------------
+
+    pub(crate) fn conn(&self) -> &Arc<Conn> {
+        &self.0.conn
+    }
+
+    pub(crate) fn key(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakSocket {
+        WeakSocket(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn deliver(&self, packet: Encoded, volatile: bool) {
+        self.0.conn.send(packet, volatile);
+    }
+
+    /// Sends a packet of this socket's namespace.
+    pub(crate) fn send_packet(&self, id: Option<u64>, body: PacketBody) {
+        let packet = Packet { id, ..Packet::new(self.0.namespace.name_shared().clone(), body) };
+        self.deliver(Encoded::packet(&packet, self.0.conn.server().options.parser, true), false);
+    }
+
+    pub(crate) fn with_acks<R>(&self, run: impl FnOnce(&mut PendingAcks) -> R) -> R {
+        run(&mut self.0.state.lock().acks)
+    }
+
+    pub(crate) fn forget_ack(&self, id: u64) {
+        let _settled_already = self.with_acks(|acks| acks.remove(id));
+    }
+
+    pub(crate) fn with_line<R>(&self, run: impl FnOnce(&mut Line) -> R) -> R {
+        run(&mut self.0.state.lock().rare().line)
+    }
+
+    /// The rooms, for the registry of rooms to change together with its own tables.
+    pub(crate) fn with_rooms<R>(&self, run: impl FnOnce(&mut Vec<Room>) -> R) -> Option<R> {
+        let mut state = self.0.state.lock();
+        (self.0.phase.load(Ordering::Acquire) != DISCONNECTED).then(|| run(&mut state.rooms))
+    }
+
+    pub(crate) fn take_rooms(&self) -> Vec<Room> {
+        std::mem::take(&mut self.0.state.lock().rooms)
+    }
+
+    pub(crate) fn leave_own_room(&self) {
+        self.0.state.lock().rare().left_own_room = true;
+    }
+
+    pub(crate) fn join_own_room(&self) {
+        if let Some(rare) = &mut self.0.state.lock().rare {
+            rare.left_own_room = false;
+        }
+    }
+
+    pub(crate) fn has_left_own_room(&self) -> bool {
+        self.0.state.lock().left_own_room()
+    }
+
+    /// Makes the session one that can be recovered.
+    pub(crate) fn set_recoverable(&self, private_id: Id, log_start: u64) {
+        let mut state = self.0.state.lock();
+        let rare = state.rare();
+        rare.private_id = Some(private_id);
+        rare.log_start = log_start;
+    }
+
+    /// Takes over the data of a recovered session.
+    pub(crate) fn restore(&self, session: &RecoveredSession) {
+        self.set_recoverable(Id::from(&session.private_id), session.log_start);
+        let mut state = self.0.state.lock();
+        let rare = state.rare();
+        rare.recovered = true;
+        rare.data = session.data.clone();
+    }
+
+    pub(crate) fn private_id(&self) -> Option<Id> {
+        self.0.state.lock().rare.as_ref()?.private_id.clone()
+    }
+
+    pub(crate) fn set_connected(&self) {
+        self.0.phase.store(CONNECTED, Ordering::Release);
+    }
+
+    pub(crate) fn handle_event(&self, id: Option<u64>, event: EventName, args: Args) {
+        let ack = id.map_or_else(Ack::default, |id| Ack::new(self, id));
+        let context = EventContext { socket: self.clone(), event, args, ack, reason: None };
+        crate::namespace::dispatch(context);
+    }
+
+    pub(crate) fn handle_ack(&self, id: u64, args: Args) {
+        if let Some(waiter) = self.with_acks(|acks| acks.remove(id)) {
+            waiter.resolve(args);
+        }
+    }
+
+    /// Ends the socket: its listeners hear of it, its rooms forget it. Only the first call counts.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        let inner = &*self.0;
+        {
+            // Listeners of `disconnecting` still see the rooms, so the phase changes only after them; but only one gets here.
+            let mut state = inner.state.lock();
+            if inner.phase.load(Ordering::Acquire) != CONNECTED || std::mem::replace(&mut state.closing, true) {
+                return;
+            }
+        }
+        let listeners = inner.namespace.listeners();
+        let context = EventContext {
+            socket: self.clone(),
+            event: EventName::from("disconnect"),
+            args: Args::empty(),
+            ack: Ack::default(),
+            reason: Some(reason),
+        };
+        run_all(&listeners.of(Kind::Disconnecting), &context);
+        if reason.is_recoverable()
+            && let Some(session) = self.saved_session()
+        {
+            inner.namespace.adapter().persist_session(session);
+        }
+        inner.namespace.remove(self);
+        inner.phase.store(DISCONNECTED, Ordering::Release);
+        crate::client::forget(&inner.conn, self);
+        // Dropping the waiters tells those that wait.
+        drop(std::mem::take(&mut inner.state.lock().acks));
+        inner.conn.server().metrics.sockets.add(-1);
+        run_all(&listeners.of(Kind::Disconnect), &context);
+        inner.namespace.cleanup_if_empty();
+    }
+
+    fn saved_session(&self) -> Option<SavedSession> {
+        let rooms = self.rooms();
+        let state = self.0.state.lock();
+        let rare = state.rare.as_ref()?;
+        Some(SavedSession {
+            id: self.0.id.to_string(),
+            private_id: rare.private_id.as_ref()?.to_string(),
+            rooms,
+            data: rare.data.clone(),
+            log_start: rare.log_start,
+        })
+    }
+}
+
+impl State {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn left_own_room(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.left_own_room)
+    }
+}
+
+impl WeakSocket {
+    pub(crate) fn upgrade(&self) -> Option<Socket> {
+        self.0.upgrade().map(Socket)
+    }
+}
+
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Socket {}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("id", &self.id()).field("namespace", &self.0.namespace.name()).finish()
+    }
+}
+
+/// An emit to one client, with flags.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent until `emit`"]
+pub struct SocketEmit<'a> {
+    socket: &'a Socket,
+    flags: Flags,
+}
+
+impl SocketEmit<'_> {
+    /// See [`Socket::timeout`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.flags.timeout = Some(timeout);
+        self
+    }
+
+    /// See [`Socket::volatile`].
+    pub fn volatile(mut self) -> Self {
+        self.flags.volatile = true;
+        self
+    }
+
+    /// See [`Socket::compress`].
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.flags.compress = compress;
+        self
+    }
+
+    /// See [`Socket::emit`].
+    pub fn emit(self, event: &str, args: impl IntoArgs) {
+        let metrics = &self.socket.conn().server().clone();
+        if let Err(error) = self.try_emit(event, args) {
+            metrics.metrics.emit_failed(event, &error);
+        }
+    }
+
+    /// See [`Socket::try_emit`].
+    ///
+    /// # Errors
+    ///
+    /// The name is reserved, or an argument cannot be encoded. Nothing was sent.
+    pub fn try_emit(self, event: &str, args: impl IntoArgs) -> Result<(), EmitError> {
+        let socket = self.socket;
+        let packet = event_packet(&socket.0.namespace, event, args)?;
+        self.notify_outgoing(event, &packet);
+        if socket.conn().server().options.connection_state_recovery.is_some() {
+            // The event must be in the log that a recovered session is replayed from.
+            let target = Target {
+                rooms: [Room::from(socket.id())].into_iter().collect(),
+                flags: self.flags,
+                ..Target::default()
+            };
+            socket.0.namespace.adapter().broadcast(packet, &target);
+        } else {
+            let parser = socket.conn().server().options.parser;
+            socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
+        }
+        Ok(())
+    }
+
+    /// See [`Socket::emit_with_ack`].
+    ///
+    /// # Errors
+    ///
+    /// No answer in time, the client went away, its answer does not fit, or the event could not be sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the acknowledgement; the event may have been sent.
+    pub async fn emit_with_ack<T: DeserializeOwned>(self, event: &str, args: impl IntoArgs) -> Result<T, AckError> {
+        let socket = self.socket;
+        let mut packet = event_packet(&socket.0.namespace, event, args)?;
+        self.notify_outgoing(event, &packet);
+        if socket.0.phase.load(Ordering::Acquire) == DISCONNECTED {
+            return Err(AckError::Disconnected);
+        }
+        let id = socket.0.namespace.next_ack_id();
+        let (sender, receiver) = oneshot::channel();
+        if !ack::enter(socket, id, Waiter::One(sender)) {
+            return Err(AckError::TooMany);
+        }
+        packet.id = Some(id);
+        let parser = socket.conn().server().options.parser;
+        socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
+        let args = ack::wait_for(socket, id, receiver, self.flags.timeout).await?;
+        args.deserialize().map_err(AckError::Mismatch)
+    }
+
+    fn notify_outgoing(&self, event: &str, packet: &Packet) {
+        let listeners = self.socket.0.namespace.listeners();
+        if listeners.has_outgoing()
+            && let PacketBody::Event { args, .. } = &packet.body
+        {
+            listeners.notify_outgoing(self.socket, event, args);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What the server counts, and the one place where an occurrence is both counted and logged.
+//!
+//! Counters are striped over cache lines, so that threads which count at the same time do not wait for each other.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+use sockeye_protocol::CloseReason;
+
+const STRIPES: usize = 8;
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Cell(AtomicU64);
+
+/// A counter that many threads add to at once.
+#[derive(Debug, Default)]
+pub struct Counter([Cell; STRIPES]);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        if let Some(cell) = self.0.get(stripe()) {
+            cell.0.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn increment(&self) {
+        self.add(1);
+    }
+
+    /// The value now.
+    pub fn value(&self) -> u64 {
+        self.0.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    pub(crate) fn add(&self, count: i64) -> i64 {
+        self.0.fetch_add(count, Ordering::Relaxed) + count
+    }
+
+    /// The value now.
+    pub fn value(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Which stripe the calling thread counts in.
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static STRIPE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    }
+    STRIPE.try_with(|stripe| *stripe).unwrap_or(0)
+}
+
+/// A bound of [`Limits`](crate::Limits), as the label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bound {
+    /// [`Limits::max_connections`](crate::Limits::max_connections)
+    Connections,
+    /// [`Limits::max_handshakes`](crate::Limits::max_handshakes)
+    Handshakes,
+    /// [`Limits::max_unjoined`](crate::Limits::max_unjoined)
+    Unjoined,
+    /// [`Limits::max_outbox_bytes`](crate::Limits::max_outbox_bytes)
+    Outbox,
+    /// [`Limits::max_namespaces`](crate::Limits::max_namespaces)
+    Namespaces,
+    /// [`Limits::max_rooms`](crate::Limits::max_rooms)
+    Rooms,
+    /// [`Limits::max_pending_acks`](crate::Limits::max_pending_acks)
+    PendingAcks,
+    /// [`Limits::attachment_timeout`](crate::Limits::attachment_timeout)
+    AttachmentTime,
+    /// [`Options::max_http_buffer_size`](crate::Options::max_http_buffer_size)
+    Payload,
+    /// [`Options::connect_timeout`](crate::Options::connect_timeout)
+    ConnectTime,
+    /// [`Limits::max_child_namespaces`](crate::Limits::max_child_namespaces)
+    ChildNamespaces,
+    /// [`Limits::max_handlers`](crate::Limits::max_handlers): reading was paused
+    Handlers,
+}
+
+impl Bound {
+    /// Every bound, for tables of metrics.
+    pub const ALL: [Self; 12] = [
+        Self::Connections,
+        Self::Handshakes,
+        Self::Unjoined,
+        Self::Outbox,
+        Self::Namespaces,
+        Self::Rooms,
+        Self::PendingAcks,
+        Self::AttachmentTime,
+        Self::Payload,
+        Self::ConnectTime,
+        Self::ChildNamespaces,
+        Self::Handlers,
+    ];
+
+    /// The name of the option, as in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "max_connections",
+            Self::Handshakes => "max_handshakes",
+            Self::Unjoined => "max_unjoined",
+            Self::Outbox => "max_outbox_bytes",
+            Self::Namespaces => "max_namespaces",
+            Self::Rooms => "max_rooms",
+            Self::PendingAcks => "max_pending_acks",
+            Self::AttachmentTime => "attachment_timeout",
+            Self::Payload => "max_http_buffer_size",
+            Self::ConnectTime => "connect_timeout",
+            Self::ChildNamespaces => "max_child_namespaces",
+            Self::Handlers => "max_handlers",
+        }
+    }
+}
+
+/// The counters of one server. Reading them costs nothing on the path of a message.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Engine.IO sessions that are open.
+    pub connections: Gauge,
+    /// Sessions that have joined no namespace yet.
+    pub unjoined: Gauge,
+    /// Handshakes that are being answered.
+    pub handshakes: Gauge,
+    /// Sockets that are connected, over all namespaces.
+    pub sockets: Gauge,
+    /// Sessions opened since the start.
+    pub opened: Counter,
+    /// Upgrades from long-polling to WebSocket that succeeded.
+    pub upgrades: Counter,
+    /// Sessions recovered with connection state recovery.
+    pub recovered: Counter,
+    /// Events received.
+    pub events_received: Counter,
+    /// Packets put into outboxes.
+    pub packets_sent: Counter,
+    /// Volatile packets dropped because the client was not ready.
+    pub volatile_dropped: Counter,
+    /// Events that no handler is registered for.
+    pub unhandled_events: Counter,
+    /// Events whose arguments a handler could not take.
+    pub rejected_events: Counter,
+    /// Handlers that panicked.
+    pub handler_panics: Counter,
+    /// Emits that failed, for an argument that cannot be encoded for example.
+    pub failed_emits: Counter,
+    /// Requests and handshakes refused.
+    pub refused: Counter,
+    closed: [Counter; CloseReason::ALL.len()],
+    bounds: [Counter; Bound::ALL.len()],
+}
+
+impl Metrics {
+    /// Sessions closed for `reason` since the start.
+    pub fn closed(&self, reason: CloseReason) -> u64 {
+        position(&CloseReason::ALL, &reason).and_then(|at| self.closed.get(at)).map_or(0, Counter::value)
+    }
+
+    /// How often `bound` was reached.
+    pub fn reached(&self, bound: Bound) -> u64 {
+        position(&Bound::ALL, &bound).and_then(|at| self.bounds.get(at)).map_or(0, Counter::value)
+    }
+
+    /// A session closed.
+    pub(crate) fn session_closed(&self, sid: &str, reason: CloseReason, detail: &str) {
+        if let Some(counter) = position(&CloseReason::ALL, &reason).and_then(|at| self.closed.get(at)) {
+            counter.increment();
+        }
+        tracing::debug!(sid, reason = reason.as_str(), detail, "session closed");
+    }
+
+    /// A client, or the program, ran into a bound.
+    pub(crate) fn bound_reached(&self, bound: Bound, sid: &str) {
+        if let Some(counter) = position(&Bound::ALL, &bound).and_then(|at| self.bounds.get(at)) {
+            counter.increment();
+        }
+        tracing::warn!(sid, bound = bound.as_str(), "limit reached");
+    }
+
+    /// A request was refused with an Engine.IO error.
+    pub(crate) fn request_refused(&self, message: &str, context: &dyn std::fmt::Debug) {
+        self.refused.increment();
+        tracing::debug!(message, ?context, "request refused");
+    }
+
+    /// A handler panicked; its socket is closed.
+    pub(crate) fn handler_panicked(&self, sid: &str, event: &str, panic: &str) {
+        self.handler_panics.increment();
+        tracing::error!(sid, event, panic, "a handler panicked; its connection is closed");
+    }
+
+    /// An event's arguments were not what its handler takes.
+    pub(crate) fn event_rejected(&self, sid: &str, event: &str, rejection: &dyn std::fmt::Display) {
+        self.rejected_events.increment();
+        tracing::debug!(sid, event, %rejection, "event rejected");
+    }
+
+    /// A handler gave back an error.
+    pub(crate) fn handler_failed(&self, sid: &str, event: &str, error: &dyn std::fmt::Display) {
+        tracing::error!(sid, event, %error, "a handler failed");
+    }
+
+    /// An emit could not be encoded, or is not allowed.
+    pub(crate) fn emit_failed(&self, event: &str, error: &dyn std::fmt::Display) {
+        self.failed_emits.increment();
+        tracing::error!(event, %error, "emit failed; nothing was sent");
+    }
+}
+
+fn position<T: PartialEq>(all: &[T], one: &T) -> Option<usize> {
+    all.iter().position(|each| each == one)
+}
