@@ -80,7 +80,7 @@ pub enum DecodeError {
         /// [`Limits::max_namespace_len`].
         limit: usize,
     },
-    /// A packet without namespace, or with one that is no text. MessagePack only.
+    /// A packet without namespace, or with one that does not start with `/` or has a comma in it. MessagePack only.
     #[error("invalid namespace")]
     InvalidNamespace,
     /// A packet id that is no whole number from 0 to 2^53 - 1.

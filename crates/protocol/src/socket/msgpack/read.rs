@@ -102,6 +102,10 @@ impl<'a> Envelope<'a> {
         if text.len() > limits.max_namespace_len {
             return Err(DecodeError::NamespaceTooLong { limit: limits.max_namespace_len });
         }
+        // What JSON could not write is no namespace.
+        if !text.starts_with(b"/") || text.contains(&b',') {
+            return Err(DecodeError::InvalidNamespace);
+        }
         Ok(String::from_utf8_lossy(text).into_owned().into())
     }
 
