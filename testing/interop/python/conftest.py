@@ -39,6 +39,12 @@ class Target:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
+    def crash(self):
+        """Ends the server without any goodbye."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
     def stop(self):
         """Ends the server in the orderly way; it must still have been up."""
         assert self.process.poll() is None, "the server died during the tests"

@@ -180,5 +180,6 @@ def test_disconnects(connect):
         lambda: next((entry for entry in control.call("disconnects", namespace="/control") if entry["id"] == sid), None),
         "record of the disconnect",
     )
-    # The client says goodbye and closes in one breath; the reference may see the second first.
-    assert entry["reason"] in ("client namespace disconnect", "transport close")
+    # The client says goodbye and closes in one breath, so that the reference may see the second first; and in msgpack
+    # its goodbye has a `data` of nil, which the reference refuses.
+    assert entry["reason"] in ("client namespace disconnect", "transport close", "forced close")
