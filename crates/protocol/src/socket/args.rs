@@ -290,7 +290,8 @@ pub(crate) fn scan_elements(scanner: &mut Scanner<'_>, first: bool) -> Result<El
     let mut start: Option<usize> = None;
     let mut count = 0;
     while scanner.next_item(first, b']')? {
-        start = start.or(Some(scanner.position()));
+        let at = scanner.position();
+        start.get_or_insert(at);
         first = false;
         scanner.value()?;
         count += 1;

@@ -1,6 +1,6 @@
-//! What a program may give as the arguments of an event.
+//! What a program may give as the arguments of an event, and take them as.
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::args::{Args, ArgsError};
 
@@ -29,5 +29,27 @@ impl IntoArgs for Args {
 impl IntoArgs for &Args {
     fn into_args(self) -> Result<Args, ArgsError> {
         Ok(self.clone())
+    }
+}
+
+/// What arguments can be read as: whatever [`Args::deserialize`] makes, or [`Args`] as they came, unparsed.
+pub trait FromArgs: Sized {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    ///
+    /// They are not of this type.
+    fn from_args(args: Args) -> Result<Self, ArgsError>;
+}
+
+impl<T: DeserializeOwned> FromArgs for T {
+    fn from_args(args: Args) -> Result<Self, ArgsError> {
+        args.deserialize()
+    }
+}
+
+impl FromArgs for Args {
+    fn from_args(args: Args) -> Result<Self, ArgsError> {
+        Ok(args)
     }
 }

@@ -27,7 +27,7 @@ mod value;
 
 pub use args::{Args, ArgsError};
 pub use decode::{DecodeError, Decoder, Limits};
-pub use into_args::IntoArgs;
+pub use into_args::{FromArgs, IntoArgs};
 pub use name::EventName;
 pub use packet::{Encoded, Packet, PacketBody, Parser};
 pub use value::Value;

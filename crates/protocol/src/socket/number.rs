@@ -97,7 +97,6 @@ pub(crate) struct Digits([u8; 20]);
 
 impl Digits {
     /// The number in decimal.
-    #[expect(clippy::cast_possible_truncation, reason = "a digit")]
     pub(crate) fn format(&mut self, value: u64) -> &str {
         let mut left = value;
         let mut start = self.0.len();

@@ -492,3 +492,41 @@ fn msgpack_leaves_absent_members_out() {
         &b"\x84\xa4type\x03\xa4data\x92\xff\xcb\x3f\xe0\0\0\0\0\0\0\xa3nsp\xa1/\xa2id\x05"[..]
     );
 }
+
+/// A fixed walk through the fuzz targets, so that they are run without a fuzzer too.
+#[test]
+fn fuzz_targets_hold_on_changed_packets() {
+    let seeds: [&[u8]; 6] = [
+        br#"2/admin,456["project:delete",123,{"a":[1.5,null,"\u00e9\ud83d"]}]"#,
+        b"52-/cool,23[\"a\",{\"_placeholder\":true,\"num\":1},[{\"num\":0,\"_placeholder\":true}]]\x1e\xfffirst\x1e\xff2nd",
+        b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x98\xa1x\xc4\x02hi\xd4\x00\x00\x82\xa1u\xd4\x00\x00\x01\xc3\xcb\x3f\xf0\0\0\0\0\0\0\xc7\x01\x00z\xd7\x00\0\0\0\0\0\0\0\x01\xd5\x07ab",
+        b"\x92\xa1a\xde\x00\x02\xa1b\xd9\x01c\xa1d\xdc\x00\x01\xca\x3d\xcc\xcc\xcd",
+        b"\x01[ 1 , {\"_placeholder\" : true, \"num\":0},\"\\n\\u0000\",-0,1e5 ]",
+        b"4/a,{\"message\":\"x\"}\x1e0{\"token\":1}\x1e1/a,\x1e3/a,7[]",
+    ];
+    let mut state = 0x2545_f491_u32;
+    let mut next = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as usize % limit
+    };
+    for _ in 0..3_000 {
+        let mut input = seeds[next(seeds.len())].to_vec();
+        for _ in 0..next(4) {
+            let at = next(input.len());
+            match next(4) {
+                0 => input.truncate(at.max(1)),
+                1 => input[at] = u8::try_from(next(256)).unwrap(),
+                2 => input.insert(at, b"0123456789[]{}\",:\\\xc0\xc4\x90\x80\xa1"[next(22)]),
+                _ => drop(input.remove(at)),
+            }
+            if input.is_empty() {
+                break;
+            }
+        }
+        fuzz::fuzz_json(&input);
+        fuzz::fuzz_msgpack(&input);
+        fuzz::fuzz_args(&input);
+    }
+}
