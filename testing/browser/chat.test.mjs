@@ -36,8 +36,9 @@ for (const client of ["official", "sockeye"]) {
     });
 
     /** A page of somebody who has been here before (or, without a name, has not), in a browser profile of its own. */
-    async function open(name, { color = "#7e3fbf", through = proxy.url, ready = true, ...options } = {}) {
+    async function open(name, { color = "#7e3fbf", through = proxy.url, ready = true, websocket = true, ...options } = {}) {
       const context = await browser.newContext({ ...DESKTOP, ...options });
+      if (!websocket) await context.addInitScript(() => delete globalThis.WebSocket);
       contexts.push(context);
       if (name) {
         await context.addInitScript((profile) => {
@@ -202,6 +203,39 @@ for (const client of ["official", "sockeye"]) {
         assert.equal(await hash(ada, `a[data-file='${name}']`), digest(bytes));
         await bob.waitForSelector(`.message[data-state=seen]:has([data-file='${name}'])`);
       }
+    });
+
+    scenario("works where nothing but polling gets through", async () => {
+      const ada = await open("Ada Lovelace", { websocket: false });
+      const bob = await open("Bob");
+      await say(ada, "by polling");
+      await state(ada, "by polling", "seen");
+      const bytes = Buffer.alloc(700000, "0123456789");
+      await ada.setInputFiles("#files", [{ name: "numbers.txt", mimeType: "text/plain", buffer: bytes }]);
+      await ada.waitForSelector("#tray li");
+      await ada.click("#send");
+      await bob.waitForSelector("a[data-file='numbers.txt']");
+      await say(bob, "got it");
+      await said(ada, "got it").waitFor();
+      assert.equal(await ada.textContent("#transport"), "polling");
+    });
+
+    scenario("leaves a room while offline", async () => {
+      const [ada, bob] = await pair();
+      await say(ada, "so that there is something to recover from");
+      await said(bob, "something to recover from").waitFor();
+      await say(bob, "and here");
+      await said(ada, "and here").waitFor();
+      await go(ada, `${room}-other`);
+      await sleep(100);
+      const cut = proxy.cut(500);
+      await ada.waitForSelector("#banner:not([hidden])");
+      await ada.hover(`.room[data-room="${room}"]`);
+      await ada.click(`.room[data-room="${room}"] .leave`);
+      await cut;
+      await ada.waitForSelector("body[data-state=connected]", { timeout: 20000 });
+      await bob.waitForSelector("body[data-state=connected]", { timeout: 20000 });
+      await eventually(async () => (await person(bob, "Ada Lovelace").count()) === 0, "Ada to be gone", 15000);
     });
 
     scenario("makes large pictures smaller and refuses large files in words", async () => {

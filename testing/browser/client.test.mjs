@@ -212,6 +212,17 @@ for (const [client, create] of Object.entries(CLIENTS)) {
       });
     }
 
+    test("connects again by hand when it is not to do so by itself", async () => {
+      const socket = await connected("/test", { reconnection: false });
+      socket.emit("cut");
+      await event(socket, "disconnect");
+      await sleep(300);
+      assert.equal(socket.connected, false);
+      socket.connect();
+      await event(socket, "connect");
+      assert.equal(await socket.emitWithAck("ack", 1), 1);
+    });
+
     test("gives up a connection attempt after the timeout", async () => {
       const proxy = await startProxy(server);
       proxy.freeze(true);
@@ -281,9 +292,12 @@ for (const [client, create] of Object.entries(CLIENTS)) {
         sender.emit("all", "before");
         await eventually(() => received.length === 1, "the first event");
         const id = socket.id;
-        await sleep(100); // the reference server notices a drop by the pending GET: let that arrive
-        const cut = proxy.cut(300);
+        // the reference server can recover a session only once it has noticed the drop, and over polling it notices by the
+        // pending GET: let that arrive, and let its end be seen before anything is written to it
+        await sleep(100);
+        const cut = proxy.cut(400);
         await event(socket, "disconnect");
+        await sleep(100);
         for (const value of ["during 1", Uint8Array.of(1, 2, 3), "during 3"]) sender.emit("all", value);
         await cut;
         await event(socket, "connect");

@@ -57,7 +57,7 @@ io.on("connection", (socket) => {
       socket.leave(room);
       announce("sockeye:left", room);
     }
-    ack({ ok: true });
+    ack?.({ ok: true });
   });
 
   socket.on("members", async ({ room }, ack) => {

@@ -38,6 +38,7 @@ export async function startServer({ kind = backend, env = {} } = {}) {
       env: { ...process.env, ...own, PORT: String(port), ...env },
       stdio: ["ignore", "ignore", process.env.SERVER_LOG ? "inherit" : "ignore"],
     });
+    process.once("exit", () => child.kill("SIGKILL")); // also when a test has failed on the way
     const dead = () => child.exitCode !== null || child.signalCode !== null;
     await eventually(() => dead() || answers(url), "the server to answer", 15000);
     if (dead()) throw new Error(`${command} ended at once; run the tests with SERVER_LOG=1 to see why`);

@@ -122,6 +122,7 @@ function askProfile() {
 // ---- rooms
 
 const rooms = new Map(); // by name, in the order of the list
+const departed = new Set(); // names of rooms left while offline: a recovered session is still in them
 let current = null;
 let socket = null;
 
@@ -155,6 +156,7 @@ function enter(name) {
   };
   $("logs").append(log);
   rooms.set(name, room);
+  departed.delete(name);
   store();
   join(room);
   return room;
@@ -172,7 +174,8 @@ function join(room) {
 }
 
 function leave(room) {
-  if (socket.connected) socket.emit("leave", { room: room.name }, () => {});
+  if (socket?.connected) socket.emit("leave", { room: room.name });
+  else departed.add(room.name);
   rooms.delete(room.name);
   room.log.remove();
   outbox.filter((item) => item.room === room).forEach((item) => outbox.splice(outbox.indexOf(item), 1));
@@ -623,6 +626,8 @@ function onConnect() {
     lostAt = 0;
     lostNotes = [];
   }
+  if (socket.recovered) for (const name of departed) socket.emit("leave", { room: name });
+  departed.clear();
   for (const room of rooms.values()) {
     if (!socket.recovered) room.joined = false;
     if (room.joined) refreshMembers(room);

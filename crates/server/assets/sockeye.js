@@ -472,8 +472,6 @@
       super();
       this.#origin = origin;
       this.opts = opts;
-      globalThis.addEventListener?.("online", this.#online);
-      globalThis.addEventListener?.("offline", this.#offline);
     }
 
     get connected() { return this.engine?.readyState === "open"; }
@@ -493,10 +491,14 @@
       clearTimeout(this.#timer);
       this.#waiting = false;
       this.#attempts = 0;
+      globalThis.removeEventListener?.("online", this.#online);
+      globalThis.removeEventListener?.("offline", this.#offline);
       this.engine?.close();
     }
 
     #start() {
+      globalThis.addEventListener?.("online", this.#online); // adding it again changes nothing
+      globalThis.addEventListener?.("offline", this.#offline);
       const engine = (this.engine = new Engine(this.#origin, this.opts));
       const decoder = new Decoder();
       let opened = false;
@@ -616,10 +618,10 @@
     compress() { return this; }
 
     connect() {
-      if (this.active) return this;
+      const waiting = this.active;
       this.active = true;
-      if (this.io.connected) this.onopen();
-      else this.io.open();
+      if (!this.io.connected) this.io.open();
+      else if (!waiting) this.onopen();
       return this;
     }
 
