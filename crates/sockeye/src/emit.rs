@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
-use sockeye_protocol::socket::{EventName, IntoArgs, Packet, PacketBody};
+use sockeye_protocol::socket::{EventName, FromArgs, IntoArgs, Packet, PacketBody};
 
 use crate::adapter::{AdapterError, RemoteSocketData, Room};
 use crate::error::{BroadcastAckError, EmitError};
@@ -174,7 +173,8 @@ impl Emit {
         Ok(())
     }
 
-    /// Sends an event and collects the acknowledgements of all who get it, each with its first argument as a `T`.
+    /// Sends an event and collects the acknowledgements of all who get it, each as a `T`: of anything but a tuple or
+    /// [`Args`](crate::Args), its first argument.
     ///
     /// # Errors
     ///
@@ -184,11 +184,7 @@ impl Emit {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the acknowledgements; the event was sent.
-    pub async fn emit_with_ack<T: DeserializeOwned>(
-        &self,
-        event: &str,
-        args: impl IntoArgs,
-    ) -> Result<Vec<T>, BroadcastError> {
+    pub async fn emit_with_ack<T: FromArgs>(&self, event: &str, args: impl IntoArgs) -> Result<Vec<T>, BroadcastError> {
         let packet = event_packet(&self.namespace, event, args).map_err(BroadcastError::Emit)?;
         let timeout = self.target.flags.timeout.unwrap_or(DEFAULT_TIMEOUT);
         let responses = self
@@ -198,7 +194,7 @@ impl Emit {
             .await
             .map_err(BroadcastError::Incomplete)?;
         let expected = responses.len();
-        let fitting: Vec<T> = responses.iter().filter_map(|args| args.deserialize().ok()).collect();
+        let fitting: Vec<T> = responses.iter().filter_map(|args| T::from_args(args.clone()).ok()).collect();
         if fitting.len() < expected {
             return Err(BroadcastError::Incomplete(BroadcastAckError { responses, expected }));
         }
@@ -305,7 +301,7 @@ impl RemoteSocket {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the acknowledgement; the event was sent.
-    pub async fn emit_with_ack<T: DeserializeOwned>(
+    pub async fn emit_with_ack<T: FromArgs>(
         &self,
         timeout: Duration,
         event: &str,

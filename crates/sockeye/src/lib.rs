@@ -65,6 +65,6 @@ pub use request::{RemoteAddr, RequestInfo, Secure};
 pub use server::Server;
 pub use socket::{Socket, SocketEmit};
 pub use sockeye_protocol::engine::TransportKind;
-pub use sockeye_protocol::socket::{Args, EventName, IntoArgs, Parser, Value};
+pub use sockeye_protocol::socket::{Args, ArgsError, EventName, FromArgs, IntoArgs, Parser, Value};
 pub use sockeye_protocol::{ByteString, CloseReason};
 pub use telemetry::{Bound, Counter, Gauge, Metrics};

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::TransportKind;
-use sockeye_protocol::socket::{Args, EventName, IntoArgs, Packet, PacketBody};
+use sockeye_protocol::socket::{Args, EventName, FromArgs, IntoArgs, Packet, PacketBody};
 use tokio::sync::oneshot;
 
 use crate::ack::{self, Ack, PendingAcks, Waiter};
@@ -147,6 +147,11 @@ impl Socket {
         }
     }
 
+    /// Sets all of the socket's data; what was there is gone.
+    pub fn replace_data(&self, data: serde_json::Map<String, serde_json::Value>) {
+        self.0.state.lock().rare().data = data;
+    }
+
     /// All of the socket's data.
     pub fn all_data(&self) -> serde_json::Map<String, serde_json::Value> {
         self.0.state.lock().rare.as_ref().map(|rare| rare.data.clone()).unwrap_or_default()
@@ -206,6 +211,8 @@ impl Socket {
 
     /// Sends an event and waits for the client's acknowledgement, without a time limit; see [`timeout`](Self::timeout).
     ///
+    /// A tuple takes all arguments of the answer, [`Args`] all that there are, anything else the first.
+    ///
     /// # Errors
     ///
     /// The client went away, its answer does not fit, or the event could not be sent.
@@ -213,7 +220,7 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the acknowledgement; the event may have been sent.
-    pub async fn emit_with_ack<T: DeserializeOwned>(&self, event: &str, args: impl IntoArgs) -> Result<T, AckError> {
+    pub async fn emit_with_ack<T: FromArgs>(&self, event: &str, args: impl IntoArgs) -> Result<T, AckError> {
         self.to_self().emit_with_ack(event, args).await
     }
 
@@ -524,7 +531,7 @@ impl SocketEmit<'_> {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the acknowledgement; the event may have been sent.
-    pub async fn emit_with_ack<T: DeserializeOwned>(self, event: &str, args: impl IntoArgs) -> Result<T, AckError> {
+    pub async fn emit_with_ack<T: FromArgs>(self, event: &str, args: impl IntoArgs) -> Result<T, AckError> {
         let socket = self.socket;
         let mut packet = event_packet(&socket.0.namespace, event, args)?;
         self.notify_outgoing(event, &packet);
@@ -540,7 +547,7 @@ impl SocketEmit<'_> {
         let parser = socket.conn().server().options.parser;
         socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
         let args = ack::wait_for(socket, id, receiver, self.flags.timeout).await?;
-        args.deserialize().map_err(AckError::Mismatch)
+        T::from_args(args).map_err(AckError::Mismatch)
     }
 
     fn notify_outgoing(&self, event: &str, packet: &Packet) {

@@ -818,3 +818,15 @@ impl State {
         [self.session.poll_timeout(), self.phase_deadline, attachments].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every connection pays for these; what few need goes into [`Rare`].
+    #[test]
+    fn a_connection_stays_small() {
+        assert!(size_of::<State>() <= 176, "{}", size_of::<State>());
+        assert!(size_of::<Conn>() <= 320, "{}", size_of::<Conn>());
+    }
+}

@@ -4,13 +4,13 @@
 //! only the rest of a cut frame is kept, by the decoder.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sockeye_protocol::CloseReason;
@@ -39,50 +39,66 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
 impl Io {
-    /// Takes the stream back from the HTTP library, with what it has read already.
-    pub(crate) fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
+    /// Takes the stream back from the HTTP library, with a copy of what it has read already: its buffer of 8 KiB must go.
+    pub(crate) fn from_upgraded(upgraded: Upgraded) -> (Self, Vec<u8>) {
         use hyper_util::server::conn::auto::upgrade::downcast;
         let upgraded = match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => return (Self::Tcp(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => return (Self::Tcp(parts.io.into_inner()), parts.read_buf.to_vec()),
             Err(upgraded) => upgraded,
         };
         match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => (Self::Tcp(parts.io.into_inner()), parts.read_buf),
-            Err(upgraded) => (Self::Other(Box::pin(TokioIo::new(upgraded))), Bytes::new()),
+            Ok(parts) => (Self::Tcp(parts.io.into_inner()), parts.read_buf.to_vec()),
+            Err(upgraded) => (Self::Other(Box::pin(TokioIo::new(upgraded))), Vec::new()),
         }
     }
 }
 
 /// The WebSocket of a new session.
-pub(crate) async fn run(conn: Arc<Conn>, io: Io, first: Bytes, decoder: Decoder, deflate: Option<usize>) {
-    let reader = Reader::new(conn, decoder);
+pub(crate) fn run(conn: &Arc<Conn>, io: Io, first: Vec<u8>, decoder: Decoder, deflate: Option<usize>) {
+    let reader = Reader::new(conn.clone(), decoder);
+    // The reader's task is one of its own, so that what the handshake needed does not stay.
     match io {
         Io::Tcp(stream) => {
             let (read, write) = stream.into_split();
-            reader.conn.attach(Some(write), deflate);
-            reader.run_tcp(read, first.into()).await;
+            conn.attach(Some(write), deflate);
+            conn.server().spawn(TcpTask { reader, read, rest: first });
         }
         Io::Other(stream) => {
-            reader.conn.attach(None, deflate);
-            reader.run_stream(stream, first.into()).await;
+            conn.attach(None, deflate);
+            conn.server().spawn(StreamTask {
+                reader,
+                stream: Some(stream),
+                rest: first,
+                unflushed: false,
+                ending: None,
+            });
         }
     }
 }
 
 /// A WebSocket that wants to take over a long-polling session.
-pub(crate) async fn run_probe(conn: Arc<Conn>, io: Io, first: Bytes, mut decoder: Decoder, deflate: Option<usize>) {
+pub(crate) async fn run_probe(
+    conn: Arc<Conn>,
+    mut io: Io,
+    first: Vec<u8>,
+    mut decoder: Decoder,
+    deflate: Option<usize>,
+) {
+    let rest = match &mut io {
+        Io::Tcp(stream) => probe(&conn, stream, first, &mut decoder).await,
+        Io::Other(stream) => probe(&conn, stream, first, &mut decoder).await,
+    };
+    let Some(rest) = rest else { return };
+    let reader = Reader::new(conn.clone(), decoder);
     match io {
-        Io::Tcp(mut stream) => {
-            // Boxed: few connections do this, and all would pay for the room that it takes.
-            let Some(rest) = Box::pin(probe(&conn, &mut stream, first, &mut decoder)).await else { return };
+        Io::Tcp(stream) => {
             let (read, write) = stream.into_split();
             conn.complete_upgrade(Some(write), deflate);
-            Reader::new(conn, decoder).run_tcp(read, rest).await;
+            conn.server().spawn(TcpTask { reader, read, rest });
         }
-        Io::Other(mut stream) => {
-            let Some(rest) = Box::pin(probe(&conn, &mut stream, first, &mut decoder)).await else { return };
+        Io::Other(stream) => {
             conn.complete_upgrade(None, deflate);
-            Reader::new(conn, decoder).run_stream(stream, rest).await;
+            conn.server().spawn(StreamTask { reader, stream: Some(stream), rest, unflushed: false, ending: None });
         }
     }
 }
@@ -101,7 +117,7 @@ pub(crate) async fn refuse(io: Io) {
 }
 
 /// Answers the client's probe until it asks for the upgrade. Gives back what was read beyond that; none if it came to nothing.
-async fn probe<S>(conn: &Arc<Conn>, stream: &mut S, first: Bytes, decoder: &mut Decoder) -> Option<Vec<u8>>
+async fn probe<S>(conn: &Arc<Conn>, stream: &mut S, first: Vec<u8>, decoder: &mut Decoder) -> Option<Vec<u8>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -110,7 +126,7 @@ where
         close_probe(stream).await;
         return None;
     };
-    let mut buffer: Vec<u8> = first.into();
+    let mut buffer: Vec<u8> = first;
     loop {
         let mut reply = Vec::new();
         let mut input = Input::new(&mut buffer);
@@ -166,8 +182,101 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
         let _unclean = stream.shutdown().await;
         while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
     };
-    let _late = tokio::time::timeout(std::time::Duration::from_secs(2), wait).await;
+    let _late = tokio::time::timeout(Duration::from_secs(2), wait).await;
 }
+
+/// Reads a plain socket. Written by hand, as what it holds is what every connection holds.
+struct TcpTask {
+    reader: Reader,
+    read: OwnedReadHalf,
+    /// What was read, but not decoded yet.
+    rest: Vec<u8>,
+}
+
+impl Future for TcpTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { reader, read, rest } = self.get_mut();
+        loop {
+            if reader.conn.is_saturated() {
+                ready!(reader.conn.poll_resumed(context));
+            }
+            let turn = if rest.is_empty() {
+                ready!(reader.poll_read(Pin::new(read), context))
+            } else {
+                Ok(reader.handle_bytes(&mut std::mem::take(rest)))
+            };
+            match reader.settle(turn) {
+                None => return Poll::Ready(()),
+                Some(Flow::Pause(bytes)) => *rest = bytes,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Reads and writes a stream that only its own task can write to.
+struct StreamTask {
+    reader: Reader,
+    /// There until the last words are being said.
+    stream: Option<Pin<Box<dyn Stream>>>,
+    rest: Vec<u8>,
+    unflushed: bool,
+    ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Future for StreamTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            if let Some(ending) = &mut this.ending {
+                ready!(ending.as_mut().poll(context));
+                return Poll::Ready(drop(this.reader.settle(Ok(Flow::PeerClosed))));
+            }
+            let turn = ready!(this.poll_turn(context));
+            if let (Ok(Flow::PeerClosed), Some(stream)) = (&turn, this.stream.take()) {
+                this.ending = Some(Box::pin(last_words(this.reader.conn.clone(), stream)));
+                continue;
+            }
+            match this.reader.settle(turn) {
+                None => return Poll::Ready(()),
+                Some(Flow::Pause(bytes)) => this.rest = bytes,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+impl StreamTask {
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Flow>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(Flow::PeerClosed)) };
+        if let Poll::Ready(done) = self.reader.poll_write(stream.as_mut(), context, &mut self.unflushed) {
+            return Poll::Ready(done.map(|()| Flow::PeerClosed));
+        }
+        if self.reader.conn.is_saturated() {
+            ready!(self.reader.conn.poll_resumed(context));
+        }
+        if self.rest.is_empty() {
+            return self.reader.poll_read(stream.as_mut(), context);
+        }
+        Poll::Ready(Ok(self.reader.handle_bytes(&mut std::mem::take(&mut self.rest))))
+    }
+}
+
+/// Writes what is left, the close frame for example, and ends the stream.
+async fn last_words(conn: Arc<Conn>, mut stream: Pin<Box<dyn Stream>>) {
+    let write = std::future::poll_fn(|context| {
+        conn.poll_stream_write(context.waker(), |slices| stream.as_mut().poll_write_vectored(context, slices))
+    });
+    let _slow = tokio::time::timeout(LAST_WORDS, write).await;
+    let _unclean = tokio::time::timeout(LAST_WORDS, stream.shutdown()).await;
+}
+
+/// How long a stream may take for what is left when its peer has closed the WebSocket.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What the reader does after a turn.
 enum Flow {
@@ -190,63 +299,6 @@ impl Reader {
     fn new(conn: Arc<Conn>, decoder: Decoder) -> Self {
         let revision = conn.revision();
         Self { conn, decoder, revision, broken: false }
-    }
-
-    async fn run_tcp(mut self, mut read: OwnedReadHalf, first: Vec<u8>) {
-        let mut rest = first;
-        loop {
-            if self.conn.is_saturated() {
-                std::future::poll_fn(|context| self.conn.poll_resumed(context)).await;
-            }
-            let turn = if rest.is_empty() {
-                std::future::poll_fn(|context| self.poll_read(Pin::new(&mut read), context)).await
-            } else {
-                Ok(self.handle_bytes(&mut std::mem::take(&mut rest)))
-            };
-            match self.settle(turn) {
-                None => return,
-                Some(Flow::Pause(bytes)) => rest = bytes,
-                Some(_) => {}
-            }
-        }
-    }
-
-    async fn run_stream(mut self, mut stream: Pin<Box<dyn Stream>>, first: Vec<u8>) {
-        let mut rest = first;
-        let mut unflushed = false;
-        loop {
-            let turn = std::future::poll_fn(|context| {
-                if let Poll::Ready(done) = self.poll_write(stream.as_mut(), context, &mut unflushed) {
-                    return Poll::Ready(done.map(|()| Flow::PeerClosed));
-                }
-                if self.conn.is_saturated() && self.conn.poll_resumed(context).is_pending() {
-                    return Poll::Pending;
-                }
-                if rest.is_empty() {
-                    return self.poll_read(stream.as_mut(), context);
-                }
-                Poll::Ready(Ok(self.handle_bytes(&mut std::mem::take(&mut rest))))
-            })
-            .await;
-            if matches!(turn, Ok(Flow::PeerClosed)) {
-                self.last_words(&mut stream).await;
-            }
-            match self.settle(turn) {
-                None => return,
-                Some(Flow::Pause(bytes)) => rest = bytes,
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Writes what is left, the close frame for example, and ends the stream.
-    async fn last_words(&mut self, stream: &mut Pin<Box<dyn Stream>>) {
-        let conn = self.conn.clone();
-        let write = std::future::poll_fn(|context| {
-            conn.poll_stream_write(context.waker(), |slices| stream.as_mut().poll_write_vectored(context, slices))
-        });
-        let _slow = tokio::time::timeout(std::time::Duration::from_millis(500), write).await;
-        let _unclean = tokio::time::timeout(std::time::Duration::from_millis(500), stream.shutdown()).await;
     }
 
     /// Ready when the session is closed and everything was written.

@@ -57,7 +57,7 @@ impl Request {
             }
             let conn = session.open(TransportKind::WebSocket);
             crate::client::handle_open(&conn);
-            engine::run(conn, io, first, decoder, deflate).await;
+            engine::run(&conn, io, first, decoder, deflate);
         });
         response
     }
@@ -135,7 +135,7 @@ struct Accepted {
     deflate: Option<usize>,
 }
 
-async fn upgraded(on_upgrade: OnUpgrade) -> Option<(Io, Bytes)> {
+async fn upgraded(on_upgrade: OnUpgrade) -> Option<(Io, Vec<u8>)> {
     match on_upgrade.await {
         Ok(upgraded) => Some(Io::from_upgraded(upgraded)),
         Err(error) => {
