@@ -7,7 +7,7 @@ use bytestring::ByteString;
 
 use super::{
     number::{push_f64, push_i64, push_u64},
-    scan::{Kind, MAX_DEPTH, PLACEHOLDER, PLACEHOLDER_INDEX, ScanError, Scanner, placeholder_index},
+    scan::{Kind, MAX_DEPTH, PLACEHOLDER, PLACEHOLDER_INDEX, ScanError, Scanner, placeholder_index, plain_len},
     value::Value,
 };
 
@@ -41,8 +41,8 @@ pub(crate) fn write_string(out: &mut impl Sink, text: &str) {
     const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
     out.push_text("\"");
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
-        let (before, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+    loop {
+        let (before, after) = rest.split_at_checked(plain_len(rest.as_bytes())).unwrap_or((rest, ""));
         out.push_text(before);
         let mut chars = after.chars();
         match chars.next() {
@@ -57,11 +57,10 @@ pub(crate) fn write_string(out: &mut impl Sink, text: &str) {
                 out.push_text(if control < '\u{10}' { "\\u000" } else { "\\u001" });
                 out.push_text(HEX.get(control as usize & 0xf).copied().unwrap_or_default());
             }
-            None => {}
+            None => break,
         }
         rest = chars.as_str();
     }
-    out.push_text(rest);
     out.push_text("\"");
 }
 

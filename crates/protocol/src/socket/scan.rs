@@ -153,6 +153,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
+            self.at += plain_len(self.text.as_bytes().get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     let raw = self.slice(start)?;
@@ -164,7 +165,7 @@ impl<'a> Scanner<'a> {
                     self.at += 1;
                     self.escape()?;
                 }
-                Some(byte) if byte >= 0x20 => self.at += 1,
+                // The end, or a control character.
                 _ => return Err(ScanError::Syntax),
             }
         }
@@ -320,6 +321,25 @@ pub(crate) fn placeholder_index(number: f64, attachments: usize) -> Option<usize
     }
     let index = number as usize;
     (index < attachments).then_some(index)
+}
+
+/// How many bytes come before a quote, a backslash or a control character: those that a string is written with as they are.
+pub(crate) fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The top bit of a byte is set if it is less than `limit`, which is at most 0x80. After one such byte others may be
+    // set, too.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & TOPS;
+    let (words, _) = bytes.as_chunks::<8>();
+    let plain = words.iter().take_while(|word| {
+        let word = u64::from_le_bytes(**word);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+        below(word, 0x20) | quote | backslash == 0
+    });
+    let start = plain.count() * 8;
+    let rest = bytes.get(start..).unwrap_or_default();
+    start + rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
 }
 
 /// Resolves the escapes of a string that has been scanned.

@@ -530,3 +530,19 @@ fn fuzz_targets_hold_on_changed_packets() {
         fuzz::fuzz_args(&input);
     }
 }
+
+#[test]
+fn plain_text_is_measured_to_the_byte() {
+    for fill in [b'a', 0x7f, 0x80, 0xff, b'!', b'#', b'[', b']', 0x20] {
+        for len in 0..20 {
+            for at in 0..len {
+                for byte in 0..=255_u8 {
+                    let mut bytes = vec![fill; len];
+                    bytes[at] = byte;
+                    let special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    assert_eq!(super::scan::plain_len(&bytes), if special { at } else { len }, "{bytes:x?}");
+                }
+            }
+        }
+    }
+}
