@@ -124,6 +124,26 @@ for (const client of ["official", "sockeye"]) {
       await state(ada, "Still here?", "seen");
     });
 
+    scenario("stays where one reads, counts what comes below, and calls that seen only when it is", async () => {
+      const [ada, bob] = await pair();
+      for (let n = 1; n <= 30; n++) await say(ada, `line ${n}`);
+      await state(ada, "line 30", "seen");
+      const offset = () => bob.locator(".log:not([hidden])").evaluate((log) => log.scrollHeight - log.clientHeight - log.scrollTop);
+      assert.ok((await offset()) < 2);
+      await bob.locator(".log:not([hidden])").evaluate((log) => (log.scrollTop = 200));
+      await eventually(async () => (await offset()) > 60, "the scrolling");
+      await sleep(100);
+      await say(ada, "further down");
+      await bob.waitForSelector("#newer:not([hidden]):has-text('1 new message')");
+      await state(ada, "further down", "sent");
+      await bob.click("#newer");
+      await state(ada, "further down", "seen");
+      await bob.waitForSelector("#newer", { state: "hidden" });
+      await bob.setInputFiles("#files", [{ name: "a.txt", mimeType: "text/plain", buffer: Buffer.alloc(10) }]);
+      await bob.waitForSelector("#tray li");
+      await eventually(async () => (await offset()) < 2, "the end to stay in view");
+    });
+
     scenario("shows who is typing, and stops showing it", async () => {
       const [ada, bob] = await pair();
       await ada.locator("#text").pressSequentially("Hel");

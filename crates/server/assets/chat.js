@@ -152,7 +152,7 @@ function enter(name) {
   log.append(room.empty);
   log.onscroll = () => {
     room.stuck = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
-    if (room.stuck && room === current) showNewer(0);
+    if (room.stuck && room.unread.length) readAll();
   };
   $("logs").append(log);
   rooms.set(name, room);
@@ -192,14 +192,12 @@ function show(room) {
   const changed = current !== room;
   current = room;
   room.log.hidden = false;
-  if (room.unread.length) note(room, room.unread.length === 1 ? "1 new message" : `${room.unread.length} new messages`, "fresh", room.unread[0].node);
+  if (room.unread.length) note(room, newsOf(room.unread.length), "fresh", room.unread[0].node);
   $("title").textContent = `#${room.name}`;
   $("text").placeholder = `Message #${room.name}`;
   $("app").classList.remove("show-rooms", "show-people");
   if (changed && room.stuck) room.log.scrollTop = room.log.scrollHeight;
-  showNewer(0);
   readAll();
-  showRooms();
   showMembers();
 }
 
@@ -336,11 +334,7 @@ function setState(item, state, why = "") {
   } }));
 }
 
-function showNewer(count) {
-  $("newer").hidden = count === 0;
-  $("newer").dataset.count = count;
-  $("newer").lastElementChild.textContent = count === 1 ? "1 new message" : `${count} new messages`;
-}
+const newsOf = (count) => (count === 1 ? "1 new message" : `${count} new messages`);
 
 // ---- sending: what is not acknowledged stays in the outbox and goes out again after a reconnection, under the same id
 
@@ -420,22 +414,19 @@ function receive(kind, payload, sender) {
   const safe = kind === "message" ? { text: payload.text.slice(0, MAX_TEXT) } : { name: payload.name.slice(0, 120), type: String(payload.type), data: payload.data };
   const item = { id, room, kind, payload: safe, sender: person(sender), own: false, date: new Date() };
   setTyping(room, item.sender, false);
-  const following = room.stuck;
   post(item);
   room.unread.push(item);
-  if (room === current && !document.hidden) {
-    if (!following) showNewer(Number($("newer").dataset.count ?? 0) + 1);
-    readAll();
-  }
-  showRooms();
+  readAll();
 }
 
-/** Tells the senders of what now stands on the screen. */
+/** Tells the senders of what now stands on the screen, and shows how much does not. */
 function readAll() {
-  if (document.hidden || !current) return;
-  const news = current.unread.splice(0);
-  if (!socket?.connected || current.members.size > CROWD) return;
-  for (const { id } of news) socket.emit("read", { room: current.name, id });
+  const visible = current.stuck && !document.hidden;
+  const news = visible ? current.unread.splice(0) : [];
+  if (socket?.connected && current.members.size <= CROWD) for (const { id } of news) socket.emit("read", { room: current.name, id });
+  $("newer").hidden = current.stuck || current.unread.length === 0;
+  $("newer").lastElementChild.textContent = newsOf(current.unread.length);
+  showRooms();
 }
 
 function seen(payload, sender) {
@@ -755,10 +746,8 @@ addEventListener("keydown", (event) => {
   const step = event.key === "ArrowUp" ? names.length - 1 : 1;
   location.hash = `#${encodeURIComponent(names[(names.indexOf(current.name) + step) % names.length])}`;
 });
-document.addEventListener("visibilitychange", () => {
-  readAll();
-  showRooms();
-});
-addEventListener("resize", () => current?.stuck && (current.log.scrollTop = current.log.scrollHeight));
+document.addEventListener("visibilitychange", readAll);
+// the keyboard of a phone, files to send and a longer text all take room from the conversation
+new ResizeObserver(() => current?.stuck && (current.log.scrollTop = current.log.scrollHeight)).observe($("logs"));
 
 start();
