@@ -78,6 +78,25 @@ fn without_binary(value: Value) -> Value {
     }
 }
 
+/// Numbers that JavaScript does not count exactly as it has them: a large float may be read as an integer, rounded alike.
+fn rounded(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(number) if number.abs() > 9e15 => {
+                serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number)
+            }
+            _ => value.clone(),
+        },
+        Value::Array(items) => Value::Array(items.iter().map(rounded).collect()),
+        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), rounded(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+fn values(args: &Args) -> Vec<Value> {
+    args.to_values().unwrap().iter().map(rounded).collect()
+}
+
 fn limits() -> Limits {
     Limits { max_attachments: usize::MAX, max_attachment_bytes: usize::MAX, ..Limits::default() }
 }
@@ -103,11 +122,11 @@ fn assert_same(read: &Packet, written: &Packet) {
     match (&read.body, &written.body) {
         (PacketBody::Event { name, args }, PacketBody::Event { name: written_name, args: written_args }) => {
             assert_eq!((name, name.is_number()), (written_name, written_name.is_number()));
-            assert_eq!(args.to_values().unwrap(), written_args.to_values().unwrap());
+            assert_eq!(values(args), values(written_args));
             assert_eq!(args.len(), written_args.len());
         }
         (PacketBody::Ack(args), PacketBody::Ack(written)) => {
-            assert_eq!(args.to_values().unwrap(), written.to_values().unwrap());
+            assert_eq!(values(args), values(written));
         }
         (PacketBody::Connect(data), PacketBody::Connect(written)) => assert_eq!(data, written),
         (PacketBody::ConnectError(data), PacketBody::ConnectError(written)) => assert_eq!(data, written),
@@ -117,7 +136,7 @@ fn assert_same(read: &Packet, written: &Packet) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn packets_survive_json(packet in packet()) {
@@ -138,8 +157,8 @@ proptest! {
     #[test]
     fn values_survive_serde(value in value()) {
         let args = Args::from_serialize(&(&value,)).unwrap();
-        prop_assert_eq!(&args.deserialize::<(Value,)>().unwrap().0, &value);
-        prop_assert_eq!(&args.to_values().unwrap()[0], &value);
+        prop_assert_eq!(rounded(&args.deserialize::<(Value,)>().unwrap().0), rounded(&value));
+        prop_assert_eq!(&values(&args)[0], &rounded(&value));
         let shared = Args::from_values(vec![value]);
         prop_assert_eq!(args.json_elements(), shared.json_elements());
     }

@@ -5,121 +5,14 @@ use bytestring::ByteString;
 
 use super::{
     args::{Args, Elements, scan_elements},
+    error::DecodeError,
+    limits::Limits,
     msgpack,
     name::EventName,
     number::MAX_SAFE_INTEGER,
     packet::{Packet, PacketBody, Parser},
-    scan::{Kind, MAX_DEPTH, ScanError, Scanner},
+    scan::{Kind, Scanner},
 };
-
-/// Names that mean something else to the official clients and servers, so that no peer may send them as events.
-const RESERVED_EVENTS: [&str; 6] =
-    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
-
-/// What a decoder accepts from its peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How many attachments a packet may announce. The official parser's limit is 10.
-    pub max_attachments: usize,
-    /// How many bytes the attachments of a packet may have together, while the last is waited for.
-    pub max_attachment_bytes: usize,
-    /// How many binary values a MessagePack packet may hold. They are slices of the message, but each costs some memory.
-    pub max_inline_binaries: usize,
-    /// How long a namespace may be, in bytes, its query included.
-    pub max_namespace_len: usize,
-    /// How long an event's name may be, in bytes.
-    pub max_event_name_len: usize,
-    /// How deep arrays and objects may nest, the array of arguments included. 127 if more than that.
-    pub max_depth: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_attachments: 10,
-            max_attachment_bytes: 1_000_000,
-            max_inline_binaries: 1_000,
-            max_namespace_len: 512,
-            max_event_name_len: 512,
-            max_depth: 127,
-        }
-    }
-}
-
-/// Why a message is not a packet. The connection cannot go on after it: its decoder no longer knows what belongs together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// A message without content.
-    #[error("empty message")]
-    Empty,
-    /// A packet type that does not exist.
-    #[error("unknown packet type")]
-    UnknownType,
-    /// A number of attachments that is missing, zero or no number.
-    #[error("illegal number of attachments")]
-    IllegalAttachmentCount,
-    /// More attachments announced than allowed.
-    #[error("more than {limit} attachments")]
-    TooManyAttachments {
-        /// [`Limits::max_attachments`], or [`Limits::max_inline_binaries`] of a MessagePack packet.
-        limit: usize,
-    },
-    /// The attachments are too large together.
-    #[error("attachments larger than {limit} bytes together")]
-    AttachmentsTooLarge {
-        /// [`Limits::max_attachment_bytes`].
-        limit: usize,
-    },
-    /// A placeholder that points to no attachment.
-    #[error("a placeholder points to no attachment")]
-    IllegalPlaceholder,
-    /// A namespace that is too long.
-    #[error("namespace longer than {limit} bytes")]
-    NamespaceTooLong {
-        /// [`Limits::max_namespace_len`].
-        limit: usize,
-    },
-    /// A packet without namespace, or with one that does not start with `/` or has a comma in it. MessagePack only.
-    #[error("invalid namespace")]
-    InvalidNamespace,
-    /// A packet id that is no whole number from 0 to 2^53 - 1.
-    #[error("invalid packet id")]
-    InvalidId,
-    /// Data that is not JSON.
-    #[error("the packet's data is not JSON")]
-    InvalidJson,
-    /// Data that is not MessagePack, or has bytes left over.
-    #[error("the message is not one MessagePack value")]
-    InvalidMsgPack,
-    /// Data of a type that the packet's type does not allow.
-    #[error("the packet's type does not allow this data")]
-    InvalidPayload,
-    /// Data that nests too deep.
-    #[error("data nests deeper than {limit}")]
-    TooDeep {
-        /// [`Limits::max_depth`], at most 127.
-        limit: usize,
-    },
-    /// An event whose name is missing, or neither a string nor a number.
-    #[error("event without a name")]
-    InvalidEventName,
-    /// An event's name that is too long.
-    #[error("event name longer than {limit} bytes")]
-    EventNameTooLong {
-        /// [`Limits::max_event_name_len`].
-        limit: usize,
-    },
-    /// An event with a name that is not for users.
-    #[error("reserved event name")]
-    ReservedEvent,
-    /// A text message where an attachment is due; or any to a MessagePack decoder.
-    #[error("text message where a binary one is due")]
-    UnexpectedText,
-    /// A binary message that no packet announced.
-    #[error("binary message that no packet announced")]
-    UnexpectedBinary,
-}
 
 /// Turns the messages of one connection into packets, in the order of their arrival.
 ///
@@ -382,29 +275,5 @@ fn not_an_array(data: &ByteString, limits: &Limits) -> DecodeError {
     match scan_data(data, &[], limits) {
         Err(error) => error,
         Ok(_) => DecodeError::InvalidPayload,
-    }
-}
-
-impl Limits {
-    pub(crate) fn depth(&self) -> usize {
-        self.max_depth.min(MAX_DEPTH)
-    }
-
-    /// Fails unless a client may send events with this name.
-    pub(crate) fn check_event_name(&self, name: &EventName) -> Result<(), DecodeError> {
-        if name.len() > self.max_event_name_len {
-            return Err(DecodeError::EventNameTooLong { limit: self.max_event_name_len });
-        }
-        if !name.is_number() && RESERVED_EVENTS.contains(&name.as_str()) {
-            return Err(DecodeError::ReservedEvent);
-        }
-        Ok(())
-    }
-
-    fn scan_error(&self, error: ScanError) -> DecodeError {
-        match error {
-            ScanError::Syntax => DecodeError::InvalidJson,
-            ScanError::TooDeep => DecodeError::TooDeep { limit: self.depth() },
-        }
     }
 }

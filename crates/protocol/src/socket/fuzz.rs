@@ -148,21 +148,24 @@ fn assert_comes_back(packet: &Packet) {
         if let (Some(read), Some(written)) = (read.args(), packet.args()) {
             let (read, written) = (read.to_values(), written.to_values());
             let (read, written) = (read.expect("checked"), written.expect("checked"));
-            assert_eq!(without_negative_zero(read), without_negative_zero(written));
+            assert_eq!(as_in_javascript(read), as_in_javascript(written));
         }
     }
 }
 
-/// MessagePack writes -0 as 0, like any whole number.
-fn without_negative_zero(values: Vec<Value>) -> Vec<Value> {
+/// Numbers rounded as JavaScript has them. MessagePack writes -0 as 0, like any whole number.
+fn as_in_javascript(values: Vec<Value>) -> Vec<Value> {
     values
         .into_iter()
         .map(|value| match value {
             Value::Number(number) if number.as_f64() == Some(0.0) => 0.into(),
-            Value::Array(items) => Value::Array(without_negative_zero(items)),
+            Value::Number(number) if number.as_f64().is_some_and(|number| number.abs() > 9e15) => {
+                number.as_f64().and_then(serde_json::Number::from_f64).map_or(Value::Null, Value::Number)
+            }
+            Value::Array(items) => Value::Array(as_in_javascript(items)),
             Value::Object(members) => {
                 let (keys, values): (Vec<_>, Vec<_>) = members.into_iter().unzip();
-                keys.into_iter().zip(without_negative_zero(values)).collect()
+                keys.into_iter().zip(as_in_javascript(values)).collect()
             }
             other => other,
         })

@@ -1,7 +1,5 @@
 //! JSON text to [`Value`] and back.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -221,34 +219,37 @@ pub(crate) fn number(text: &str) -> Value {
 
 /// Of members with equal keys keeps the value of the last at the place of the first, as `JSON.parse` does.
 ///
-/// Linear in time whatever the keys are: a few are compared one by one, more are hashed with a random seed.
+/// Never quadratic: a few are compared one by one, more are sorted.
 pub(crate) fn keep_last(members: &mut Vec<(ByteString, Value)>) {
     const FEW: usize = 12;
-    let mut kept: Vec<(ByteString, Value)>;
-    if members.len() <= FEW {
-        let distinct = |(index, (key, _)): (usize, &(ByteString, Value))| {
-            members.iter().take(index).all(|(earlier, _)| earlier != key)
-        };
-        if members.iter().enumerate().all(distinct) {
-            return;
-        }
-        kept = Vec::with_capacity(members.len());
-        for (key, value) in members.drain(..) {
-            match kept.iter_mut().find(|(earlier, _)| *earlier == key) {
-                Some(earlier) => earlier.1 = value,
-                None => kept.push((key, value)),
-            }
-        }
-    } else {
-        let mut places = HashMap::with_capacity(members.len());
-        kept = Vec::with_capacity(members.len());
-        for (key, value) in members.drain(..) {
-            let place = *places.entry(key.clone()).or_insert(kept.len());
-            match kept.get_mut(place) {
-                Some(earlier) => earlier.1 = value,
-                None => kept.push((key, value)),
-            }
+    if members.len() <= FEW && members.iter().enumerate().all(|(index, (key, _))| !has_key(members, index, key)) {
+        return;
+    }
+    let mut order: Vec<(&str, usize)> = members.iter().enumerate().map(|(index, (key, _))| (&**key, index)).collect();
+    order.sort_unstable();
+    // For the first of each run of equal keys: where the last one is.
+    let runs = order.chunk_by(|(a, _), (b, _)| a == b);
+    let mut last_of: Vec<Option<usize>> = vec![None; members.len()];
+    let mut repeated = false;
+    for run in runs {
+        repeated |= run.len() > 1;
+        if let (Some((_, first)), Some((_, last))) = (run.first(), run.last())
+            && let Some(place) = last_of.get_mut(*first)
+        {
+            *place = Some(*last);
         }
     }
-    *members = kept;
+    if !repeated {
+        return;
+    }
+    let (keys, mut values): (Vec<ByteString>, Vec<Value>) = members.drain(..).unzip();
+    let kept = keys.into_iter().zip(last_of).filter_map(|(key, last)| {
+        let value = values.get_mut(last?)?;
+        Some((key, std::mem::take(value)))
+    });
+    members.extend(kept);
+}
+
+fn has_key(members: &[(ByteString, Value)], before: usize, key: &str) -> bool {
+    members.iter().take(before).any(|(earlier, _)| earlier == key)
 }

@@ -14,10 +14,12 @@
 
 mod args;
 mod decode;
+mod error;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz;
 mod into_args;
 mod json;
+mod limits;
 mod msgpack;
 mod name;
 mod number;
@@ -26,8 +28,10 @@ mod scan;
 mod value;
 
 pub use args::{Args, ArgsError};
-pub use decode::{DecodeError, Decoder, Limits};
+pub use decode::Decoder;
+pub use error::DecodeError;
 pub use into_args::{FromArgs, IntoArgs};
+pub use limits::Limits;
 pub use name::EventName;
 pub use packet::{Encoded, Packet, PacketBody, Parser};
 pub use value::Value;

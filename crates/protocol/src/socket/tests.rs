@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{number::js_number, *};
+use super::{number::js_number, scan::plain_len, *};
 use crate::Message;
 
 fn decode(text: &str) -> Result<Option<Packet>, DecodeError> {
@@ -540,7 +540,7 @@ fn plain_text_is_measured_to_the_byte() {
                     let mut bytes = vec![fill; len];
                     bytes[at] = byte;
                     let special = byte < 0x20 || byte == b'"' || byte == b'\\';
-                    assert_eq!(super::scan::plain_len(&bytes), if special { at } else { len }, "{bytes:x?}");
+                    assert_eq!(plain_len(&bytes), if special { at } else { len }, "{bytes:x?}");
                 }
             }
         }
