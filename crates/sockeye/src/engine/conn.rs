@@ -29,6 +29,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::encoded::{Encoded, Variant};
 use super::id::Id;
+use super::now;
 use super::outbox::{MAX_SLICES, Outbox};
 use crate::client::Client;
 use crate::request::RequestInfo;
@@ -148,7 +149,7 @@ impl Conn {
         revision: Revision,
         transport: TransportKind,
     ) -> Arc<Self> {
-        let now = Instant::now();
+        let now = super::now();
         let options = &server.options;
         let base64 = request.query("b64").is_some_and(|value| !value.is_empty());
         let conn = Arc::new(Self {
@@ -410,7 +411,7 @@ impl Conn {
     /// A WebSocket wants to take over from long-polling. The [`Notify`] tells it when it must give up.
     pub(crate) fn begin_probe(self: &Arc<Self>) -> Option<Arc<Notify>> {
         let mut state = self.state.lock();
-        state.session.handle_probe_start(&self.server.session, Instant::now()).ok()?;
+        state.session.handle_probe_start(&self.server.session, now()).ok()?;
         let abort = Arc::new(Notify::new());
         state.rare().probe = Some(abort.clone());
         drop(state);
@@ -420,7 +421,7 @@ impl Conn {
 
     /// A packet on the probing WebSocket.
     pub(crate) fn handle_probe_packet(self: &Arc<Self>, packet: Packet<'_>) -> sockeye_protocol::engine::ProbeOutcome {
-        let outcome = self.state.lock().session.handle_probe_packet(packet, &self.server.session, Instant::now());
+        let outcome = self.state.lock().session.handle_probe_packet(packet, &self.server.session, now());
         self.arm();
         outcome
     }
@@ -473,8 +474,7 @@ impl Conn {
         drop(decoder);
         if was_pending != is_pending {
             let timeout = self.server.options.limits.attachment_timeout;
-            self.state.lock().rare().attachment_deadline =
-                is_pending.then(|| Instant::now().checked_add(timeout)).flatten();
+            self.state.lock().rare().attachment_deadline = is_pending.then(|| now().checked_add(timeout)).flatten();
             self.arm();
         }
         match decoded {
@@ -629,7 +629,7 @@ impl Conn {
         let mut state = self.state.lock();
         let was_unjoined = state.phase == Phase::Unjoined;
         state.phase = Phase::Closing;
-        let now = Instant::now();
+        let now = super::now();
         state.phase_deadline = Some(now + self.server.options.limits.close_timeout);
         state.notify_probe();
         if let Some(rare) = state.rare.take()

@@ -18,3 +18,8 @@ pub(crate) use id::{Id, generate};
 pub(crate) use registry::Registry;
 pub(crate) use websocket::{Io, refuse, run, run_probe};
 pub(crate) use wheel::Wheel;
+
+/// The time, as the runtime sees it: in tests it can be virtual.
+pub(crate) fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -22,6 +22,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::conn::{Conn, Ending};
 use super::encoded::Encoded;
+use super::now;
 
 /// Read at a time, into the thread's scratch buffer.
 const SCRATCH: usize = 64 * 1024;
@@ -237,7 +238,9 @@ impl Future for StreamTask {
                 return Poll::Ready(drop(this.reader.settle(Ok(Flow::PeerClosed))));
             }
             let turn = ready!(this.poll_turn(context));
-            if let (Ok(Flow::PeerClosed), Some(stream)) = (&turn, this.stream.take()) {
+            if matches!(turn, Ok(Flow::PeerClosed))
+                && let Some(stream) = this.stream.take()
+            {
                 this.ending = Some(Box::pin(last_words(this.reader.conn.clone(), stream)));
                 continue;
             }
@@ -368,7 +371,7 @@ impl Reader {
 
     fn decode(&mut self, bytes: &mut [u8]) -> Flow {
         let conn = &self.conn;
-        let now = Instant::now();
+        let now = super::now();
         let mut input = Input::new(bytes);
         loop {
             let packet = match self.decoder.decode(&mut input) {

@@ -110,7 +110,7 @@ where
 
 /// Hands the packets on in order, waiting where too many handlers wait.
 async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision: Revision) {
-    let now = std::time::Instant::now();
+    let now = crate::engine::now();
     let mut packets = decode_payload(body, is_binary, revision);
     loop {
         while !conn.is_saturated() {

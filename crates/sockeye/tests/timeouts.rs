@@ -1,0 +1,205 @@
+//! Heartbeats, upgrades and every other deadline, in virtual time.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sockeye::{Bound, CloseReason, Limits, Reason, Server, ServerBuilder};
+use support::{Got, Polling, WebSocket};
+use tokio::time::Instant;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn server(builder: ServerBuilder) -> (Server, Arc<Mutex<Vec<CloseReason>>>) {
+    let server = builder.build();
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let log = reasons.clone();
+    server.on_disconnect(move |Reason(reason): Reason| log.lock().push(reason));
+    (server, reasons)
+}
+
+/// How long something takes, in tenths of a second.
+async fn tenths<F: Future>(future: F) -> (u128, F::Output) {
+    let start = Instant::now();
+    let output = future.await;
+    (start.elapsed().as_millis() / 100, output)
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_come_an_interval_after_the_last_pong() {
+    let (server, reasons) = server(Server::builder());
+    let (mut socket, _) = WebSocket::joined(&server).await;
+    socket.answers_pings = false;
+    for _ in 0..3 {
+        let (after, got) = tenths(socket.next()).await;
+        assert_eq!((after, got), (250, Got::Text("2".to_owned())));
+        tokio::time::sleep(seconds(10)).await;
+        socket.send("3").await;
+    }
+    assert!(reasons.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_pong_closes_with_ping_timeout() {
+    let (server, reasons) = server(Server::builder());
+    let (mut socket, _) = WebSocket::joined(&server).await;
+    socket.answers_pings = false;
+    assert_eq!(socket.text().await, "2");
+    let (after, code) = tenths(socket.closed()).await;
+    assert_eq!((after, code), (200, None));
+    assert_eq!(*reasons.lock(), [CloseReason::PingTimeout]);
+    assert_eq!(server.metrics().closed(CloseReason::PingTimeout), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_polling_client_is_pinged_too() {
+    let (server, reasons) = server(Server::builder());
+    let polling = Polling::joined(&server).await;
+    let (after, reply) = tenths(polling.get()).await;
+    assert_eq!((after, reply), (250, (200, "2".to_owned())));
+    polling.post("3").await;
+    let (after, reply) = tenths(polling.get()).await;
+    assert_eq!((after, reply), (250, (200, "2".to_owned())));
+    tokio::time::sleep(seconds(21)).await;
+    assert_eq!(*reasons.lock(), [CloseReason::PingTimeout]);
+    assert_eq!(polling.get().await.0, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_no_namespace_is_closed() {
+    let (server, reasons) = server(Server::builder().connect_timeout(seconds(3)));
+    let mut socket = WebSocket::open(&server, "EIO=4&transport=websocket").await;
+    socket.text().await;
+    assert_eq!(server.metrics().unjoined.value(), 1);
+    let (after, code) = tenths(socket.closed()).await;
+    assert_eq!((after, code), (30, None));
+    assert!(reasons.lock().is_empty(), "it was in no namespace");
+    assert_eq!(server.metrics().reached(Bound::ConnectTime), 1);
+    assert_eq!(server.metrics().unjoined.value(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attachments_must_come_in_time() {
+    let mut limits = Limits::default();
+    limits.attachment_timeout = seconds(5);
+    let (server, reasons) = server(Server::builder().limits(limits));
+    let (mut socket, _) = WebSocket::joined(&server).await;
+    // In time: no deadline is left behind.
+    socket.send("451-[\"x\",{\"_placeholder\":true,\"num\":0}]").await;
+    socket.send_binary(b"1").await;
+    tokio::time::sleep(seconds(6)).await;
+    assert!(reasons.lock().is_empty());
+    // Not in time.
+    socket.send("451-[\"x\",{\"_placeholder\":true,\"num\":0}]").await;
+    let (after, code) = tenths(socket.closed()).await;
+    assert_eq!((after, code), (50, None));
+    assert_eq!(*reasons.lock(), [CloseReason::ForcedClose]);
+    assert_eq!(server.metrics().reached(Bound::AttachmentTime), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_switches_and_keeps_the_order() {
+    let (server, reasons) = server(Server::builder());
+    server.on("go", |socket: sockeye::Socket| {
+        for i in 0..3 {
+            socket.emit("n", i);
+        }
+    });
+    let polling = Polling::joined(&server).await;
+    let mut probe = WebSocket::open(&server, &format!("EIO=4&transport=websocket&sid={}", polling.sid)).await;
+    probe.send("2probe").await;
+    assert_eq!(probe.text().await, "3probe");
+    // While it probes, a GET that waits is ended within a tenth of a second, so that the client can let go of it.
+    let (after, reply) = tenths(polling.get()).await;
+    assert!(after <= 2, "{after}");
+    assert_eq!(reply, (200, "6".to_owned()));
+    polling.post("42[\"go\"]").await;
+    probe.send("5").await;
+    for i in 0..3 {
+        assert_eq!(probe.text().await, format!("42[\"n\",{i}]"));
+    }
+    assert_eq!(polling.get().await.0, 400, "the session is on WebSocket now");
+    assert_eq!(server.metrics().upgrades.value(), 1);
+    assert!(reasons.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_that_takes_too_long_is_given_up() {
+    let (server, reasons) = server(Server::builder().upgrade_timeout(seconds(4)));
+    let polling = Polling::joined(&server).await;
+    let mut probe = WebSocket::open(&server, &format!("EIO=4&transport=websocket&sid={}", polling.sid)).await;
+    let (after, code) = tenths(probe.closed()).await;
+    assert_eq!((after, code), (40, None));
+    // The session stays on long-polling.
+    polling.post("42[\"x\"]").await;
+    assert!(reasons.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_upgrade_is_refused() {
+    let (server, _) = server(Server::builder());
+    let polling = Polling::joined(&server).await;
+    let query = format!("EIO=4&transport=websocket&sid={}", polling.sid);
+    let mut first = WebSocket::open(&server, &query).await;
+    first.send("2probe").await;
+    assert_eq!(first.text().await, "3probe");
+    let mut second = WebSocket::open(&server, &query).await;
+    assert_eq!(second.closed().await, None);
+    first.send("5").await;
+    first.send("42[\"x\"]").await;
+    first.silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_is_delivered_by_the_next_get() {
+    let (server, reasons) = server(Server::builder());
+    server.on("bye", |socket: sockeye::Socket| socket.disconnect_connection());
+    let polling = Polling::joined(&server).await;
+    polling.post("42[\"bye\"]").await;
+    assert_eq!(*reasons.lock(), [CloseReason::ServerNamespaceDisconnect]);
+    assert_eq!(polling.get().await, (200, "41\u{1e}1".to_owned()));
+    assert_eq!(polling.get().await.0, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_session_is_forgotten_after_the_close_timeout() {
+    let (server, _) = server(Server::builder());
+    server.on("bye", |socket: sockeye::Socket| socket.disconnect_connection());
+    let polling = Polling::joined(&server).await;
+    polling.post("42[\"bye\"]").await;
+    tokio::time::sleep(seconds(11)).await;
+    assert_eq!(polling.get().await.0, 400);
+    assert_eq!(server.metrics().connections.value(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_closes_is_let_go() {
+    let (server, _) = server(Server::builder());
+    server.on("bye", |socket: sockeye::Socket| socket.disconnect_connection());
+    let (mut socket, _) = WebSocket::joined(&server).await;
+    socket.send("42[\"bye\"]").await;
+    assert_eq!(socket.closed().await, None);
+    let (after, got) = tenths(socket.next()).await;
+    assert_eq!(got, Got::End);
+    assert!(after <= 100, "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_tells_clients_without_a_disconnect_packet() {
+    let (server, reasons) = server(Server::builder());
+    let (mut socket, _) = WebSocket::joined(&server).await;
+    let stopping = tokio::spawn({
+        let server = server.clone();
+        async move { server.close().await }
+    });
+    assert_eq!(socket.next().await, Got::Close(None));
+    socket.close().await;
+    drop(socket);
+    let (after, _) = tenths(stopping).await;
+    assert!(after <= 10, "{after}");
+    assert_eq!(*reasons.lock(), [CloseReason::ServerShuttingDown]);
+}
