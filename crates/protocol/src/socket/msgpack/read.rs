@@ -170,7 +170,13 @@ struct ToJson<'a, 'b> {
 
 impl<'a, 'b> ToJson<'a, 'b> {
     fn new(data: &Cursor<'a>, attachments: Option<Vec<Bytes>>, limits: &'b Limits) -> Self {
-        Self { source: data.source, limits, out: Vec::with_capacity(64), attachments, forged: false }
+        Self {
+            source: data.source,
+            limits,
+            out: Vec::with_capacity(data.source.len() - data.at + 16),
+            attachments,
+            forged: false,
+        }
     }
 
     fn value(&mut self, data: &mut Cursor<'a>, depth_left: usize) -> Result<(), DecodeError> {
