@@ -119,24 +119,31 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
         if state.sockets.len() + state.joining.len() >= limit {
             drop(state);
             conn.server().metrics.bound_reached(Bound::Namespaces, conn.id());
-            return refuse(conn, namespace, &ConnectError::new("Too many namespaces"));
+            return refuse(conn, namespace, ConnectError::new("Too many namespaces").to_json(false));
         }
         state.joining.push(namespace.clone());
     }
     let server = conn.server().clone();
     let conn = conn.clone();
     start(&server, &conn.clone(), async move {
-        if let Err(error) = join(&conn, &namespace, auth).await {
+        let refusal = match find_namespace(&conn, &namespace, auth.as_deref()).await {
+            Ok(found) => join(&conn, found, auth).await.map_err(|error| error.to_json(conn.revision() == Revision::V3)),
+            // As the official server: in this case an object for clients of Socket.IO 2, too.
+            Err(error) => Err(error.to_json(false)),
+        };
+        if let Err(payload) = refusal {
             conn.client.0.lock().joining.retain(|name| *name != namespace);
-            refuse(&conn, namespace, &error);
+            refuse(&conn, namespace, payload);
         }
     });
 }
 
-async fn join(conn: &Arc<Conn>, name: &ByteString, auth: Option<ByteString>) -> Result<(), ConnectError> {
+async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>) -> Result<Namespace, ConnectError> {
+    conn.server().find_namespace(name, auth).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
+}
+
+async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<ByteString>) -> Result<(), ConnectError> {
     let server = conn.server();
-    let namespace =
-        server.find_namespace(name, auth.as_deref()).await.ok_or_else(|| ConnectError::new("Invalid namespace"))?;
     let recovered = restore(&namespace, auth.as_deref(), server.options.limits.max_outbox_bytes).await;
 
     let id = match (&recovered, conn.revision()) {
@@ -236,9 +243,8 @@ fn connect_payload(socket: &Socket, private_id: Option<&str>) -> Option<ByteStri
     })
 }
 
-fn refuse(conn: &Arc<Conn>, namespace: ByteString, error: &ConnectError) {
-    let payload = error.to_json(conn.revision() == Revision::V3).into();
-    let packet = Packet::new(namespace, PacketBody::ConnectError(payload));
+fn refuse(conn: &Arc<Conn>, namespace: ByteString, payload: String) {
+    let packet = Packet::new(namespace, PacketBody::ConnectError(payload.into()));
     conn.send(Encoded::packet(&packet, conn.server().options.parser, true), false);
 }
 

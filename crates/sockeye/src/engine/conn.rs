@@ -66,6 +66,8 @@ struct State {
     posting: bool,
     /// A task waits for the transport to take more.
     draining: bool,
+    /// A long-polling client still has to be told of the close.
+    owes_close: bool,
     /// The outbox went over its bound.
     overflowed: bool,
     /// The earliest entry in the wheel.
@@ -172,6 +174,7 @@ impl Conn {
                 base64,
                 posting: false,
                 draining: false,
+                owes_close: false,
                 overflowed: false,
                 armed: None,
                 phase_deadline: now.checked_add(options.connect_timeout),
@@ -641,13 +644,11 @@ impl Conn {
         match (ending, &state.lane) {
             (Ending::Gone, _) => state.outbox.clear(),
             (_, Lane::Polling(_)) if reason == CloseReason::TransportClose => state.answer_noop(),
-            (_, Lane::Polling(pending)) => {
-                if pending.is_none() && state.outbox.is_empty() {
-                    // As the official server: a close that had to wait for a GET comes behind a noop.
-                    state.outbox.push(Encoded::control(PacketKind::Noop, ""));
-                }
+            (_, Lane::Polling(Some(_))) if state.outbox.is_empty() => {
                 state.outbox.push(Encoded::control(PacketKind::Close, ""));
             }
+            // A response of its own: the official client drops what comes before a close in the same one.
+            (_, Lane::Polling(_)) => state.owes_close = true,
             (Ending::Code(code), _) => {
                 let mut frame = Vec::new();
                 sockeye_websocket::write_close(&mut frame, Some(code), "");
@@ -771,6 +772,12 @@ impl State {
                 Written::Later
             }
             Lane::Polling(pending) => {
+                if self.owes_close && pending.is_some() && self.outbox.is_empty() {
+                    self.owes_close = false;
+                    // As the official server: a close that had to wait for a GET comes behind a noop.
+                    self.outbox.push(Encoded::control(PacketKind::Noop, ""));
+                    self.outbox.push(Encoded::control(PacketKind::Close, ""));
+                }
                 if !self.outbox.is_empty()
                     && let Some(poll) = pending.take()
                 {
@@ -790,7 +797,9 @@ impl State {
         match &self.lane {
             // The reader waits for the peer's close frame, until the close timeout.
             Lane::Tcp(_) => false,
-            Lane::Polling(_) | Lane::Stream(_) => self.phase == Phase::Closing && self.outbox.is_empty(),
+            Lane::Polling(_) | Lane::Stream(_) => {
+                self.phase == Phase::Closing && self.outbox.is_empty() && !self.owes_close
+            }
             Lane::Closed => self.phase == Phase::Closing,
         }
     }

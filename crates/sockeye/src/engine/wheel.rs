@@ -33,9 +33,7 @@ impl Wheel {
 
     /// Sees to it that `conn` is asked at `deadline`, up to one tick later.
     pub(crate) fn insert(&self, conn: &Arc<Conn>, deadline: std::time::Instant) {
-        let after = Instant::from_std(deadline).saturating_duration_since(self.start);
-        let tick = after.as_millis().div_ceil(TICK.as_millis());
-        let tick = u64::try_from(tick).unwrap_or(u64::MAX);
+        let tick = tick_of(Instant::from_std(deadline).saturating_duration_since(self.start));
         let mut ticks = self.ticks.lock();
         let is_first = ticks.first_key_value().is_none_or(|(first, _)| tick < *first);
         ticks.entry(tick).or_default().push(Arc::downgrade(conn));
@@ -70,5 +68,24 @@ impl Wheel {
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// The first tick that is not before this time: a connection that is asked too early takes the entry for an old one.
+fn tick_of(after: Duration) -> u64 {
+    u64::try_from(after.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_tick_is_before_its_deadline() {
+        for nanos in [0, 1, 999_999, 1_000_000, 19_999_999, 20_000_000, 20_000_001, 20_700_000, 40_000_000] {
+            let tick = tick_of(Duration::from_nanos(nanos));
+            assert!(TICK * u32::try_from(tick).unwrap() >= Duration::from_nanos(nanos), "{nanos} ns in tick {tick}");
+        }
+        assert_eq!(tick_of(Duration::from_millis(40)), 2);
     }
 }

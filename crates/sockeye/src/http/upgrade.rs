@@ -106,8 +106,15 @@ impl Request {
             headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
         }
         // As the official server: of the protocols that the client offers, the first.
-        if let Some(protocol) = first_protocol(headers) {
-            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        match first_protocol(headers) {
+            Ok(Some(protocol)) => {
+                response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+            }
+            Ok(None) => {}
+            Err(InvalidProtocols) => {
+                let text = "Invalid Sec-WebSocket-Protocol header";
+                return Err(Box::new(respond(StatusCode::BAD_REQUEST, "text/html", text)));
+            }
         }
 
         let limits = Limits { max_message: server.options.max_http_buffer_size, ..Limits::default() };
@@ -150,11 +157,24 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> boo
     values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(token))
 }
 
-fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
-    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
-    let first = offered.split(',').next()?.trim();
+/// What the client offers as protocols is no list of tokens.
+struct InvalidProtocols;
+
+fn first_protocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, InvalidProtocols> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (!first.is_empty() && first.bytes().all(is_token)).then(|| HeaderValue::from_str(first).ok()).flatten()
+    let mut first = None;
+    for value in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
+        for name in value.to_str().map_err(|_| InvalidProtocols)?.split(',') {
+            let name = name.trim_matches([' ', '\t']);
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(InvalidProtocols);
+            }
+            if first.is_none() {
+                first = HeaderValue::from_str(name).ok();
+            }
+        }
+    }
+    Ok(first)
 }
 
 /// All offered extensions as one list.
