@@ -191,6 +191,15 @@ impl Socket {
         own.then(|| Room::from(self.id())).into_iter().chain(state.rooms.iter().cloned()).collect()
     }
 
+    /// Whether the socket is in a room.
+    pub fn is_in(&self, room: &str) -> bool {
+        let state = self.0.state.lock();
+        if room == self.id() {
+            return !state.left_own_room() && self.0.phase.load(Ordering::Acquire) != DISCONNECTED;
+        }
+        state.rooms.iter().any(|each| **each == *room)
+    }
+
     // ---- emit --------------------------------------------------------------------------------------------------------
 
     /// Sends an event to this client. A tuple becomes several arguments, `()` none, anything else one.
