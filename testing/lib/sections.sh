@@ -1,0 +1,108 @@
+# The sections of ./test, in the order they run: what each checks, how long it may take (seconds), and how.
+
+# Exit status of a section that could not be run here and says why.
+SKIPPED=77
+
+SECTIONS=(tools fmt clippy unit docs release layering differential fuzz autobahn interop python browser)
+ON_REQUEST=(interop-reference python-reference)
+
+declare -A ABOUT=(
+  [tools]="what the checks need is installed"
+  [fmt]="formatting"
+  [clippy]="lints, with warnings as errors"
+  [unit]="Rust tests"
+  [docs]="documentation, with warnings as errors, and its examples"
+  [release]="release build of the workspace"
+  [layering]="the protocol crates do no input, output, timing or logging"
+  [differential]="packets decoded by Sockeye and by the official parsers"
+  [fuzz]="each fuzz target for ten seconds"
+  [autobahn]="WebSocket conformance, Autobahn|Testsuite"
+  [interop]="official JavaScript clients, raw requests and attacks against Sockeye"
+  [python]="Python clients against Sockeye"
+  [browser]="sockeye.js and the chat page, in Chromium and in Node"
+  [interop-reference]="the JavaScript suites against the official server"
+  [python-reference]="the Python suites against the official server"
+)
+
+declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=1500 [docs]=1200 [release]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500)
+
+section_tools() {
+  command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
+  cargo --version
+  cargo fmt --version >/dev/null || fail "rustfmt is missing: rustup component add rustfmt"
+  cargo clippy --version >/dev/null || fail "clippy is missing: rustup component add clippy"
+  need_command cc build-essential
+  need_command c++ build-essential
+  need_node
+  echo "node $(node --version)"
+  python_install testing/interop/python/requirements.txt
+  .test/venv/bin/python --version
+  local folder
+  for folder in testing/*/package.json; do npm_install "${folder%/package.json}"; done
+}
+
+section_fmt() { cargo fmt --all --check; }
+
+section_clippy() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
+
+section_unit() { cargo test --quiet --workspace --no-fail-fast --lib --bins --tests --examples; }
+
+section_docs() {
+  RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+  cargo test --quiet --workspace --no-fail-fast --doc
+}
+
+section_release() { cargo build --quiet --release --workspace; }
+
+section_layering() { bash testing/lib/layering; }
+
+section_differential() {
+  need_script testing/differential/run
+  npm_install testing/differential
+  bash testing/differential/run
+}
+
+section_fuzz() {
+  need_cargo_fuzz
+  bash testing/lib/fuzz 10
+}
+
+section_autobahn() {
+  need_script testing/autobahn/run
+  local runner=${AUTOBAHN:-../shared/autobahn}
+  [ -x "$runner/run.sh" ] || skip "there is no Autobahn runner in $runner (AUTOBAHN names its folder)"
+  bash testing/autobahn/run
+}
+
+section_interop() {
+  build_release interop-server
+  TARGET_CMD=$release/interop-server section_interop_reference
+}
+
+section_interop_reference() {
+  npm_install testing/interop
+  cd testing/interop
+  node --test --test-reporter=spec js/*.test.mjs
+}
+
+section_python() {
+  build_release interop-server
+  TARGET_CMD=$release/interop-server section_python_reference
+}
+
+section_python_reference() {
+  npm_install testing/interop
+  python_install testing/interop/python/requirements.txt
+  local python=$PWD/.test/venv/bin/python
+  cd testing/interop/python
+  "$python" -B -m pytest --quiet -rs -p no:cacheprovider .
+}
+
+section_browser() {
+  need_script testing/browser/package.json
+  build_release sockeye
+  npm_install testing/browser
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || need_packages chromium
+  cd testing/browser
+  SOCKEYE_BIN=$release/sockeye node --test --test-concurrency=1 --test-reporter=spec
+}

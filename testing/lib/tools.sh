@@ -1,0 +1,87 @@
+# Finding and installing what the sections need. Sourced by run-section.
+
+export CARGO_BUILD_JOBS=${CARGO_BUILD_JOBS:-2}
+export CARGO_TERM_COLOR=never NO_COLOR=1 FORCE_COLOR=0
+export PATH="$PWD/.test/bin:$PATH"
+release=${CARGO_TARGET_DIR:-$PWD/target}/release
+
+# Ends the section as skipped, with the reason.
+skip() {
+  echo "skipped: $1"
+  exit "$SKIPPED"
+}
+
+fail() {
+  echo "error: $1"
+  exit 1
+}
+
+# The section's script must be there: a check that is missing has not passed.
+need_script() {
+  [ -f "$1" ] || fail "$1 is missing"
+}
+
+# need_command COMMAND PACKAGE... : installs the Debian packages if the command is not there.
+need_command() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null && return
+  need_packages "$@"
+  command -v "$command" >/dev/null || fail "$command is missing, also after installing: $*"
+}
+
+need_packages() {
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2>/dev/null || fail "needs the packages: $*. Install them: sudo apt-get install $*"
+    as_root=(sudo -n)
+  fi
+  command -v apt-get >/dev/null || fail "needs (by their Debian names): $*. Install them with this system's package manager"
+  echo "installing: $*"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+need_node() {
+  need_command node nodejs npm
+  need_command npm npm
+  local version
+  version=$(node -p 'process.versions.node.split(".")[0]')
+  [ "$version" -ge 20 ] || fail "needs Node.js 20 or newer, found $version: see https://nodejs.org"
+}
+
+# npm_install FOLDER : its packages, installed anew when its lock file has changed.
+npm_install() {
+  need_node
+  need_script "$1/package-lock.json"
+  local stamp=.test/npm-${1//\//-} now
+  now=$(cksum <"$1/package-lock.json")
+  if [ ! -d "$1/node_modules" ] || [ "$now" != "$(cat "$stamp" 2>/dev/null)" ]; then
+    (cd "$1" && npm ci --no-audit --no-fund --loglevel=error)
+    echo "$now" >"$stamp"
+  fi
+}
+
+# The Python environment .test/venv with what FILE requires, made anew when that has changed.
+python_install() {
+  need_command python3 python3 python3-venv
+  python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+  local now
+  now=$(cksum <"$1")
+  if [ "$now" != "$(cat .test/venv/requirements 2>/dev/null)" ]; then
+    rm -rf .test/venv
+    python3 -m venv .test/venv
+    .test/venv/bin/pip install --quiet --disable-pip-version-check -r "$1"
+    echo "$now" >.test/venv/requirements
+  fi
+}
+
+# Builds one program of the workspace in release mode.
+build_release() {
+  cargo build --quiet --release --workspace --bin "$1"
+}
+
+need_cargo_fuzz() {
+  need_command c++ build-essential
+  cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked --root .test cargo-fuzz@0.13.2
+}
