@@ -303,8 +303,9 @@ describe("WebSocket", () => {
     ["a placeholder out of range", ['451-["a",{"_placeholder":true,"num":5}]', Buffer.from([1])], "forced close"],
     ["a placeholder with a negative number", ['451-["a",{"_placeholder":true,"num":-1}]', Buffer.from([1])], "forced close"],
     ["a placeholder with a name", ['451-["a",{"_placeholder":true,"num":"splice"}]', Buffer.from([1])], "forced close"],
-    ["a second CONNECT", ["40"], "forced close"],
-    ["an event for a namespace not joined", ['42/custom,["a"]'], "forced close"],
+    // Which of the two it is depends in the reference on the transport, and on what waits to be sent.
+    ["a second CONNECT", ["40"], /^forced (server )?close$/],
+    ["an event for a namespace not joined", ['42/custom,["a"]'], /^forced (server )?close$/],
   ];
   for (const [name, packets, reason] of endings) {
     test(`${name} ends the session`, async () => {
@@ -312,7 +313,9 @@ describe("WebSocket", () => {
       const id = await socket.join();
       packets.forEach((packet) => socket.send(packet));
       assert.equal(await socket.closeCode(), 1005);
-      assert.equal((await target.disconnectOf(id)).reason, reason);
+      const ending = await target.disconnectOf(id);
+      if (reason instanceof RegExp) assert.match(ending.reason, reason);
+      else assert.equal(ending.reason, reason);
     });
   }
 
@@ -345,7 +348,12 @@ describe("WebSocket", () => {
       ['42["echo","\\ud83d\\ude00"]', '42["echo","😀"]'],
     ]) {
       socket.send(sent);
-      if (received) assert.equal(await socket.next(), received);
+      if (!received) continue;
+      // Escapes in what is sent back may stay as they came.
+      const answer = await socket.next();
+      const start = received.search(/[[{]/);
+      assert.equal(answer.slice(0, start), received.slice(0, start));
+      assert.deepEqual(JSON.parse(answer.slice(start)), JSON.parse(received.slice(start)));
     }
     socket.send("40/custom");
     assert.match(await socket.next(), /^40\/custom,\{"sid":"[\w-]{20}"\}$/);

@@ -164,6 +164,9 @@ describe("Engine.IO v3 heartbeat and switch", () => {
       assert.ok(pongs >= 3, `${pongs} pongs`);
       const { id } = client.io.engine;
       clearTimeout(client.io.engine.pingIntervalTimer);
+      // The client would notice its own silence a moment later, or earlier.
+      clearTimeout(client.io.engine.pingTimeoutTimer);
+      client.io.engine.off("heartbeat");
       client.io.engine.ping = () => {};
       client.io.engine.setPing = () => {};
       assert.equal((await target.disconnectOf(id)).reason, "ping timeout");

@@ -167,8 +167,9 @@ for (const variant of VARIANTS) {
       await lost;
       await target.kill();
       await target.startAgain();
+      const back = next(client, "connect");
       proxy.mend();
-      await connected(client);
+      await back;
       assert.equal(client.recovered, false);
       assert.notEqual(client.id, id);
     });
