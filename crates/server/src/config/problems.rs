@@ -1,0 +1,134 @@
+//! What is wrong with a configuration: all of it at once, each with its key and its place.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::tree::Origin;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Problem {
+    origin: Origin,
+    path: String,
+    text: String,
+}
+
+/// What is wrong, and where each key was set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Problems {
+    /// The file, as it is named to the user.
+    file: String,
+    origins: BTreeMap<String, Origin>,
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    pub(crate) fn new(file: impl Into<String>) -> Self {
+        Self { file: file.into(), ..Self::default() }
+    }
+
+    /// Remembers where a key was set.
+    pub(crate) fn set(&mut self, path: &str, origin: &Origin) {
+        self.origins.insert(path.to_owned(), origin.clone());
+    }
+
+    /// Whether somebody set the key.
+    pub(crate) fn is_set(&self, path: &str) -> bool {
+        self.origins.contains_key(path)
+    }
+
+    /// Something is wrong with a key that may or may not be set.
+    pub(crate) fn add(&mut self, path: &str, text: impl Into<String>) {
+        let mut known = path;
+        let origin = loop {
+            if let Some(origin) = self.origins.get(known) {
+                break origin.clone();
+            }
+            match known.rfind(['.', '[']).and_then(|end| known.get(..end)) {
+                Some(parent) => known = parent,
+                None => break Origin::Unset,
+            }
+        };
+        self.add_at(path, origin, text);
+    }
+
+    /// Something is wrong at a place.
+    pub(crate) fn add_at(&mut self, path: &str, origin: Origin, text: impl Into<String>) {
+        self.list.push(Problem { origin, path: path.to_owned(), text: text.into() });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+/// One line each, in the order of the file.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = self.list.clone();
+        list.sort();
+        list.dedup();
+        for (index, problem) in list.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            match &problem.origin {
+                Origin::Line(line) => write!(f, "{}:{line}: ", self.file)?,
+                Origin::Unset if problem.path.is_empty() => write!(f, "{}: ", self.file)?,
+                Origin::Unset => {}
+                origin => write!(f, "{origin}: ")?,
+            }
+            if !problem.path.is_empty() {
+                write!(f, "{}: ", problem.path)?;
+            }
+            f.write_str(&problem.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// The known name that is most like `name`, if one is much like it.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|each| (strsim::damerau_levenshtein(name, each), each));
+    let (distance, nearest) = scored.min_by_key(|(distance, _)| *distance)?;
+    let close_enough = distance <= (name.chars().count() / 3).clamp(1, 4);
+    let is_part = name.len() >= 4 && (nearest.contains(name) || name.contains(nearest));
+    (close_enough || is_part).then_some(nearest)
+}
+
+/// `"a", "b" or "c"`.
+pub(crate) fn one_of(names: &[&str]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_finds_its_key_and_nonsense_none() {
+        let known = ["host", "port", "client_dir", "shutdown_timeout"];
+        assert_eq!(nearest("prot", known), Some("port"));
+        assert_eq!(nearest("clientdir", known), Some("client_dir"));
+        assert_eq!(nearest("shutdown", known), Some("shutdown_timeout"));
+        assert_eq!(nearest("zebra", known), None);
+        assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn a_key_that_is_not_set_is_reported_where_its_table_is() {
+        let mut problems = Problems::new("a.toml");
+        problems.set("namespace[0].event[1]", &Origin::Line(9));
+        problems.add("namespace[0].event[1].room", "is missing");
+        problems.add("server.port", "is odd");
+        assert_eq!(problems.to_string(), "server.port: is odd\na.toml:9: namespace[0].event[1].room: is missing");
+    }
+}

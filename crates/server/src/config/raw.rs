@@ -1,0 +1,364 @@
+//! The configuration as it is written: every key, with its documentation and default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sockeye::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
+
+use super::section::{choices, section};
+use super::setting::Size;
+
+section! {
+    /// The configuration.
+    struct RawConfig {
+        /// Where the server listens, and what it serves besides Socket.IO.
+        server: ServerSection = ServerSection::default();
+        /// The connections: Engine.IO. The names and defaults are those of the official server.
+        engine: EngineSection = EngineSection::default();
+        /// The clients in their namespaces: Socket.IO.
+        socket: SocketSection = SocketSection::default();
+        /// Bounds on what clients can make the server hold. Reaching one is counted and logged.
+        limits: LimitsSection = LimitsSection::default();
+        /// The log, on standard error.
+        log: LogSection = LogSection::default();
+        /// What clients may do in a namespace. Repeat for more. Without any, clients can connect to "/", and every event of
+        /// theirs is refused.
+        namespace: Vec<NamespaceSection> = Vec::new();
+    }
+}
+
+section! {
+    /// Where the server listens, and what it serves besides Socket.IO.
+    struct ServerSection {
+        /// The address or host name to listen on. "127.0.0.1": this machine only; "::": IPv6 and IPv4.
+        host: String = "0.0.0.0".to_owned();
+        /// The TCP port; 0 takes a free one. The environment variable PORT sets it too.
+        port: u16 = 3000;
+        /// Whether "/" is the chat page.
+        demo: bool = false;
+        /// The folder `client-dist` of the npm package `socket.io`, for "/socket.io/socket.io.js" and its variants.
+        client_dir: Option<PathBuf> = None, example "\"node_modules/socket.io/client-dist\"";
+        /// Threads that serve connections; 0 for as many as the machine has cores.
+        workers: usize = 0;
+        /// How long a stop may take: clients are told to come back, and get what was sent to them before.
+        shutdown_timeout: Duration = Duration::from_secs(10);
+        /// Encryption. With this table the port speaks https and wss, and HTTP/2 where the client can.
+        tls: Option<TlsSection> = None;
+    }
+}
+
+section! {
+    /// Encryption.
+    struct TlsSection {
+        /// The certificate and those that lead to its root, a PEM file. Required.
+        cert: Option<PathBuf> = None, example "\"cert.pem\"";
+        /// The private key, a PEM file. Required.
+        key: Option<PathBuf> = None, example "\"key.pem\"";
+        /// How long a client may take for the TLS handshake.
+        handshake_timeout: Duration = Duration::from_secs(10);
+    }
+}
+
+section! {
+    /// The connections: Engine.IO.
+    struct EngineSection {
+        /// The path that is served.
+        path: String = Options::default().path;
+        /// Whether the path ends in a slash.
+        add_trailing_slash: bool = Options::default().add_trailing_slash;
+        /// Time from one heartbeat to the next.
+        ping_interval: Duration = Options::default().ping_interval;
+        /// How long a client may take to answer a heartbeat.
+        ping_timeout: Duration = Options::default().ping_timeout;
+        /// How long an upgrade from long-polling to WebSocket may take.
+        upgrade_timeout: Duration = Options::default().upgrade_timeout;
+        /// The most that one message of a client, or the body of one POST request, may have.
+        max_http_buffer_size: Size = Size(Options::default().max_http_buffer_size);
+        /// What clients may connect with: "polling", "websocket".
+        transports: Vec<Transport> = vec![Transport::Polling, Transport::WebSocket];
+        /// Whether long-polling clients may upgrade to WebSocket.
+        allow_upgrades: bool = Options::default().allow_upgrades;
+        /// Whether clients of Socket.IO 2 (Engine.IO 3) are served too.
+        allow_eio3: bool = Options::default().allow_eio3;
+        /// A text message that every client gets with the handshake.
+        initial_packet: Option<String> = None, example "\"hello\"";
+        /// Pages of other origins that may connect. Without this table browsers refuse them (but for WebSocket, to which they
+        /// do not apply these rules).
+        cors: Option<CorsSection> = None;
+        /// A cookie with the session's id in the answer to the handshake, for load balancers that need one.
+        cookie: Option<CookieSection> = None;
+        /// Compression of long-polling responses.
+        compression: CompressionSection = CompressionSection::default();
+        /// Compression of WebSocket messages (RFC 7692).
+        per_message_deflate: DeflateSection = DeflateSection::default();
+    }
+}
+
+choices! {
+    /// A transport.
+    enum Transport {
+        /// HTTP long-polling.
+        Polling = "polling",
+        /// WebSocket.
+        WebSocket = "websocket",
+    }
+}
+
+section! {
+    /// Cross-origin resource sharing.
+    struct CorsSection {
+        /// The origins that are allowed, letter by letter; ["*"] allows all.
+        origins: Vec<String> = Vec::new(), example "[\"https://app.example.com\"]";
+        /// Regular expressions; an origin in which one finds a match is allowed. Anchor them with ^ and $.
+        origin_patterns: Vec<String> = Vec::new();
+        /// Whether browsers may send cookies along.
+        credentials: bool = false;
+        /// The methods that a preflight allows.
+        methods: Vec<String> = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"].map(str::to_owned).into();
+        /// The request headers that a preflight allows. Unset: whichever it asks for.
+        allowed_headers: Option<Vec<String>> = None, example "[\"authorization\"]";
+        /// The response headers that pages may read.
+        exposed_headers: Vec<String> = Vec::new();
+        /// How long browsers may remember the answer to a preflight, in whole seconds.
+        max_age: Option<Duration> = None, example "\"10m\"";
+    }
+}
+
+section! {
+    /// The cookie of the session's id.
+    struct CookieSection {
+        /// The name.
+        name: String = "io".to_owned();
+        /// The path of the requests that carry it.
+        path: String = "/".to_owned();
+        /// The domain whose hosts get it. Unset: this host alone.
+        domain: Option<String> = None, example "\"example.com\"";
+        /// How long browsers keep it, in whole seconds. Unset: until the browser closes.
+        max_age: Option<Duration> = None, example "\"1day\"";
+        /// Whether it is out of reach of the page's scripts.
+        http_only: bool = true;
+        /// Whether it travels over TLS only.
+        secure: bool = false;
+        /// Whether it is kept apart for each site that embeds this one.
+        partitioned: bool = false;
+        /// When it travels with requests of other sites: "lax", "strict" or "none".
+        same_site: SameSiteChoice = SameSiteChoice::Lax;
+    }
+}
+
+choices! {
+    /// When a cookie travels with requests of other sites.
+    enum SameSiteChoice {
+        /// When the user follows a link.
+        Lax = "lax",
+        /// Never.
+        Strict = "strict",
+        /// Always.
+        None = "none",
+    }
+}
+
+section! {
+    /// Compression of long-polling responses.
+    struct CompressionSection {
+        /// Whether they are compressed.
+        enabled: bool = true;
+        /// The size from which one is compressed.
+        threshold: Size = Size(1024);
+        /// The effort, from 0 (none) to 9 (smallest, slowest).
+        level: u32 = 6;
+    }
+}
+
+section! {
+    /// Compression of WebSocket messages.
+    struct DeflateSection {
+        /// Whether clients may ask for it.
+        enabled: bool = false;
+        /// The size from which a message is compressed.
+        threshold: Size = Size(PerMessageDeflate::default().threshold);
+    }
+}
+
+section! {
+    /// The clients in their namespaces.
+    struct SocketSection {
+        /// How long a client may stay without joining a namespace.
+        connect_timeout: Duration = Options::default().connect_timeout;
+        /// The encoding of packets: "json", or "msgpack" for clients with socket.io-msgpack-parser.
+        parser: ParserChoice = ParserChoice::Json;
+        /// Whether a namespace made from a pattern goes away with its last client.
+        cleanup_empty_child_namespaces: bool = Options::default().cleanup_empty_child_namespaces;
+        /// Connection state recovery: a client that comes back soon has its id, rooms and data again, and gets what it missed.
+        recovery: RecoverySection = RecoverySection::default();
+    }
+}
+
+choices! {
+    /// The encoding of packets.
+    enum ParserChoice {
+        /// The default of every client.
+        Json = "json",
+        /// MessagePack.
+        MessagePack = "msgpack",
+    }
+}
+
+section! {
+    /// Connection state recovery.
+    struct RecoverySection {
+        /// Whether sessions are kept.
+        enabled: bool = false;
+        /// For how long after a disconnect.
+        max_disconnection_duration: Duration = ConnectionStateRecovery::default().max_disconnection_duration;
+        /// Whether a recovered client keeps the data of its first connection; if not, its `auth` is looked at again.
+        skip_middlewares: bool = ConnectionStateRecovery::default().skip_middlewares;
+        /// Events that each namespace keeps for replay. The oldest go; a client that needs one of them is not recovered.
+        max_log_bytes: Size = Size(ConnectionStateRecovery::default().max_log_bytes);
+        /// Sessions that each namespace keeps. The oldest go.
+        max_sessions: usize = ConnectionStateRecovery::default().max_sessions;
+    }
+}
+
+section! {
+    /// Bounds.
+    struct LimitsSection {
+        /// Sessions at a time. More: HTTP 503.
+        max_connections: usize = Limits::default().max_connections;
+        /// Handshakes (of Engine.IO, and of TLS) that are going on at a time. More: HTTP 503; the connection is closed.
+        max_handshakes: usize = Limits::default().max_handshakes;
+        /// Sessions that have joined no namespace. More: HTTP 503.
+        max_unjoined: usize = Limits::default().max_unjoined;
+        /// What waits for one client to read it. A message that does not fit closes the connection as "slow consumer".
+        max_outbox_bytes: Size = Size(Limits::default().max_outbox_bytes);
+        /// Namespaces that one connection may join. More: the connect error "Too many namespaces".
+        max_namespaces: usize = Limits::default().max_namespaces;
+        /// Namespaces that patterns may bring to life. More: the connect error "Invalid namespace".
+        max_child_namespaces: usize = Limits::default().max_child_namespaces;
+        /// Rooms that one client may be in. More: the join is refused.
+        max_rooms: usize = Limits::default().max_rooms;
+        /// Acknowledgements that one client may owe.
+        max_pending_acks: usize = Limits::default().max_pending_acks;
+        /// Handlers of one client that wait at a time. More: the server reads no more from it until one is done.
+        max_handlers: usize = Limits::default().max_handlers;
+        /// Attachments of one packet. More: the connection is closed.
+        max_attachments: usize = Limits::default().max_attachments;
+        /// The attachments of one packet together. More: the connection is closed.
+        max_attachment_bytes: Size = Size(Limits::default().max_attachment_bytes);
+        /// How long the attachments of a packet may take. Longer: the connection is closed.
+        attachment_timeout: Duration = Limits::default().attachment_timeout;
+        /// How deep the values of an event may be nested, 127 at most. Deeper: the connection is closed.
+        max_depth: usize = Limits::default().max_depth;
+        /// How long a closed connection may take to read what was sent before the close.
+        close_timeout: Duration = Limits::default().close_timeout;
+    }
+}
+
+section! {
+    /// The log.
+    struct LogSection {
+        /// What is logged: "error", "warn", "info", "debug" or "trace", or directives such as "info,sockeye=debug". The
+        /// environment variable RUST_LOG takes precedence.
+        level: String = "info".to_owned();
+        /// "text", "json", or "auto": text on a terminal, JSON otherwise.
+        format: LogFormat = LogFormat::Auto;
+    }
+}
+
+choices! {
+    /// How the log is written.
+    enum LogFormat {
+        /// Text on a terminal, JSON otherwise.
+        Auto = "auto",
+        /// Lines for people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+section! {
+    /// What clients may do in a namespace.
+    struct NamespaceSection {
+        /// The name, which begins with a slash. This or `pattern` is required.
+        name: Option<String> = None, example "\"/\"";
+        /// A regular expression for names: each namespace whose name it matches comes to life when a client asks for it.
+        pattern: Option<String> = None, example "\"^/game-[0-9]+$\"";
+        /// What happens to events that are not listed: "refuse", or "broadcast" to all others in the namespace.
+        unknown_events: UnknownEvents = UnknownEvents::Refuse;
+        /// Keys of the client's `auth` that become its data, which others see. Their values must be numbers, booleans, or
+        /// strings of at most 200 bytes; other values refuse the connection.
+        auth_data: Vec<String> = Vec::new(), example "[\"name\"]";
+        /// Whether the members of a room are told who comes and goes: `sockeye:joined` and `sockeye:left`, with
+        /// `{ room, id, data }`.
+        presence: bool = false;
+        /// How long the name of a room may be.
+        max_room_bytes: Size = Size(100);
+        /// An event that clients may send. Repeat for more.
+        event: Vec<EventSection> = Vec::new();
+    }
+}
+
+choices! {
+    /// What happens to events that are not listed.
+    enum UnknownEvents {
+        /// They are refused.
+        Refuse = "refuse",
+        /// They go to all others in the namespace.
+        Broadcast = "broadcast",
+    }
+}
+
+section! {
+    /// An event that clients may send.
+    struct EventSection {
+        /// The name. Required.
+        name: Option<String> = None, example "\"message\"";
+        /// Where it goes. Required. "broadcast": to all in the namespace; "room": to those in a room; "join", "leave": the
+        /// client joins or leaves a room; "members": the acknowledgement lists who is in a room, as `[{ id, data }]`; "ack":
+        /// it is acknowledged, no more; "refuse": it is refused. Where an acknowledgement is asked for, it is `{ ok: true }`
+        /// or `{ ok: false, error }`.
+        route: Option<RouteChoice> = None, example "\"room\"";
+        /// The room, for "room", "join", "leave" and "members": text with places in braces. {data} is the event's first
+        /// argument and {data.key} a value in it, {args.1} its second argument, {socket.id} the client's id,
+        /// {socket.data.key} its data. {{ and }} stand for braces.
+        room: Option<String> = None, example "\"{data.room}\"";
+        /// Whether the sender itself does without, for "broadcast" and "room".
+        exclude_sender: bool = true;
+        /// Whether only members of the room may send to it or list it, for "room" and "members".
+        require_membership: bool = true;
+        /// Whether clients that are not ready to take it do without, for "broadcast" and "room".
+        volatile: bool = false;
+        /// Whether the sender's `{ id, data }` is appended as the last argument, for "broadcast" and "room".
+        append_sender: bool = false;
+        /// How many arguments the event must have. Unset: one with `append_sender`, else any number.
+        args: Option<usize> = None, example "1";
+        /// The most that its arguments may have, attachments included. Unset: what `engine.max_http_buffer_size` and `limits`
+        /// allow.
+        max_bytes: Option<Size> = None, example "\"64KiB\"";
+        /// How many members are listed, for "members". Further ones are left out.
+        max_members: usize = 1000;
+        /// The acknowledgement, for "ack": any value.
+        reply: Option<serde_json::Value> = None, example "{ ok = true }";
+    }
+}
+
+choices! {
+    /// Where an event goes.
+    enum RouteChoice {
+        /// To all in the namespace.
+        Broadcast = "broadcast",
+        /// To those in a room.
+        Room = "room",
+        /// The client joins a room.
+        Join = "join",
+        /// The client leaves a room.
+        Leave = "leave",
+        /// The acknowledgement lists who is in a room.
+        Members = "members",
+        /// It is acknowledged, no more.
+        Ack = "ack",
+        /// It is refused.
+        Refuse = "refuse",
+    }
+}

@@ -1,0 +1,361 @@
+//! From the configuration as it is written to what the server works with: checked, typed, files read.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sockeye::{
+    ClientFiles, ConnectionStateRecovery, Cookie, Cors, HttpCompression, Limits, Options, OriginPattern, Parser,
+    PerMessageDeflate, SameSite, TransportKind,
+};
+use tracing_subscriber::EnvFilter;
+
+use super::namespaces::{NamespaceRule, resolve_namespaces};
+use super::problems::Problems;
+use super::raw::{
+    CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice, RawConfig, RecoverySection,
+    SameSiteChoice, ServerSection, TlsSection, Transport,
+};
+
+/// What the server works with.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The file, or what stands in for it, as the user is told.
+    pub(crate) source: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) demo: bool,
+    /// Threads; none for one per core.
+    pub(crate) workers: Option<usize>,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) options: Options,
+    pub(crate) log: Log,
+    pub(crate) namespaces: Vec<NamespaceRule>,
+    /// What is not wrong, but surely not meant.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Encryption.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    pub(crate) config: Arc<rustls::ServerConfig>,
+    pub(crate) handshake_timeout: Duration,
+}
+
+/// The log.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    /// Directives that are known to be valid.
+    pub(crate) directives: String,
+    pub(crate) format: LogFormat,
+}
+
+/// Checks everything. What is wrong is reported; without a word of that there is a result.
+pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -> Option<Config> {
+    let mut warnings = Vec::new();
+    let mut options = engine(&raw.engine, problems);
+    options.connect_timeout = raw.socket.connect_timeout;
+    options.parser = match raw.socket.parser {
+        ParserChoice::Json => Parser::Json,
+        ParserChoice::MessagePack => Parser::MsgPack,
+    };
+    options.cleanup_empty_child_namespaces = raw.socket.cleanup_empty_child_namespaces;
+    options.connection_state_recovery = recovery(&raw.socket.recovery);
+    options.limits = limits(&raw.limits, problems);
+    options.serve_client = client_files(&raw.server, &mut warnings);
+    if raw.server.host.is_empty() {
+        problems.add("server.host", "must be an address or a host name, such as \"0.0.0.0\" or \"localhost\"");
+    }
+    if raw.server.workers > MAX_WORKERS {
+        problems.add("server.workers", format!("must be at most {MAX_WORKERS}"));
+    }
+    if let Err(error) = EnvFilter::try_new(&raw.log.level) {
+        let allowed =
+            "\"error\", \"warn\", \"info\", \"debug\", \"trace\", or directives such as \"info,sockeye=debug\"";
+        problems.add("log.level", format!("must be {allowed}: {error}"));
+    }
+    let tls = raw.server.tls.as_ref().map(|section| tls(section, problems));
+    let namespaces = resolve_namespaces(raw.namespace, problems);
+    if namespaces.is_empty() {
+        warnings.push("there is no [[namespace]]: clients can connect, and all their events are refused".to_owned());
+    }
+    if tls.as_ref().is_some_and(Option::is_none) {
+        return None;
+    }
+    Some(Config {
+        source,
+        host: raw.server.host,
+        port: raw.server.port,
+        demo: raw.server.demo,
+        workers: (raw.server.workers > 0).then_some(raw.server.workers),
+        shutdown_timeout: raw.server.shutdown_timeout,
+        tls: tls.flatten(),
+        options,
+        log: Log { directives: raw.log.level, format: raw.log.format },
+        namespaces,
+        warnings,
+    })
+}
+
+/// More threads than any machine has cores.
+const MAX_WORKERS: usize = 1024;
+
+fn engine(raw: &EngineSection, problems: &mut Problems) -> Options {
+    let mut options = Options::default();
+    if !raw.path.starts_with('/') || raw.path.trim_matches('/').is_empty() || raw.path.contains(['?', '#', ' ']) {
+        problems.add("engine.path", "must be a path below \"/\", such as \"/socket.io\"");
+    }
+    options.path.clone_from(&raw.path);
+    options.add_trailing_slash = raw.add_trailing_slash;
+    let times = [
+        ("engine.ping_interval", raw.ping_interval, &mut options.ping_interval),
+        ("engine.ping_timeout", raw.ping_timeout, &mut options.ping_timeout),
+        ("engine.upgrade_timeout", raw.upgrade_timeout, &mut options.upgrade_timeout),
+    ];
+    for (path, duration, option) in times {
+        if duration.is_zero() {
+            problems.add(path, "must be more than nothing");
+        }
+        *option = duration;
+    }
+    if raw.max_http_buffer_size.0 == 0 {
+        problems.add("engine.max_http_buffer_size", "must be at least 1");
+    }
+    options.max_http_buffer_size = raw.max_http_buffer_size.0;
+    if raw.transports.is_empty() {
+        problems.add("engine.transports", "must name \"polling\", \"websocket\", or both");
+    }
+    let kinds = raw.transports.iter().map(|transport| match transport {
+        Transport::Polling => TransportKind::Polling,
+        Transport::WebSocket => TransportKind::WebSocket,
+    });
+    options.transports = kinds.collect();
+    options.allow_upgrades = raw.allow_upgrades;
+    options.allow_eio3 = raw.allow_eio3;
+    options.initial_packet.clone_from(&raw.initial_packet);
+    options.cors = raw.cors.as_ref().and_then(|section| cors(section, problems));
+    options.cookie = raw.cookie.as_ref().and_then(|section| cookie(section, problems));
+    if raw.compression.level > 9 {
+        problems.add("engine.compression.level", "must be from 0 to 9");
+    }
+    options.http_compression = raw
+        .compression
+        .enabled
+        .then(|| HttpCompression::new().threshold(raw.compression.threshold.0).level(raw.compression.level));
+    let deflate = &raw.per_message_deflate;
+    options.per_message_deflate = deflate.enabled.then(|| PerMessageDeflate::from_bytes(deflate.threshold.0));
+    options
+}
+
+fn cors(raw: &CorsSection, problems: &mut Problems) -> Option<Cors> {
+    let before = problems.len();
+    let any = raw.origins.iter().any(|origin| origin == "*");
+    if raw.origins.is_empty() && raw.origin_patterns.is_empty() {
+        problems.add("engine.cors.origins", "must name origins such as \"https://app.example.com\", or \"*\" for all");
+    }
+    if any && (raw.origins.len() > 1 || !raw.origin_patterns.is_empty()) {
+        problems.add("engine.cors.origins", "\"*\" allows all origins, and must stand alone");
+    }
+    if any && raw.credentials {
+        problems.add("engine.cors.credentials", "browsers refuse credentials with origins = [\"*\"]; name the origins");
+    }
+    for (index, origin) in raw.origins.iter().enumerate() {
+        let is_origin = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        if origin != "*" && !is_origin {
+            let text =
+                "must be a scheme and a host, with neither path nor slash at the end: \"https://app.example.com\"";
+            problems.add(&format!("engine.cors.origins[{index}]"), text);
+        }
+    }
+    let mut patterns = Vec::new();
+    for (index, pattern) in raw.origin_patterns.iter().enumerate() {
+        match Regex::new(pattern) {
+            Ok(pattern) => patterns.push(OriginPattern::Matching(pattern)),
+            Err(error) => problems.add(&format!("engine.cors.origin_patterns[{index}]"), regex_error(&error)),
+        }
+    }
+    let no_names = Vec::new();
+    let lists = [
+        ("methods", &raw.methods),
+        ("allowed_headers", raw.allowed_headers.as_ref().unwrap_or(&no_names)),
+        ("exposed_headers", &raw.exposed_headers),
+    ];
+    for (key, names) in lists {
+        for (index, _) in names.iter().enumerate().filter(|(_, name)| !is_token(name)) {
+            problems.add(&format!("engine.cors.{key}[{index}]"), "must be a name of letters, digits and dashes");
+        }
+    }
+    if problems.len() > before {
+        return None;
+    }
+    let exact = raw.origins.iter().cloned().map(OriginPattern::Exact);
+    let cors = if any { Cors::any() } else { Cors::origins(exact.chain(patterns)) };
+    let mut cors = cors.credentials(raw.credentials).methods(&raw.methods).exposed_headers(&raw.exposed_headers);
+    if let Some(names) = &raw.allowed_headers {
+        cors = cors.allowed_headers(names);
+    }
+    if let Some(max_age) = raw.max_age {
+        cors = cors.max_age(max_age);
+    }
+    Some(cors)
+}
+
+fn cookie(raw: &CookieSection, problems: &mut Problems) -> Option<Cookie> {
+    let before = problems.len();
+    if !is_token(&raw.name) {
+        problems.add("engine.cookie.name", "must be a name of letters, digits, dashes and underscores");
+    }
+    if !raw.path.starts_with('/') || !raw.path.bytes().all(|byte| byte.is_ascii_graphic() && !b";<".contains(&byte)) {
+        problems.add("engine.cookie.path", "must be a path, such as \"/\"");
+    }
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if raw.domain.as_ref().is_some_and(|domain| !domain.trim_start_matches('.').split('.').all(is_label)) {
+        problems.add("engine.cookie.domain", "must be a domain, such as \"example.com\"");
+    }
+    if matches!(raw.same_site, SameSiteChoice::None) && !raw.secure {
+        problems.add("engine.cookie.same_site", "browsers refuse \"none\" without secure = true");
+    }
+    if problems.len() > before {
+        return None;
+    }
+    let mut cookie = Cookie::new(&raw.name)
+        .path(&raw.path)
+        .http_only(raw.http_only)
+        .secure(raw.secure)
+        .partitioned(raw.partitioned)
+        .same_site(match raw.same_site {
+            SameSiteChoice::Lax => SameSite::Lax,
+            SameSiteChoice::Strict => SameSite::Strict,
+            SameSiteChoice::None => SameSite::None,
+        });
+    if let Some(domain) = &raw.domain {
+        cookie = cookie.domain(domain.trim_start_matches('.'));
+    }
+    if let Some(max_age) = raw.max_age {
+        cookie = cookie.max_age(max_age);
+    }
+    Some(cookie)
+}
+
+/// What can be the name of a header, method or cookie.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+fn recovery(raw: &RecoverySection) -> Option<ConnectionStateRecovery> {
+    let mut recovery = ConnectionStateRecovery::within(raw.max_disconnection_duration);
+    recovery.skip_middlewares = raw.skip_middlewares;
+    recovery.max_log_bytes = raw.max_log_bytes.0;
+    recovery.max_sessions = raw.max_sessions;
+    raw.enabled.then_some(recovery)
+}
+
+fn limits(raw: &LimitsSection, problems: &mut Problems) -> Limits {
+    if raw.max_depth > Limits::default().max_depth {
+        problems.add("limits.max_depth", format!("must be at most {}", Limits::default().max_depth));
+    }
+    let least_one = [
+        ("max_connections", raw.max_connections),
+        ("max_handshakes", raw.max_handshakes),
+        ("max_unjoined", raw.max_unjoined),
+        ("max_namespaces", raw.max_namespaces),
+        ("max_handlers", raw.max_handlers),
+        ("max_depth", raw.max_depth),
+    ];
+    for (key, _) in least_one.into_iter().filter(|(_, value)| *value == 0) {
+        problems.add(&format!("limits.{key}"), "must be at least 1");
+    }
+    let mut limits = Limits::default();
+    limits.max_connections = raw.max_connections;
+    limits.max_handshakes = raw.max_handshakes;
+    limits.max_unjoined = raw.max_unjoined;
+    limits.max_outbox_bytes = raw.max_outbox_bytes.0;
+    limits.max_namespaces = raw.max_namespaces;
+    limits.max_child_namespaces = raw.max_child_namespaces;
+    limits.max_rooms = raw.max_rooms;
+    limits.max_pending_acks = raw.max_pending_acks;
+    limits.max_handlers = raw.max_handlers;
+    limits.max_attachments = raw.max_attachments;
+    limits.max_attachment_bytes = raw.max_attachment_bytes.0;
+    limits.attachment_timeout = raw.attachment_timeout;
+    limits.max_depth = raw.max_depth;
+    limits.close_timeout = raw.close_timeout;
+    limits
+}
+
+/// The client bundles. Without them the server works, so that a wrong folder is not an error.
+fn client_files(raw: &ServerSection, warnings: &mut Vec<String>) -> Option<ClientFiles> {
+    let dir = raw.client_dir.as_deref()?;
+    match ClientFiles::load(dir) {
+        Ok(files) => Some(files),
+        Err(error) => {
+            warnings.push(format!("server.client_dir: {error}; the official client is not served"));
+            None
+        }
+    }
+}
+
+/// The certificate and key; none where something is wrong with them, which is reported.
+fn tls(raw: &TlsSection, problems: &mut Problems) -> Option<Tls> {
+    let mut require = |key: &str, path: &Option<std::path::PathBuf>| {
+        if path.is_none() {
+            problems.add(&format!("server.tls.{key}"), "is missing: the path of a PEM file");
+        }
+        path.clone()
+    };
+    let (cert, key) = (require("cert", &raw.cert), require("key", &raw.key));
+    let (cert, key) = (cert?, key?);
+    let chain = certificates(&cert).map_err(|error| problems.add("server.tls.cert", error)).ok();
+    let key = PrivateKeyDer::from_pem_file(&key)
+        .map_err(|error| problems.add("server.tls.key", format!("{}: {}", key.display(), pem_error(&error))))
+        .ok();
+    let (chain, key) = (chain?, key?);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    match config {
+        Ok(mut config) => {
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            Some(Tls { config: Arc::new(config), handshake_timeout: raw.handshake_timeout })
+        }
+        Err(error) => {
+            problems.add("server.tls", format!("certificate and key cannot be used: {error}"));
+            None
+        }
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(chain) if chain.is_empty() => Err(format!("{}: holds no certificate", path.display())),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(format!("{}: {}", path.display(), pem_error(&error))),
+    }
+}
+
+fn pem_error(error: &rustls::pki_types::pem::Error) -> String {
+    use rustls::pki_types::pem::Error;
+    match error {
+        Error::Io(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        Error::Io(error) => error.to_string(),
+        Error::NoItemsFound => "holds nothing of the kind in PEM format".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The last line of what the parser says, which tells what is wrong; the rest draws a picture.
+pub(super) fn regex_error(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    format!("must be a regular expression: {reason}")
+}

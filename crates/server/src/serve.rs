@@ -1,0 +1,122 @@
+//! Serves until asked to stop.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sockeye::{Server, ServerBuilder};
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::cli::complain;
+use crate::config::Config;
+use crate::routes::{Stopping, install};
+use crate::signals::Signals;
+use crate::{log, page, startup, tls};
+
+/// Serves until a signal. The exit status is that of the process.
+pub(crate) fn run(config: Config) -> ExitCode {
+    let is_text = log::start(&config.log);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    // Every connection is a file, and the usual limit is far below what the machine can hold.
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => tracing::debug!(files, "the limit of open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = config.workers {
+        builder.worker_threads(workers);
+    }
+    let runtime = match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("cannot start threads: {error}")),
+    };
+    let code = runtime.block_on(serve(config, is_text));
+    // What has not ended by now had its time.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    code
+}
+
+async fn serve(config: Config, is_text: bool) -> ExitCode {
+    let address = (config.host.as_str(), config.port);
+    let bound = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (local, listener) = match bound {
+        Ok(bound) => bound,
+        Err(error) => return complain(&cannot_listen(&config, &error)),
+    };
+    let mut signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => return complain(&format!("cannot catch signals: {error}")),
+    };
+    let server = ServerBuilder::from(config.options.clone()).build();
+    let stopping = Stopping::default();
+    install(&server, &config.namespaces, &stopping);
+    match is_text {
+        true => print(&startup::banner(&config, local)),
+        false => startup::log(&config, local),
+    }
+    let tasks = TaskTracker::new();
+    let router = page::router(config.demo);
+    let listening = async {
+        match config.tls {
+            Some(tls) => tls::serve(server.clone(), listener, tls, router, tasks.clone()).await,
+            None => server.serve(listener, router).await,
+        }
+    };
+    let stop = async {
+        let (signal, _) = signals.next().await;
+        tracing::info!(signal, "stopping; clients are told to come back");
+        stopping.set();
+    };
+    tokio::select! {
+        // It ends only when the server is closed.
+        () = listening => {}
+        () = stop => {}
+    }
+    tokio::select! {
+        code = close(&server, &tasks, config.shutdown_timeout) => code,
+        (signal, status) = signals.next() => {
+            tracing::warn!(signal, "stopping at once");
+            #[expect(clippy::exit, reason = "nothing is waited for any more")]
+            std::process::exit(status)
+        }
+    }
+}
+
+async fn close(server: &Server, tasks: &TaskTracker, timeout: Duration) -> ExitCode {
+    tasks.close();
+    let closed = async {
+        server.close().await;
+        tasks.wait().await;
+    };
+    match tokio::time::timeout(timeout, closed).await {
+        Ok(()) => tracing::info!("stopped"),
+        Err(_) => tracing::warn!("server.shutdown_timeout has passed; some connections were cut"),
+    }
+    ExitCode::SUCCESS
+}
+
+fn cannot_listen(config: &Config, error: &io::Error) -> String {
+    let (host, port) = (&config.host, config.port);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "port {port} is in use by another program\n\
+             choose another with --port, with the environment variable PORT, or with port in [server]"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("this user may not listen on port {port}: choose one from 1024 on, with --port for example")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{host} is not an address of this machine: see --host, or host in [server]")
+        }
+        _ => format!("cannot listen on {host} port {port}: {error}"),
+    }
+}
+
+/// Prints to standard output. Where that is gone, nobody reads it.
+fn print(text: &str) {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).unwrap_or_default();
+}
