@@ -58,7 +58,7 @@ pub(crate) struct PendingAcks(HashMap<u64, Waiter>);
 /// Who waits for an acknowledgement.
 pub(crate) enum Waiter {
     One(oneshot::Sender<Args>),
-    Many(Arc<Collector>),
+    Many(Member),
 }
 
 impl PendingAcks {
@@ -80,7 +80,11 @@ impl Waiter {
         match self {
             // The program may have given up waiting.
             Self::One(sender) => drop(sender.send(args)),
-            Self::Many(collector) => collector.add(args),
+            Self::Many(mut member) => {
+                if let Some(collector) = member.0.take() {
+                    collector.add(args);
+                }
+            }
         }
     }
 }
@@ -115,6 +119,23 @@ impl Drop for Entry {
     }
 }
 
+/// One of those that a broadcast waits for. When it goes away unanswered, nobody waits for it any more.
+pub(crate) struct Member(Option<Arc<Collector>>);
+
+impl Member {
+    pub(crate) fn of(collector: &Arc<Collector>) -> Self {
+        Self(Some(collector.clone()))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(collector) = &self.0 {
+            collector.lose();
+        }
+    }
+}
+
 /// Collects the acknowledgements of a broadcast.
 pub(crate) struct Collector {
     state: Mutex<Collected>,
@@ -123,19 +144,29 @@ pub(crate) struct Collector {
 
 struct Collected {
     responses: Vec<Args>,
+    /// How many went away before they answered.
+    lost: usize,
     /// How many clients got the event; none until all have been sent to.
     expected: Option<usize>,
 }
 
 impl Collector {
     pub(crate) fn new() -> Arc<Self> {
-        let state = Collected { responses: Vec::new(), expected: None };
+        let state = Collected { responses: Vec::new(), lost: 0, expected: None };
         Arc::new(Self { state: Mutex::new(state), done: tokio::sync::Notify::new() })
     }
 
     fn add(&self, args: Args) {
         let mut state = self.state.lock();
         state.responses.push(args);
+        if state.is_complete() {
+            self.done.notify_one();
+        }
+    }
+
+    fn lose(&self) {
+        let mut state = self.state.lock();
+        state.lost += 1;
         if state.is_complete() {
             self.done.notify_one();
         }
@@ -155,11 +186,12 @@ impl Collector {
     ///
     /// Not all did in time: who did is in the error.
     pub(crate) async fn wait(&self, timeout: Duration) -> Result<Vec<Args>, BroadcastAckError> {
-        let is_late = tokio::time::timeout(timeout, self.done.notified()).await.is_err();
+        // Late or complete: what counts is who has answered.
+        let _late = tokio::time::timeout(timeout, self.done.notified()).await;
         let mut state = self.state.lock();
         let responses = std::mem::take(&mut state.responses);
         let expected = state.expected.unwrap_or_default();
-        if is_late && responses.len() < expected {
+        if responses.len() < expected {
             return Err(BroadcastAckError { responses, expected });
         }
         Ok(responses)
@@ -168,7 +200,7 @@ impl Collector {
 
 impl Collected {
     fn is_complete(&self) -> bool {
-        self.expected.is_some_and(|expected| self.responses.len() >= expected)
+        self.expected.is_some_and(|expected| self.responses.len() + self.lost >= expected)
     }
 }
 

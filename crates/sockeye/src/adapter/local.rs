@@ -16,7 +16,7 @@ use parking_lot::RwLock;
 use sockeye_protocol::socket::{Args, Packet, PacketBody};
 
 use super::{RemoteSocketData, Room};
-use crate::ack::{self, Collector, Waiter};
+use crate::ack::{self, Collector, Member, Waiter};
 use crate::emit::Target;
 use crate::engine::{Encoded, Id};
 use crate::error::{BroadcastAckError, JoinError};
@@ -307,7 +307,7 @@ impl Local {
         let encoded = Encoded::packet(&packet, self.options.parser, target.flags.compress);
         let collector = Collector::new();
         for socket in &sockets {
-            if ack::enter(socket, id, Waiter::Many(collector.clone())) {
+            if ack::enter(socket, id, Waiter::Many(Member::of(&collector))) {
                 socket.deliver(encoded.clone(), target.flags.volatile);
             }
         }

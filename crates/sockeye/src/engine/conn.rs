@@ -13,7 +13,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -563,15 +563,15 @@ impl Conn {
             }
             state.armed = None;
         }
-        if !self.paused.load(Ordering::Acquire) {
-            self.handle_session_timeout(now);
-        } else {
+        self.handle_phase_timeout(now);
+        if self.paused.load(Ordering::Acquire) && self.is_open() {
             // Heartbeat answers wait unread behind the pause; look again later.
-            let later = now + self.server.options.ping_timeout.min(std::time::Duration::from_secs(1));
+            let later = now + self.server.options.ping_timeout.min(Duration::from_secs(1));
             self.state.lock().armed = Some(later);
             self.server.wheel.insert(self, later);
+            return;
         }
-        self.handle_phase_timeout(now);
+        self.handle_session_timeout(now);
         self.arm();
     }
 

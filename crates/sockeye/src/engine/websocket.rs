@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -22,7 +22,6 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::conn::{Conn, Ending};
 use super::encoded::Encoded;
-use super::now;
 
 /// Read at a time, into the thread's scratch buffer.
 const SCRATCH: usize = 64 * 1024;

@@ -1,0 +1,313 @@
+//! How handlers are called: order, waiting, panics, middlewares, arguments.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sockeye::{
+    Ack, Args, Auth, Bound, CloseReason, ConnectError, Data, Event, EventContext, Limits, Reason, Rejection, Server,
+    Socket,
+};
+use support::{Got, Polling, WebSocket};
+
+#[tokio::test(start_paused = true)]
+async fn arguments_are_taken_from_the_event() {
+    let server = Server::new();
+    server.on("none", |socket: Socket| socket.emit("none", ()));
+    server.on("one", |socket: Socket, Data(text): Data<String>| socket.emit("one", text));
+    server.on("two", |socket: Socket, Data((a, b)): Data<(u8, Option<u8>)>| socket.emit("two", (a, b)));
+    server.on("raw", |socket: Socket, args: Args, Event(name): Event| socket.emit("raw", (name.as_str(), args.len())));
+    server.on("ack", |ack: Ack| ack.send(("x", 2)));
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("42[\"none\"]").await;
+    assert_eq!(client.text().await, "42[\"none\"]");
+    client.send("42[\"one\",\"é\"]").await;
+    assert_eq!(client.text().await, "42[\"one\",\"é\"]");
+    client.send("42[\"two\",1]").await;
+    assert_eq!(client.text().await, "42[\"two\",1,null]");
+    client.send("42[\"raw\",[],{}]").await;
+    assert_eq!(client.text().await, "42[\"raw\",\"raw\",2]");
+    client.send("427[\"ack\"]").await;
+    assert_eq!(client.text().await, "437[\"x\",2]");
+    client.send("42[\"ack\"]").await;
+    client.silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_does_not_fit_is_counted_and_nothing_else() {
+    let server = Server::new();
+    server.on("number", |_: Data<u32>, ack: Ack| ack.send("ok"));
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("421[\"number\",\"text\"]").await;
+    client.send("422[\"number\",2]").await;
+    assert_eq!(client.text().await, "432[\"ok\"]");
+    assert_eq!(server.metrics().rejected_events.value(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn binary_goes_both_ways() {
+    let server = Server::new();
+    server.on("bin", |socket: Socket, Data((name, data)): Data<(String, Bytes)>, ack: Ack| {
+        socket.emit("bin", (data.len(), &data));
+        ack.send((name, data));
+    });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("451-9[\"bin\",\"n\",{\"_placeholder\":true,\"num\":0}]").await;
+    client.send_binary(&[1, 2, 3]).await;
+    assert_eq!(client.text().await, "451-[\"bin\",3,{\"_placeholder\":true,\"num\":0}]");
+    assert_eq!(client.next().await, Got::Binary(vec![1, 2, 3]));
+    assert_eq!(client.text().await, "461-9[\"n\",{\"_placeholder\":true,\"num\":0}]");
+    assert_eq!(client.next().await, Got::Binary(vec![1, 2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_start_in_order_and_wait_beside_each_other() {
+    let server = Server::new();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let seen = log.clone();
+    server.on("work", move |Data(n): Data<u64>, ack: Ack| {
+        let seen = seen.clone();
+        async move {
+            seen.lock().push(format!("start {n}"));
+            tokio::time::sleep(Duration::from_secs(10 - n)).await;
+            seen.lock().push(format!("end {n}"));
+            ack.send(n);
+        }
+    });
+    server.on("quick", |ack: Ack| async move { ack.send("quick") });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    for n in 1..=3 {
+        client.send(&format!("42{n}[\"work\",{n}]")).await;
+    }
+    client.send("424[\"quick\"]").await;
+    assert_eq!(client.text().await, "434[\"quick\"]", "it does not wait behind the others");
+    for n in [3, 2, 1] {
+        assert_eq!(client.text().await, format!("43{n}[{n}]"));
+    }
+    assert_eq!(*log.lock(), ["start 1", "start 2", "start 3", "end 3", "end 2", "end 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sequential_namespace_handles_one_event_at_a_time() {
+    let server = Server::new();
+    server.sequential();
+    server.on("work", |Data(n): Data<u64>, ack: Ack| async move {
+        tokio::time::sleep(Duration::from_secs(10 - n)).await;
+        ack.send(n);
+    });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    for n in 1..=3 {
+        client.send(&format!("42{n}[\"work\",{n}]")).await;
+    }
+    for n in 1..=3 {
+        assert_eq!(client.text().await, format!("43{n}[{n}]"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_closes_its_own_connection_only() {
+    let server = Server::new();
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let log = reasons.clone();
+    server.on_disconnect(move |Reason(reason): Reason| log.lock().push(reason));
+    server.on("at once", |Data(text): Data<Option<u8>>| assert!(text.is_some(), "at once"));
+    server.on("later", |Data(text): Data<Option<u8>>| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(text.is_some(), "later");
+    });
+    server.on("echo", |ack: Ack, args: Args| ack.send(args));
+    let (mut other, _) = WebSocket::joined(&server).await;
+    for event in ["at once", "later"] {
+        let (mut client, _) = WebSocket::joined(&server).await;
+        client.send(&format!("42[\"{event}\"]")).await;
+        assert_eq!(client.closed().await, None);
+    }
+    other.send("421[\"echo\",1]").await;
+    assert_eq!(other.text().await, "431[1]");
+    assert_eq!(*reasons.lock(), [CloseReason::HandlerPanic; 2]);
+    assert_eq!(server.metrics().handler_panics.value(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_too_many_waiting_handlers_is_not_read() {
+    let mut limits = Limits::default();
+    limits.max_handlers = 3;
+    let server = Server::builder().limits(limits).build();
+    let running = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (now, max) = (running.clone(), most.clone());
+    server.on("work", move |ack: Ack| {
+        let (now, max) = (now.clone(), max.clone());
+        async move {
+            max.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // Longer than a heartbeat may take: what is not read must not count as silence.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            ack.send(());
+        }
+    });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    for n in 0..9 {
+        client.send(&format!("42{n}[\"work\"]")).await;
+    }
+    let mut answers = Vec::new();
+    for _ in 0..9 {
+        answers.push(client.text().await);
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 3);
+    assert_eq!(answers, (0..9).map(|n| format!("43{n}[]")).collect::<Vec<_>>());
+    assert!(server.metrics().reached(Bound::Handlers) > 0);
+    // The same with long-polling: the POST waits.
+    let polling = Polling::joined(&server).await;
+    let body = ["42[\"work\"]"; 5].join("\u{1e}");
+    let pings = async {
+        loop {
+            let (status, text) = polling.get().await;
+            assert_eq!((status, text.as_str()), (200, "2"));
+        }
+    };
+    tokio::select! {
+        answer = polling.post(&body) => assert_eq!(answer, (200, "ok".to_owned())),
+        () = pings => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_middlewares_decide_in_order() {
+    #[derive(serde::Deserialize)]
+    struct Login {
+        name: Option<String>,
+    }
+    let server = Server::new();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let log = calls.clone();
+    server.middleware(move |socket: Socket| {
+        let log = log.clone();
+        async move {
+            assert!(!socket.is_connected());
+            log.lock().push("first");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let login: Login = socket.auth().map_err(|error| ConnectError::new(error.to_string()))?;
+            let name =
+                login.name.ok_or_else(|| ConnectError::new("no name").with_data(serde_json::json!({"code": 7})))?;
+            socket.set_data("name", name);
+            Ok(())
+        }
+    });
+    let log = calls.clone();
+    server.middleware(move |_| {
+        log.lock().push("second");
+        async { Ok(()) }
+    });
+    server.on_connection(|socket: Socket| socket.emit("hello", socket.data::<String>("name")));
+    let mut refused = WebSocket::connect(&server).await;
+    assert_eq!(refused.text().await, "44{\"message\":\"no name\",\"data\":{\"code\":7}}");
+    assert_eq!(*calls.lock(), ["first"]);
+    let mut welcome = WebSocket::connect_with(&server, "{\"name\":\"Ada\"}").await;
+    assert!(welcome.text().await.starts_with("40{\"sid\""));
+    assert_eq!(welcome.text().await, "42[\"hello\",\"Ada\"]");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_during_a_middleware_is_forgotten() {
+    let server = Server::new();
+    server.middleware(|_| async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(())
+    });
+    let connected = Arc::new(AtomicUsize::new(0));
+    let count = connected.clone();
+    server.on_connection(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+    let client = WebSocket::connect(&server).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(connected.load(Ordering::SeqCst), 0);
+    assert_eq!(server.metrics().sockets.value(), 0);
+    assert!(server.main_namespace().sockets().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_middlewares_and_catch_all_listeners() {
+    let server = Server::new();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let any = log.clone();
+    server.on_any(move |Event(name): Event| any.lock().push(format!("any {}", name.as_str())));
+    let outgoing = log.clone();
+    server.on_any_outgoing(move |_, name, args| outgoing.lock().push(format!("out {name} {}", args.len())));
+    let errors = log.clone();
+    server.on_error(move |context, error| errors.lock().push(format!("error {} {error}", context.event())));
+    let fallback = log.clone();
+    server.on_fallback(move |Event(name): Event| fallback.lock().push(format!("fallback {}", name.as_str())));
+    server.event_middleware(|context: EventContext| async move {
+        if context.event() == "forbidden" { Err("not allowed".to_owned()) } else { Ok(()) }
+    });
+    server.on("ok", |socket: Socket| socket.emit("out", (1, 2)));
+    server.on("forbidden", |socket: Socket| socket.emit("never", ()));
+    let (mut client, _) = WebSocket::joined(&server).await;
+    for event in ["ok", "forbidden", "unknown"] {
+        client.send(&format!("42[\"{event}\"]")).await;
+    }
+    assert_eq!(client.text().await, "42[\"out\",1,2]");
+    client.silence().await;
+    assert_eq!(
+        *log.lock(),
+        ["any ok", "out out 2", "any forbidden", "error forbidden not allowed", "any unknown", "fallback unknown"]
+    );
+    assert_eq!(server.metrics().unhandled_events.value(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_may_take_what_the_program_defines() {
+    struct User(String);
+    impl sockeye::FromEvent for User {
+        fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
+            context.socket().data("user").map(Self).ok_or_else(|| Rejection::new("nobody is logged in"))
+        }
+    }
+    let server = Server::new();
+    server.on_connection(|socket: Socket, Auth(auth): Auth<serde_json::Value>| socket.set_data("user", &auth["user"]));
+    server.on("who", |User(name): User, ack: Ack| ack.send(name));
+    let mut client = WebSocket::connect_with(&server, "{\"user\":\"Grace\"}").await;
+    client.text().await;
+    client.send("421[\"who\"]").await;
+    assert_eq!(client.text().await, "431[\"Grace\"]");
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_handlers_of_one_event_and_off() {
+    let server = Server::new();
+    for n in 0..2 {
+        server.on("x", move |socket: Socket| socket.emit("from", n));
+    }
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("42[\"x\"]").await;
+    assert_eq!(client.text().await, "42[\"from\",0]");
+    assert_eq!(client.text().await, "42[\"from\",1]");
+    server.off("x");
+    client.send("42[\"x\"]").await;
+    client.silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn disconnecting_still_has_the_rooms_and_disconnect_the_reason() {
+    let server = Server::new();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    server.on_connection(|socket: Socket| socket.join("room"));
+    let first = log.clone();
+    server.on_disconnecting(move |socket: Socket| first.lock().push(format!("disconnecting {}", socket.rooms().len())));
+    let second = log.clone();
+    server.on_disconnect(move |socket: Socket, Reason(reason): Reason| {
+        second.lock().push(format!("disconnect {} {reason} {}", socket.rooms().len(), socket.is_connected()));
+    });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("41").await;
+    client.silence().await;
+    assert_eq!(*log.lock(), ["disconnecting 2", "disconnect 0 client namespace disconnect false"]);
+    client.send("40").await;
+    assert!(client.text().await.starts_with("40"), "it can join again on the same connection");
+}

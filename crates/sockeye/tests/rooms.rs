@@ -1,0 +1,322 @@
+//! Rooms, broadcasts and acknowledgements.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sockeye::adapter::RoomEvent;
+use sockeye::{AckError, Bound, BroadcastError, Data, JoinError, Limits, Server, Socket};
+use support::WebSocket;
+
+async fn three(server: &Server) -> [(WebSocket, String); 3] {
+    [WebSocket::joined(server).await, WebSocket::joined(server).await, WebSocket::joined(server).await]
+}
+
+fn socket(server: &Server, id: &str) -> Socket {
+    server.main_namespace().sockets().socket(id).expect("it is connected")
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gets_a_broadcast() {
+    let server = Server::new();
+    let [(mut a, a_id), (mut b, b_id), (mut c, _)] = three(&server).await;
+    let (a_socket, b_socket) = (socket(&server, &a_id), socket(&server, &b_id));
+    a_socket.join(["red", "blue"]).unwrap();
+    b_socket.join("blue").unwrap();
+
+    server.to("red").emit("e", 1);
+    server.to(["red", "blue"]).emit("e", 2);
+    server.to("blue").except("red").emit("e", 3);
+    server.except("blue").emit("e", 4);
+    a_socket.to("blue").emit("e", 5);
+    a_socket.broadcast().emit("e", 6);
+    server.to(a_id.as_str()).emit("e", 7);
+    server.to(a_id.as_str()).to("red").emit("e", 8);
+    server.emit("e", 9);
+    server.local().emit("e", 10);
+
+    let mut got = Vec::new();
+    for client in [&mut a, &mut b, &mut c] {
+        let mut mine = Vec::new();
+        while let Some(text) = client.text_soon().await {
+            mine.push(text.trim_start_matches("42[\"e\",").trim_end_matches(']').parse::<u8>().unwrap());
+        }
+        got.push(mine);
+    }
+    assert_eq!(got, [vec![1, 2, 7, 8, 9, 10], vec![2, 3, 5, 6, 9, 10], vec![4, 6, 9, 10]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn joining_leaving_and_what_listeners_hear() {
+    let server = Server::new();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let log = events.clone();
+    server.main_namespace().sockets().on_room_event(move |event| {
+        log.lock().push(match event {
+            RoomEvent::Created(room) if room.len() < 20 => format!("+{room}"),
+            RoomEvent::Deleted(room) if room.len() < 20 => format!("-{room}"),
+            RoomEvent::Joined(room, _) if room.len() < 20 => format!(">{room}"),
+            RoomEvent::Left(room, _) if room.len() < 20 => format!("<{room}"),
+            _ => "own".to_owned(),
+        });
+    });
+    let (mut client, id) = WebSocket::joined(&server).await;
+    let me = socket(&server, &id);
+    me.join("r").unwrap();
+    me.join("r").unwrap();
+    assert_eq!(me.rooms().iter().map(|room| room.to_string()).collect::<Vec<_>>(), [id.as_str(), "r"]);
+    me.leave("r");
+    me.leave("r");
+    me.join(["s", "s"]).unwrap();
+    client.send("41").await;
+    client.silence().await;
+    assert_eq!(*events.lock(), ["own", "own", "+r", ">r", "<r", "-r", "+s", ">s", "<s", "-s", "own", "own"]);
+    assert!(server.main_namespace().sockets().rooms().is_empty());
+    assert_eq!(me.join("late"), Err(JoinError::Disconnected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_may_leave_its_own_room() {
+    let server = Server::new();
+    let (mut client, id) = WebSocket::joined(&server).await;
+    let me = socket(&server, &id);
+    me.leave(id.as_str());
+    server.to(id.as_str()).emit("e", 1);
+    me.join(id.as_str()).unwrap();
+    server.to(id.as_str()).emit("e", 2);
+    assert_eq!(client.text().await, "42[\"e\",2]");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sockets_of_a_target_are_found_moved_and_disconnected() {
+    let server = Server::new();
+    let [(_a, a_id), (mut b, b_id), (mut c, _)] = three(&server).await;
+    socket(&server, &a_id).join("x").unwrap();
+    socket(&server, &a_id).set_data("name", "a");
+    server.to("x").sockets_join(["y", "z"]);
+    server.to(b_id.as_str()).sockets_join("y");
+    let mut found = server.to("y").fetch_sockets().await.unwrap();
+    found.sort_by_key(|socket| socket.id() != a_id);
+    assert_eq!(found.iter().map(|socket| socket.id()).collect::<Vec<_>>(), [&a_id, &b_id]);
+    assert_eq!(found[0].data()["name"], "a");
+    assert_eq!(found[0].rooms().len(), 4);
+    assert_eq!(found[0].handshake()["query"]["transport"], "websocket");
+    found[0].leave("y");
+    assert_eq!(server.to("y").fetch_sockets().await.unwrap().len(), 1);
+    found[1].emit("hi", ());
+    assert_eq!(b.text().await, "42[\"hi\"]");
+    server.to("y").disconnect_sockets(false);
+    assert_eq!(b.text().await, "41");
+    server.except("x").disconnect_sockets(true);
+    assert_eq!(c.text().await, "41");
+    assert_eq!(c.closed().await, None);
+    assert_eq!(server.fetch_sockets().await.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_of_one_client() {
+    let server = Server::new();
+    let (mut client, id) = WebSocket::joined(&server).await;
+    let me = socket(&server, &id);
+
+    let asking = tokio::spawn({
+        let me = me.clone();
+        async move { me.emit_with_ack::<(String, u8)>("q", "?").await }
+    });
+    assert_eq!(client.text().await, "420[\"q\",\"?\"]");
+    client.send("430[\"yes\",1]").await;
+    assert_eq!(asking.await.unwrap().unwrap(), ("yes".to_owned(), 1));
+
+    let late = me.timeout(Duration::from_secs(2)).emit_with_ack::<()>("q", ()).await;
+    assert!(matches!(late, Err(AckError::Timeout)), "{late:?}");
+    assert_eq!(client.text().await, "421[\"q\"]");
+    client.send("431[]").await; // too late, and nothing happens
+
+    let asking = tokio::spawn({
+        let me = me.clone();
+        async move { me.emit_with_ack::<u8>("q", ()).await }
+    });
+    assert_eq!(client.text().await, "422[\"q\"]");
+    client.send("432[\"no number\"]").await;
+    assert!(matches!(asking.await.unwrap(), Err(AckError::Mismatch(_))));
+
+    let asking = tokio::spawn({
+        let me = me.clone();
+        async move { me.emit_with_ack::<u8>("q", ()).await }
+    });
+    assert_eq!(client.text().await, "423[\"q\"]");
+    client.send("41").await;
+    assert!(matches!(asking.await.unwrap(), Err(AckError::Disconnected)));
+    assert!(matches!(me.emit_with_ack::<u8>("q", ()).await, Err(AckError::Disconnected)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_of_many_clients() {
+    let server = Server::new();
+    let [(mut a, _), (mut b, _), (mut c, _)] = three(&server).await;
+    let asking = tokio::spawn({
+        let server = server.clone();
+        async move { server.timeout(Duration::from_secs(3)).emit_with_ack::<u8>("q", ()).await }
+    });
+    for (client, n) in [(&mut a, 1), (&mut b, 2), (&mut c, 3)] {
+        assert_eq!(client.text().await, "420[\"q\"]");
+        client.send(&format!("430[{n}]")).await;
+    }
+    let mut answers = asking.await.unwrap().unwrap();
+    answers.sort_unstable();
+    assert_eq!(answers, [1, 2, 3]);
+
+    let asking = tokio::spawn({
+        let server = server.clone();
+        async move { server.timeout(Duration::from_secs(3)).emit_with_ack::<u8>("q", ()).await }
+    });
+    assert_eq!(a.text().await, "421[\"q\"]");
+    a.send("431[9]").await;
+    let Err(BroadcastError::Incomplete(error)) = asking.await.unwrap() else { panic!("two did not answer") };
+    assert_eq!((error.responses.len(), error.expected), (1, 3));
+    assert_eq!(error.responses[0].deserialize::<u8>().unwrap(), 9);
+
+    let nobody = server.to("nobody").emit_with_ack::<u8>("q", ()).await.unwrap();
+    assert!(nobody.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_answers_no_broadcast_any_more() {
+    let server = Server::new();
+    let [(mut a, _), (mut b, _), (c, _)] = three(&server).await;
+    let start = tokio::time::Instant::now();
+    let asking = tokio::spawn({
+        let server = server.clone();
+        async move { server.timeout(Duration::from_secs(30)).emit_with_ack::<u8>("q", ()).await }
+    });
+    a.text().await;
+    a.send("430[1]").await;
+    b.text().await;
+    b.send("430[2]").await;
+    drop(c);
+    let Err(BroadcastError::Incomplete(error)) = asking.await.unwrap() else { panic!("one did not answer") };
+    assert_eq!((error.responses.len(), error.expected), (2, 3));
+    assert!(start.elapsed() < Duration::from_secs(2), "nobody waits for a client that is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounds_of_rooms_and_acknowledgements() {
+    let mut limits = Limits::default();
+    limits.max_rooms = 2;
+    limits.max_pending_acks = 1;
+    let server = Server::builder().limits(limits).build();
+    let (_client, id) = WebSocket::joined(&server).await;
+    let me = socket(&server, &id);
+    assert_eq!(me.join(["a", "b", "c"]), Err(JoinError::TooManyRooms));
+    assert_eq!(me.rooms().len(), 1, "all or none");
+    me.join(["a", "b"]).unwrap();
+    assert_eq!(me.join("c"), Err(JoinError::TooManyRooms));
+    me.join("a").unwrap();
+    assert_eq!(server.metrics().reached(Bound::Rooms), 2);
+
+    let first = tokio::spawn({
+        let me = me.clone();
+        async move { me.timeout(Duration::from_secs(1)).emit_with_ack::<()>("q", ()).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(matches!(me.emit_with_ack::<()>("q", ()).await, Err(AckError::TooMany)));
+    assert!(matches!(first.await.unwrap(), Err(AckError::Timeout)));
+    assert_eq!(server.metrics().reached(Bound::PendingAcks), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserved_names_and_values_that_cannot_be_encoded_are_errors() {
+    let server = Server::new();
+    let (mut client, id) = WebSocket::joined(&server).await;
+    assert!(server.try_emit("disconnect", ()).is_err());
+    assert!(socket(&server, &id).try_emit("connect_error", ()).is_err());
+    let map = std::collections::HashMap::from([((1, 2), 3)]);
+    assert!(server.try_emit("x", &map).is_err());
+    server.emit("x", &map);
+    assert_eq!(server.metrics().failed_emits.value(), 1);
+    assert!(server.server_side_emit("new_namespace", ()).is_err());
+    client.silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespaces_by_name_by_pattern_and_by_function() {
+    let server = Server::new();
+    server.of("/static").on_connection(|socket: Socket| socket.emit("in", socket.namespace().name()));
+    let pattern = server.of_pattern(regex::Regex::new("^/dyn-\\d+$").unwrap());
+    pattern.on_connection(|socket: Socket| socket.emit("in", socket.namespace().name()));
+    pattern.on("to all", |Data(text): Data<String>, socket: Socket| socket.namespace().emit("all", text));
+    let by_function = server.of_function(|name, auth| async move { name == "/secret" && auth["key"] == 1 });
+    by_function.on_connection(|socket: Socket| socket.emit("in", "secret"));
+    let created = Arc::new(Mutex::new(Vec::new()));
+    let log = created.clone();
+    server.on_new_namespace(move |namespace| log.lock().push(namespace.name().to_owned()));
+
+    let mut client = WebSocket::open(&server, "EIO=4&transport=websocket").await;
+    client.text().await;
+    for (packet, name, reply) in [
+        ("40/static,", "/static", "\"/static\""),
+        ("40/dyn-1", "/dyn-1", "\"/dyn-1\""),
+        ("40/dyn-22,{}", "/dyn-22", "\"/dyn-22\""),
+        ("40/secret,{\"key\":1}", "/secret", "\"secret\""),
+    ] {
+        client.send(packet).await;
+        assert!(client.text().await.starts_with(&format!("40{name},{{\"sid\":")));
+        assert_eq!(client.text().await, format!("42{name},[\"in\",{reply}]"));
+    }
+    client.send("40/nowhere,").await;
+    assert_eq!(client.text().await, "44/nowhere,{\"message\":\"Invalid namespace\"}");
+    client.send("42/dyn-22,[\"to all\",\"x\"]").await;
+    assert_eq!(client.text().await, "42/dyn-22,[\"all\",\"x\"]");
+    pattern.emit("parent", 1);
+    let mut both = [client.text().await, client.text().await];
+    both.sort();
+    assert_eq!(both, ["42/dyn-1,[\"parent\",1]", "42/dyn-22,[\"parent\",1]"]);
+    assert_eq!(*created.lock(), ["/dyn-1", "/dyn-22", "/secret"]);
+    // A namespace that the program names itself gets the pattern's handlers too.
+    server.of("/dyn-7");
+    client.send("40/dyn-7,").await;
+    client.text().await;
+    assert_eq!(client.text().await, "42/dyn-7,[\"in\",\"/dyn-7\"]");
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_children_go_away_if_the_options_say_so() {
+    let server = Server::builder().cleanup_empty_child_namespaces(true).build();
+    let pattern = server.of_pattern(regex::Regex::new("^/room/").unwrap());
+    let mut limits_seen = 0;
+    let mut client = WebSocket::open(&server, "EIO=4&transport=websocket").await;
+    client.text().await;
+    for _ in 0..3 {
+        client.send("40/room/1,").await;
+        assert!(client.text().await.starts_with("40/room/1,"));
+        assert_eq!(pattern.children().len(), 1);
+        client.send("41/room/1,").await;
+        client.silence().await;
+        assert!(pattern.children().is_empty());
+        limits_seen += 1;
+    }
+    assert_eq!(limits_seen, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounds_of_namespaces() {
+    let mut limits = Limits::default();
+    limits.max_namespaces = 2;
+    limits.max_child_namespaces = 1;
+    let server = Server::builder().limits(limits).build();
+    server.of_pattern(regex::Regex::new("^/d").unwrap());
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("40/d1,").await;
+    assert!(client.text().await.starts_with("40/d1,"));
+    client.send("40/d1x,").await;
+    assert_eq!(client.text().await, "44/d1x,{\"message\":\"Too many namespaces\"}");
+    let (mut other, _) = WebSocket::joined(&server).await;
+    other.send("40/d2,").await;
+    assert_eq!(other.text().await, "44/d2,{\"message\":\"Invalid namespace\"}");
+    other.send("40/d1,").await;
+    assert!(other.text().await.starts_with("40/d1,"));
+    assert_eq!(server.metrics().reached(Bound::Namespaces), 1);
+    assert_eq!(server.metrics().reached(Bound::ChildNamespaces), 1);
+}
