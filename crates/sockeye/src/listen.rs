@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +21,7 @@ use crate::http::NotFound;
 use crate::request::{RemoteAddr, Secure};
 use crate::server::Server;
 
-/// How long a client may take to send the headers of a request.
+/// How long a client may take to send the headers of a request, the first one included.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -91,7 +93,8 @@ impl Server {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let service = Annotated { service: self.service(inner), remote, is_secure };
+        let started = Arc::new(AtomicBool::new(false));
+        let service = Annotated { service: self.service(inner), remote, is_secure, started: started.clone() };
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -108,13 +111,21 @@ impl Server {
         let connection =
             builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
         let closing = self.closing();
-        tokio::pin!(connection, closing);
+        // The HTTP library gives no limit to the time in which a client shows what it speaks.
+        let silent = async {
+            tokio::time::sleep(HEADER_TIMEOUT).await;
+            if started.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::pin!(connection, closing, silent);
         let result = tokio::select! {
             result = connection.as_mut() => result,
             () = &mut closing => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = silent => return tracing::debug!(?remote, "no request came"),
         };
         if let Err(error) = result {
             tracing::debug!(%error, ?remote, "connection ended");
@@ -128,6 +139,8 @@ struct Annotated<S> {
     service: S,
     remote: Option<SocketAddr>,
     is_secure: bool,
+    /// Set by the first request.
+    started: Arc<AtomicBool>,
 }
 
 impl<S, B> Service<Request<B>> for Annotated<S>
@@ -143,6 +156,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        self.started.store(true, Ordering::Relaxed);
         if let Some(remote) = self.remote {
             request.extensions_mut().insert(RemoteAddr(remote));
         }

@@ -268,9 +268,16 @@ impl Conn {
 
     /// Runs one turn of this connection's reader: what it pushes for itself is flushed at the end, without the flusher.
     pub(crate) fn turn<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> R {
-        let before = READING.replace(Arc::as_ptr(self));
+        /// Puts back what was there, even if the program's code panics.
+        struct Before(*const Conn);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                READING.set(self.0);
+            }
+        }
+        let before = Before(READING.replace(Arc::as_ptr(self)));
         let result = run();
-        READING.set(before);
+        drop(before);
         if self.dirty.load(Ordering::Acquire) {
             self.flush();
         }
@@ -532,6 +539,16 @@ impl Conn {
         state.rare().resume = Some(context.waker().clone());
         // A handler that ended before the waker was there has not woken anybody.
         if self.is_saturated() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Ready when the session is closed. For whoever reads for it, as [`poll_resumed`](Self::poll_resumed) is.
+    pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !state.session.is_open() {
+            return Poll::Ready(());
+        }
+        state.rare().resume = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// What was in flight during a pause is read: heartbeats count again.

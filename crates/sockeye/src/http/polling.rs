@@ -1,6 +1,8 @@
 //! Long-polling: the handshake, GET for what the server has to say, POST for what the client has.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -83,8 +85,9 @@ where
         return empty(StatusCode::BAD_REQUEST);
     }
     let posting = Posting(conn.clone());
-    let body = match collect(body, server.options.max_http_buffer_size).await {
+    let body = match while_open(&conn, collect(body, server.options.max_http_buffer_size)).await {
         Ok(body) => body,
+        Err(Incomplete::Closed) => return empty(StatusCode::BAD_REQUEST),
         Err(Incomplete::TooLong) => {
             server.metrics.bound_reached(Bound::Payload, conn.id());
             return empty(StatusCode::PAYLOAD_TOO_LARGE);
@@ -142,6 +145,18 @@ impl Drop for Posting {
 enum Incomplete {
     TooLong,
     Aborted(String),
+    /// The session closed first: a client that sends slowly cannot answer heartbeats.
+    Closed,
+}
+
+/// The body, unless the session closes before it is there.
+async fn while_open(conn: &Conn, body: impl Future<Output = Result<Bytes, Incomplete>>) -> Result<Bytes, Incomplete> {
+    let mut body = std::pin::pin!(body);
+    std::future::poll_fn(|context| match body.as_mut().poll(context) {
+        Poll::Pending => conn.poll_closed(context).map(|()| Err(Incomplete::Closed)),
+        done => done,
+    })
+    .await
 }
 
 async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Incomplete>
