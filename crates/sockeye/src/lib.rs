@@ -68,3 +68,17 @@ pub use sockeye_protocol::engine::TransportKind;
 pub use sockeye_protocol::socket::{Args, ArgsError, EventName, FromArgs, IntoArgs, Parser, Value};
 pub use sockeye_protocol::{ByteString, CloseReason};
 pub use telemetry::{Bound, Counter, Gauge, Metrics};
+
+/// The README and the guide: their examples must compile.
+#[cfg(doctest)]
+mod guide {
+    macro_rules! pages {
+        ($($name:ident: $path:literal,)*) => {$(
+            #[doc = include_str!(concat!("../../../", $path))]
+            struct $name;
+        )*};
+    }
+    pages! {
+        Readme: "README.md",
+    }
+}
