@@ -158,13 +158,22 @@ async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<ByteString>) 
     }
 
     let skips = server.options.connection_state_recovery.is_some_and(|options| options.skip_middlewares);
+    let mut allowed = Ok(());
     if recovered.is_none() || !skips {
         for middleware in namespace.listeners().middlewares() {
-            middleware(socket.clone()).await?;
+            allowed = middleware(socket.clone()).await;
+            if allowed.is_err() {
+                break;
+            }
         }
     }
-    connect(&namespace, &socket, recovered);
-    Ok(())
+    let kept = recovered.as_ref().map(RecoveredSession::to_saved);
+    let entered = allowed.is_ok() && connect(&namespace, &socket, recovered);
+    if let (false, Some(session)) = (entered, kept) {
+        // It was taken out for nothing; the client may try again.
+        namespace.adapter().persist_session(session);
+    }
+    allowed
 }
 
 /// Finds the session that the client says is its own, if it is all there and its replay fits.
@@ -178,13 +187,19 @@ async fn restore(namespace: &Namespace, auth: Option<&str>, max_bytes: usize) ->
         return None;
     }
     let claim: Claim = serde_json::from_str(auth?).ok()?;
-    let session = namespace.adapter().restore_session(&claim.pid?, claim.offset.as_deref()).await?;
+    let private_id = claim.pid?;
+    if let Some(old) = namespace.sockets().find_recoverable(&private_id) {
+        // The client is back before it was noticed that it was gone. Only it knows the secret, so the old connection is dead.
+        old.conn().transport_ended(CloseReason::TransportClose, "its client came back on another connection");
+    }
+    let session = namespace.adapter().restore_session(&private_id, claim.offset.as_deref()).await?;
     let bytes: usize = session.missed.iter().map(|packet| packet.json_len()).sum();
     (bytes <= max_bytes).then_some(session)
 }
 
-/// The socket is welcome: it enters the namespace, is told so, and the program hears of it.
-fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<RecoveredSession>) {
+/// The socket is welcome: it enters the namespace, is told so, and the program hears of it. False if the connection has
+/// closed meanwhile.
+fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<RecoveredSession>) -> bool {
     let conn = socket.conn();
     let server = conn.server();
     let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
@@ -192,27 +207,32 @@ fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<Recover
     let mut events = Vec::new();
     let mut entered = false;
     namespace.adapter().attach(recovered.as_ref(), &mut |attachment| {
+        if let (Some(private_id), None) = (&private_id, &recovered) {
+            socket.set_recoverable(private_id.clone(), attachment.log_position);
+        }
+        // Connected first, so that a close of the connection from here on also closes the socket; among the others last, so
+        // that nothing overtakes the CONNECT.
+        socket.set_connected();
         entered = conn.client.enter(socket);
         if !entered {
             return;
-        }
-        match (&private_id, &recovered) {
-            (Some(private_id), None) => socket.set_recoverable(private_id.clone(), attachment.log_position),
-            _ => {}
-        }
-        socket.set_connected();
-        events = namespace.sockets().insert(socket);
-        if let Some(session) = &recovered {
-            events.extend(namespace.sockets().join(socket, &session.rooms).unwrap_or_default());
         }
         for packet in missed.iter().chain(&attachment.missed) {
             socket.deliver(Encoded::packet(packet, server.options.parser, true), false);
         }
         socket.send_packet(None, PacketBody::Connect(connect_payload(socket, private_id.as_deref())));
+        events = namespace.sockets().insert(socket);
+        if let Some(session) = &recovered {
+            events.extend(namespace.sockets().join(socket, &session.rooms).unwrap_or_default());
+        }
+        if socket.is_closing() {
+            // It was closed on another thread, maybe before it was there to be taken out.
+            namespace.remove(socket);
+        }
     });
     if !entered {
         tracing::debug!(sid = conn.id().as_str(), "the connection closed before the namespace was joined");
-        return;
+        return false;
     }
     conn.joined();
     server.keep(namespace);
@@ -229,6 +249,7 @@ fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<Recover
         reason: None,
     };
     run_all(&namespace.listeners().of(Kind::Connection), &context);
+    true
 }
 
 fn connect_payload(socket: &Socket, private_id: Option<&str>) -> Option<ByteString> {

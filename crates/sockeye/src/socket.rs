@@ -378,6 +378,11 @@ impl Socket {
         self.0.state.lock().rare.as_ref()?.private_id.clone()
     }
 
+    /// Whether its end has begun.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.0.state.lock().closing
+    }
+
     pub(crate) fn set_connected(&self) {
         self.0.phase.store(CONNECTED, Ordering::Release);
     }
@@ -455,6 +460,11 @@ impl State {
 impl WeakSocket {
     pub(crate) fn upgrade(&self) -> Option<Socket> {
         self.0.upgrade().map(Socket)
+    }
+
+    /// Whether it is a handle to this socket.
+    pub(crate) fn is(&self, socket: &Socket) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&socket.0))
     }
 }
 

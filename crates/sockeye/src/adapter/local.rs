@@ -22,7 +22,7 @@ use crate::engine::{Encoded, Id};
 use crate::error::{BroadcastAckError, JoinError};
 use crate::namespace::WeakNamespace;
 use crate::options::Options;
-use crate::socket::Socket;
+use crate::socket::{Socket, WeakSocket};
 use crate::telemetry::Bound;
 
 const SHARDS: usize = 16;
@@ -50,6 +50,8 @@ pub struct Local {
     hasher: DefaultHashBuilder,
     sockets: [RwLock<HashMap<Id, Socket>>; SHARDS],
     rooms: [RwLock<HashMap<Room, Members>>; SHARDS],
+    /// The sockets whose sessions can be recovered, by their secret.
+    recoverable: RwLock<HashMap<Id, WeakSocket>>,
     listeners: RwLock<Vec<RoomListener>>,
 }
 
@@ -70,6 +72,7 @@ impl Local {
             hasher: DefaultHashBuilder::default(),
             sockets: std::array::from_fn(|_| RwLock::default()),
             rooms: std::array::from_fn(|_| RwLock::default()),
+            recoverable: RwLock::default(),
             listeners: RwLock::default(),
         }
     }
@@ -107,9 +110,17 @@ impl Local {
         self.rooms.iter().flat_map(all).collect()
     }
 
+    /// The socket whose session this is the secret of, if it has not been noticed yet that its client is gone.
+    pub(crate) fn find_recoverable(&self, private_id: &str) -> Option<Socket> {
+        self.recoverable.read().get(private_id)?.upgrade()
+    }
+
     /// Takes a socket in. What is to be told about it is given back, for when no lock is held.
     pub(crate) fn insert(&self, socket: &Socket) -> Vec<RoomEvent> {
         self.shard(&self.sockets, socket.id()).write().insert(Id::from(socket.id()), socket.clone());
+        if let Some(private_id) = socket.private_id() {
+            self.recoverable.write().insert(private_id, socket.downgrade());
+        }
         if !self.has_listeners() {
             return Vec::new();
         }
@@ -193,7 +204,19 @@ impl Local {
         for room in socket.take_rooms() {
             self.remove_member(socket, &room, &mut events);
         }
-        self.shard(&self.sockets, socket.id()).write().remove(socket.id());
+        {
+            // A recovered session has the same id on another connection, and may be there already.
+            let mut sockets = self.shard(&self.sockets, socket.id()).write();
+            if sockets.get(socket.id()) == Some(socket) {
+                sockets.remove(socket.id());
+            }
+        }
+        if let Some(private_id) = socket.private_id() {
+            let mut recoverable = self.recoverable.write();
+            if recoverable.get(&private_id).is_some_and(|each| each.is(socket)) {
+                recoverable.remove(&private_id);
+            }
+        }
         if self.has_listeners() {
             let own = Room::from(socket.id());
             events.push(RoomEvent::Left(own.clone(), socket.id().to_owned()));

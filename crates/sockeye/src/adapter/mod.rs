@@ -93,6 +93,18 @@ pub struct RecoveredSession {
     pub log_position: u64,
 }
 
+impl RecoveredSession {
+    pub(crate) fn to_saved(&self) -> SavedSession {
+        SavedSession {
+            id: self.id.clone(),
+            private_id: self.private_id.clone(),
+            rooms: self.rooms.clone(),
+            data: self.data.clone(),
+            log_start: self.log_start,
+        }
+    }
+}
+
 /// Where a socket enters the stream of events.
 #[derive(Clone, Debug, Default)]
 pub struct Attachment {

@@ -469,7 +469,14 @@ impl Conn {
             Outcome::Pong => self.send(Encoded::control(PacketKind::Pong, ""), false),
             Outcome::Closed(reason) => self.session_closed(reason, Ending::Graceful, "by a packet of the client"),
         }
-        self.is_open()
+        let state = self.state.lock();
+        if state.overflowed {
+            drop(state);
+            // Its further events would be answered into nothing.
+            self.flush();
+            return false;
+        }
+        state.session.is_open()
     }
 
     fn handle_message(self: &Arc<Self>, data: Data<'_>) {
