@@ -8,7 +8,7 @@ export class Proxy {
     proxy.pairs = new Set();
     proxy.open = true;
     proxy.server = net.createServer((near) => {
-      if (!proxy.open) return near.resetAndDestroy();
+      if (!proxy.open) return drop(near);
       const far = net.connect(target.port, "127.0.0.1");
       const pair = [near, far];
       proxy.pairs.add(pair);
@@ -29,10 +29,16 @@ export class Proxy {
   cut() {
     this.open = false;
     for (const [near, far] of this.pairs) {
-      near.resetAndDestroy();
-      far.resetAndDestroy();
+      drop(near);
+      drop(far);
     }
   }
 
   mend() { this.open = true; }
+}
+
+/** Ends a connection by a reset. One that is being opened or closed cannot be reset: Node.js would never finish with it. */
+function drop(socket) {
+  if (socket.connecting || socket.writableEnded || socket.destroyed) socket.destroy();
+  else socket.resetAndDestroy();
 }
