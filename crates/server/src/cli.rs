@@ -92,12 +92,12 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// Prints what is wrong to standard error.
-pub(crate) fn complain(problems: &str) -> ExitCode {
+/// Prints what is wrong to standard error. The further lines of one thing that is wrong are indented.
+pub(crate) fn complain(problems: &[String]) -> ExitCode {
     let mut output = std::io::stderr().lock();
-    for line in problems.lines() {
+    for problem in problems {
         // Where even this fails there is nobody to tell.
-        writeln!(output, "error: {line}").unwrap_or_default();
+        writeln!(output, "error: {}", problem.replace('\n', "\n       ")).unwrap_or_default();
     }
     ExitCode::FAILURE
 }

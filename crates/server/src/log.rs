@@ -8,7 +8,13 @@ use crate::config::{Log, LogFormat};
 
 /// Starts logging to standard error. Gives back whether people read it: whether it is text.
 pub(crate) fn start(log: &Log) -> bool {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&log.directives));
+    let variable = std::env::var(VARIABLE).ok().filter(|directives| !directives.is_empty());
+    let overriding = variable.map(|directives| EnvFilter::try_new(&directives).map_err(|_| directives));
+    let (filter, ignored) = match overriding {
+        None => (EnvFilter::new(&log.directives), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(directives)) => (EnvFilter::new(&log.directives), Some(directives)),
+    };
     let is_terminal = stderr().is_terminal();
     let is_text = match log.format {
         LogFormat::Auto => is_terminal,
@@ -21,5 +27,11 @@ pub(crate) fn start(log: &Log) -> bool {
     } else {
         builder.json().flatten_event(true).init();
     }
+    if let Some(directives) = ignored {
+        tracing::warn!(directives, "{VARIABLE} cannot be read, and is ignored");
+    }
     is_text
 }
+
+/// The variable that goes over the configuration.
+const VARIABLE: &str = "RUST_LOG";

@@ -31,7 +31,7 @@ pub(crate) fn run(config: Config) -> ExitCode {
     }
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return complain(&format!("cannot start threads: {error}")),
+        Err(error) => return complain(&[format!("cannot start threads: {error}")]),
     };
     let code = runtime.block_on(serve(config, is_text));
     // What has not ended by now had its time.
@@ -44,11 +44,11 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
     let bound = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (local, listener) = match bound {
         Ok(bound) => bound,
-        Err(error) => return complain(&cannot_listen(&config, &error)),
+        Err(error) => return complain(&[cannot_listen(&config, &error)]),
     };
     let mut signals = match Signals::catch() {
         Ok(signals) => signals,
-        Err(error) => return complain(&format!("cannot catch signals: {error}")),
+        Err(error) => return complain(&[format!("cannot catch signals: {error}")]),
     };
     let server = ServerBuilder::from(config.options.clone()).build();
     let stopping = Stopping::default();

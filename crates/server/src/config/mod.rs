@@ -43,17 +43,26 @@ pub(crate) struct Flags {
 ///
 /// # Errors
 ///
-/// The text says all that is wrong, one line each.
+/// All that is wrong.
 pub(crate) fn load(
     file: Option<&Path>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     flags: Flags,
-) -> Result<Config, String> {
+) -> Result<Config, Vec<String>> {
     let (name, text) = match file {
-        Some(path) => (path.display().to_string(), read(path)?),
+        Some(path) => (path.display().to_string(), read(path).map_err(|error| vec![error])?),
         None => ("the built-in chat".to_owned(), CHAT.to_owned()),
     };
-    let mut table = parse_toml(&text).map_err(|error| format!("{name}: {}", error.trim_end()))?;
+    parse(name, &text, variables, flags)
+}
+
+fn parse(
+    name: String,
+    text: &str,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: Flags,
+) -> Result<Config, Vec<String>> {
+    let mut table = parse_toml(text).map_err(|error| vec![format!("{name}: {}", error.trim_end())])?;
     let mut problems = Problems::new(name.as_str());
     environment::overlay(&mut table, RawConfig::SCHEMA, variables, &mut problems);
     let host = flags.host.map(|host| ("host", Value::Text(host), "--host"));
@@ -62,11 +71,7 @@ pub(crate) fn load(
         set_server(&mut table, key, Node { value, origin: Origin::Flag(flag) });
     }
     let raw = RawConfig::read_table(&table, "", &mut problems);
-    resolve::resolve(raw, name, &mut problems).filter(|_| problems.is_empty()).ok_or_else(|| match problems.len() {
-        // Whoever adds a check that gives nothing back without saying why has made a mistake.
-        0 => "the configuration is not valid".to_owned(),
-        _ => problems.to_string(),
-    })
+    resolve::resolve(raw, name, &mut problems).filter(|_| problems.is_empty()).ok_or_else(|| problems.lines())
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -165,7 +165,7 @@ fn event(raw: &EventSection, path: &str, problems: &mut Problems) -> Option<Even
     }
     let relay =
         RelayRule { exclude_sender: raw.exclude_sender, volatile: raw.volatile, append_sender: raw.append_sender };
-    let args = raw.args.or(raw.append_sender.then_some(1));
+    let args = raw.args.or_else(|| raw.append_sender.then_some(1));
     let route = match route {
         RouteChoice::Broadcast => Some(RouteRule::Broadcast(relay)),
         RouteChoice::Ack => Some(RouteRule::Ack { reply: raw.reply.clone().unwrap_or_else(|| json!({ "ok": true })) }),

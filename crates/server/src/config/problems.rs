@@ -57,6 +57,24 @@ impl Problems {
         self.list.push(Problem { origin, path: path.to_owned(), text: text.into() });
     }
 
+    /// What is wrong, in the order of the file.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut list = self.list.clone();
+        list.sort();
+        list.dedup();
+        let line = |problem: &Problem| {
+            let place = match &problem.origin {
+                Origin::Line(line) => format!("{}:{line}: ", self.file),
+                Origin::Unset if problem.path.is_empty() => format!("{}: ", self.file),
+                Origin::Unset => String::new(),
+                origin => format!("{origin}: "),
+            };
+            let path = if problem.path.is_empty() { String::new() } else { format!("{}: ", problem.path) };
+            format!("{place}{path}{}", problem.text)
+        };
+        list.iter().map(line).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -66,38 +84,23 @@ impl Problems {
     }
 }
 
-/// One line each, in the order of the file.
+/// One line each.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = self.list.clone();
-        list.sort();
-        list.dedup();
-        for (index, problem) in list.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            match &problem.origin {
-                Origin::Line(line) => write!(f, "{}:{line}: ", self.file)?,
-                Origin::Unset if problem.path.is_empty() => write!(f, "{}: ", self.file)?,
-                Origin::Unset => {}
-                origin => write!(f, "{origin}: ")?,
-            }
-            if !problem.path.is_empty() {
-                write!(f, "{}: ", problem.path)?;
-            }
-            f.write_str(&problem.text)?;
-        }
-        Ok(())
+        f.write_str(&self.lines().join("\n"))
     }
 }
 
 /// The known name that is most like `name`, if one is much like it.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|each| (strsim::damerau_levenshtein(name, each), each));
+    let known: Vec<_> = known.into_iter().collect();
+    let scored = known.iter().map(|each| (strsim::damerau_levenshtein(name, each), *each));
     let (distance, nearest) = scored.min_by_key(|(distance, _)| *distance)?;
-    let close_enough = distance <= (name.chars().count() / 3).clamp(1, 4);
-    let is_part = name.len() >= 4 && (nearest.contains(name) || name.contains(nearest));
-    (close_enough || is_part).then_some(nearest)
+    if distance <= (name.chars().count() / 3).clamp(1, 4) {
+        return Some(nearest);
+    }
+    let is_part = |each: &&str| name.len() >= 4 && (each.contains(name) || name.contains(each));
+    known.into_iter().find(is_part)
 }
 
 /// `"a", "b" or "c"`.

@@ -80,7 +80,20 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
         problems.add("log.level", format!("must be {allowed}: {error}"));
     }
     let tls = raw.server.tls.as_ref().map(|section| tls(section, problems));
+    for (path, duration) in [
+        ("socket.connect_timeout", raw.socket.connect_timeout),
+        ("limits.attachment_timeout", raw.limits.attachment_timeout),
+    ] {
+        if duration.is_zero() {
+            problems.add(path, NOT_ZERO);
+        }
+    }
     let namespaces = resolve_namespaces(raw.namespace, problems);
+    let has_chat = |rule: &NamespaceRule| rule.events.iter().any(|event| event.name == "join");
+    if raw.server.demo && !namespaces.iter().any(has_chat) {
+        let text = "server.demo: the chat page needs the events that `sockeye config --chat` has; it will not work";
+        warnings.push(text.to_owned());
+    }
     if namespaces.is_empty() {
         warnings.push("there is no [[namespace]]: clients can connect, and all their events are refused".to_owned());
     }
@@ -102,6 +115,8 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     })
 }
 
+/// What is said of a time that is none.
+const NOT_ZERO: &str = "must be more than nothing";
 /// More threads than any machine has cores.
 const MAX_WORKERS: usize = 1024;
 
@@ -119,7 +134,7 @@ fn engine(raw: &EngineSection, problems: &mut Problems) -> Options {
     ];
     for (path, duration, option) in times {
         if duration.is_zero() {
-            problems.add(path, "must be more than nothing");
+            problems.add(path, NOT_ZERO);
         }
         *option = duration;
     }
@@ -312,6 +327,9 @@ fn tls(raw: &TlsSection, problems: &mut Problems) -> Option<Tls> {
         path.clone()
     };
     let (cert, key) = (require("cert", &raw.cert), require("key", &raw.key));
+    if raw.handshake_timeout.is_zero() {
+        problems.add("server.tls.handshake_timeout", NOT_ZERO);
+    }
     let (cert, key) = (cert?, key?);
     let chain = certificates(&cert).map_err(|error| problems.add("server.tls.cert", error)).ok();
     let key = PrivateKeyDer::from_pem_file(&key)

@@ -1,1 +1,218 @@
-//! Tests of whole configurations.
+//! Tests of whole configurations: what is wrong is named, and nothing that the library can do is forgotten.
+
+use std::collections::BTreeSet;
+
+use sockeye::{Limits, Options};
+
+use super::setting::{Kind, Schema};
+use super::*;
+
+fn load_text(text: &str) -> Result<Config, Vec<String>> {
+    parse("a.toml".to_owned(), text, [], Flags::default())
+}
+
+fn problems(text: &str) -> String {
+    match load_text(text) {
+        Ok(_) => "nothing is wrong".to_owned(),
+        Err(problems) => problems.join("\n"),
+    }
+}
+
+#[test]
+fn every_mistake_is_named_with_its_key_and_its_line() {
+    for (text, expected) in [
+        ("sever = 1", "a.toml:1: sever: unknown key; did you mean \"server\"?"),
+        ("[server]\nprot = 1", "a.toml:2: server.prot: unknown key; did you mean \"port\"?"),
+        ("[server]\nport = 70000", "a.toml:2: server.port: must be a whole number from 0 to 65535, not 70000"),
+        ("[server]\nhost = 1", "a.toml:2: server.host: must be a string, not 1"),
+        ("[server]\nhost = \"\"", "a.toml:2: server.host: must be an address or a host name"),
+        ("[server]\nworkers = 5000", "a.toml:2: server.workers: must be at most 1024"),
+        ("server = 1", "a.toml:1: server: must be a table, not 1"),
+        ("[server.tls]\ncert = \"c.pem\"", "a.toml:1: server.tls.key: is missing"),
+        ("[server.tls]\nkey = \"/no\"", "a.toml:1: server.tls.cert: is missing"),
+        ("[engine]\npath = \"/\"", "a.toml:2: engine.path: must be a path below"),
+        ("[engine]\nping_interval = 25", "a.toml:2: engine.ping_interval: must be a duration with its unit"),
+        ("[engine]\nping_timeout = \"0s\"", "a.toml:2: engine.ping_timeout: must be more than nothing"),
+        (
+            "[engine]\nmax_http_buffer_size = \"1XB\"",
+            "a.toml:2: engine.max_http_buffer_size: must be a number of bytes",
+        ),
+        ("[engine]\nmax_http_buffer_size = 0", "a.toml:2: engine.max_http_buffer_size: must be at least 1"),
+        ("[engine]\ntransports = []", "a.toml:2: engine.transports: must name"),
+        ("[engine]\ntransports = [\"ws\"]", "a.toml:2: engine.transports[0]: must be \"polling\" or \"websocket\""),
+        ("[engine.cors]", "a.toml:1: engine.cors.origins: must name origins"),
+        ("[engine.cors]\norigins = [\"*\"]\ncredentials = true", "a.toml:3: engine.cors.credentials: browsers refuse"),
+        ("[engine.cors]\norigins = [\"*\", \"http://a\"]", "a.toml:2: engine.cors.origins: \"*\" allows all"),
+        ("[engine.cors]\norigins = [\"http://a/\"]", "a.toml:2: engine.cors.origins[0]: must be a scheme and a host"),
+        (
+            "[engine.cors]\norigin_patterns = [\"(\"]",
+            "a.toml:2: engine.cors.origin_patterns[0]: must be a regular expr",
+        ),
+        ("[engine.cors]\norigins = [\"*\"]\nmethods = [\"A\\n\"]", "a.toml:3: engine.cors.methods[0]: must be a name"),
+        ("[engine.cookie]\nname = \"a;b\"", "a.toml:2: engine.cookie.name: must be a name"),
+        ("[engine.cookie]\npath = \"a\"", "a.toml:2: engine.cookie.path: must be a path"),
+        ("[engine.cookie]\ndomain = \"-\"", "a.toml:2: engine.cookie.domain: must be a domain"),
+        ("[engine.cookie]\nsame_site = \"none\"", "a.toml:2: engine.cookie.same_site: browsers refuse"),
+        ("[engine.compression]\nlevel = 10", "a.toml:2: engine.compression.level: must be from 0 to 9"),
+        ("[socket]\nparser = \"xml\"", "a.toml:2: socket.parser: must be \"json\" or \"msgpack\", not \"xml\""),
+        (
+            "[socket.recovery]\nenabled = \"yes\"",
+            "a.toml:2: socket.recovery.enabled: must be true or false, not \"yes\"",
+        ),
+        ("[limits]\nmax_depth = 500", "a.toml:2: limits.max_depth: must be at most 127"),
+        ("[limits]\nmax_connections = 0", "a.toml:2: limits.max_connections: must be at least 1"),
+        ("[limits]\nmax_rooms = -1", "a.toml:2: limits.max_rooms: must be a whole number, 0 or more, not -1"),
+        ("[log]\nlevel = \"loud=x\"", "a.toml:2: log.level: must be \"error\""),
+        ("[log]\nformat = \"xml\"", "a.toml:2: log.format: must be \"auto\", \"text\" or \"json\", not \"xml\""),
+    ] {
+        let found = problems(text);
+        assert!(
+            found.starts_with(expected) && found.lines().count() == 1,
+            "{text:?} gives {found:?}, not {expected:?}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_in_rules_are_named() {
+    let namespace = "[[namespace]]\nname = \"/\"\n";
+    for (text, expected) in [
+        ("[[namespace]]", "a.toml:1: namespace[0]: must have a name, such as \"/\", or a pattern"),
+        ("[[namespace]]\nname = \"a\"", "a.toml:2: namespace[0].name: must begin with a slash"),
+        ("[[namespace]]\npattern = \"[\"", "a.toml:2: namespace[0].pattern: must be a regular expression"),
+        ("[[namespace]]\nname = \"/\"\npattern = \"x\"", "a.toml:1: namespace[0]: has both name and pattern"),
+        ("@[[namespace]]\nname = \"/\"", "a.toml:3: namespace[1]: is a second table for the same namespace"),
+        ("@max_room_bytes = 0", "a.toml:3: namespace[0].max_room_bytes: must be from 1 to 4096"),
+        ("@auth_data = [\"\"]", "a.toml:3: namespace[0].auth_data[0]: must be the name of a key"),
+        ("@unknown_events = \"drop\"", "a.toml:3: namespace[0].unknown_events: must be \"refuse\" or \"broadcast\""),
+        ("@[[namespace.event]]\nroute = \"ack\"", "a.toml:3: namespace[0].event[0].name: is missing"),
+        ("@[[namespace.event]]\nname = \"a\"", "a.toml:3: namespace[0].event[0].route: is missing: \"broadcast\""),
+        ("@event = [{ name = \"a\", route = \"x\" }]", "a.toml:3: namespace[0].event[0].route: must be \"broadcast\""),
+        ("@event = [{ name = \"a\", route = \"room\" }]", "a.toml:3: namespace[0].event[0].room: is missing"),
+        (
+            "@event = [{ name = \"a\", route = \"room\", room = \"{x}\" }]",
+            "a.toml:3: namespace[0].event[0].room: has the unknown place {x}",
+        ),
+        (
+            "@event = [{ name = \"a\", route = \"room\", room = \"{args.1}\", append_sender = true }]",
+            "a.toml:3: namespace[0].event[0].room: names argument 1",
+        ),
+        (
+            "@event = [{ name = \"a\", route = \"join\", room = \"x\", volatile = true }]",
+            "a.toml:3: namespace[0].event[0].volatile: is only for route = \"broadcast\" or \"room\"",
+        ),
+        (
+            "@event = [{ name = \"connect\", route = \"ack\" }]",
+            "a.toml:3: namespace[0].event[0].name: \"connect\" is a name that the protocol keeps",
+        ),
+        (
+            "@event = [{ name = \"sockeye:left\", route = \"ack\" }]",
+            "a.toml:3: namespace[0].event[0].name: must not begin with \"sockeye:\"",
+        ),
+        (
+            "@event = [{ name = \"a\", route = \"ack\" }, { name = \"a\", route = \"ack\" }]",
+            "a.toml:3: namespace[0].event[1].name: is a second table for the same event",
+        ),
+    ] {
+        let found = problems(&text.replace('@', namespace));
+        assert!(
+            found.starts_with(expected) && found.lines().count() == 1,
+            "{text:?} gives {found:?}, not {expected:?}"
+        );
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
+    let found = problems("[log]\nformat = 1\n[server]\nport = \"x\"\nhots = \"a\"");
+    let starts: Vec<_> =
+        found.lines().map(|line| line.rsplit_once(": ").unwrap().0.split(": ").nth(1).unwrap()).collect();
+    assert_eq!(starts, ["log.format", "server.port", "server.hots"]);
+}
+
+#[test]
+fn what_is_not_toml_is_shown_with_its_line() {
+    let found = problems("[server]\nport = ");
+    assert!(found.starts_with("a.toml: TOML parse error at line 2, column 8"), "{found}");
+}
+
+#[test]
+fn the_command_line_goes_over_the_environment_and_this_over_the_file() {
+    let variables = [("PORT", "2"), ("SOCKEYE__SERVER__HOST", "b")].map(|(name, value)| (name.into(), value.into()));
+    let flags = Flags { host: None, port: Some(3) };
+    let config = parse("a.toml".to_owned(), "[server]\nport = 1\nhost = \"a\"", variables, flags).unwrap();
+    assert_eq!((config.host.as_str(), config.port), ("b", 3));
+}
+
+#[test]
+fn a_missing_folder_of_client_files_is_only_a_warning() {
+    let config = load_text("[server]\nclient_dir = \"/nonexistent\"\n[[namespace]]\nname = \"/\"").unwrap();
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].starts_with("server.client_dir: no file of the Socket.IO client in /nonexistent"));
+    assert!(load_text("").unwrap().warnings[0].starts_with("there is no [[namespace]]"));
+}
+
+#[test]
+fn the_chat_is_a_configuration_without_a_warning() {
+    let config = load_text(CHAT).unwrap();
+    assert!(config.demo && config.warnings.is_empty());
+    assert!(config.options.connection_state_recovery.is_some());
+}
+
+#[test]
+fn the_reference_is_a_configuration_of_nothing_but_defaults() {
+    let text = reference();
+    let config = load_text(&text).unwrap();
+    let defaults = load_text("").unwrap();
+    assert_eq!(format!("{config:?}"), format!("{defaults:?}"));
+}
+
+#[test]
+fn the_examples_of_the_reference_are_right() {
+    let is_key = |line: &str| {
+        line.strip_prefix('#')
+            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '['))
+    };
+    let enabled: String = reference()
+        .lines()
+        .map(|line| format!("{}\n", if is_key(line) { line.trim_start_matches('#') } else { line }))
+        .collect();
+    // These exclude one another.
+    let enabled = enabled.replace("pattern = \"^/game", "# ").replace("cert = ", "# ").replace("\nkey = ", "\n# ");
+    let enabled = enabled.replace("\n[server.tls]", "\n# ").replace("\nhandshake_timeout", "\n# ");
+    let found = problems(&enabled);
+    for line in found.lines() {
+        assert!(line.contains("is only for route ="), "{line}\n{enabled}");
+    }
+}
+
+#[test]
+fn every_option_and_limit_of_the_library_is_a_key_with_the_same_default() {
+    let keys = keys_of(RawConfig::SCHEMA);
+    let elsewhere = ["limits", "hooks", "mount_path", "serve_client", "http_compression", "connection_state_recovery"];
+    let fields = fields_of(&format!("{:#?}", Options::default())).into_iter();
+    let fields = fields.filter(|field| !elsewhere.contains(&field.as_str()));
+    for field in fields.chain(fields_of(&format!("{:#?}", Limits::default()))) {
+        assert!(keys.contains(&field), "no key for {field}");
+    }
+    let mut ours = load_text("").unwrap().options;
+    ours.transports = Options::default().transports;
+    assert_eq!(format!("{ours:?}"), format!("{:?}", Options::default()));
+}
+
+fn keys_of(schema: &'static Schema) -> BTreeSet<String> {
+    let inner = |kind| match kind {
+        Kind::Table(inner) | Kind::Tables(inner) => keys_of(inner),
+        Kind::Text | Kind::Data => BTreeSet::new(),
+    };
+    let own = schema.keys.iter().map(|key| key.name.to_owned());
+    own.chain(schema.keys.iter().flat_map(|key| inner(key.kind))).collect()
+}
+
+/// The fields of a struct, from how it is printed for debugging.
+fn fields_of(debug: &str) -> Vec<String> {
+    let own = debug
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ").filter(|line| !line.starts_with([' ', '}', ']', ')'])));
+    own.filter_map(|line| Some(line.split_once(':')?.0.to_owned())).collect()
+}
