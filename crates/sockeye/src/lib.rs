@@ -80,5 +80,16 @@ mod guide {
     }
     pages! {
         Readme: "README.md",
+        GettingStarted: "docs/src/getting-started.md",
+        Handlers: "docs/src/handlers.md",
+        Rooms: "docs/src/rooms.md",
+        Acknowledgements: "docs/src/acknowledgements.md",
+        Middleware: "docs/src/middleware.md",
+        Namespaces: "docs/src/namespaces.md",
+        Recovery: "docs/src/recovery.md",
+        Emit: "docs/src/emit.md",
+        Bounds: "docs/src/bounds.md",
+        Deployment: "docs/src/deployment.md",
+        Testing: "docs/src/testing.md",
     }
 }
