@@ -1,11 +1,12 @@
 //! Serves until asked to stop.
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sockeye::{Server, ServerBuilder};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::TaskTracker;
 
 use crate::cli::complain;
@@ -40,10 +41,8 @@ pub(crate) fn run(config: Config) -> ExitCode {
 }
 
 async fn serve(config: Config, is_text: bool) -> ExitCode {
-    let address = (config.host.as_str(), config.port);
-    let bound = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
-    let (local, listener) = match bound {
-        Ok(bound) => bound,
+    let (local, listener) = match listen(&config).await {
+        Ok(listening) => listening,
         Err(error) => return complain(&[cannot_listen(&config, &error)]),
     };
     let mut signals = match Signals::catch() {
@@ -84,6 +83,31 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         }
     }
 }
+
+/// Listens on the first address of the host that can be listened on.
+async fn listen(config: &Config) -> io::Result<(SocketAddr, TcpListener)> {
+    let mut result = Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address"));
+    for address in tokio::net::lookup_host((config.host.as_str(), config.port)).await? {
+        result = listen_on(address);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // On Windows it would mean to take the port from another program.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    Ok((listener.local_addr()?, listener))
+}
+
+/// Connections that the system accepts before we do: all clients come at once after a restart.
+const BACKLOG: u32 = 4096;
 
 async fn close(server: &Server, tasks: &TaskTracker, timeout: Duration) -> ExitCode {
     tasks.close();

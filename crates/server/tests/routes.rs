@@ -64,6 +64,27 @@ async fn the_chat_tells_the_members_of_a_room_what_happens_in_it() {
 }
 
 #[tokio::test]
+async fn who_comes_back_to_the_chat_is_announced_and_has_missed_nothing() {
+    let server = Process::start([]);
+    let (mut anna, mut ben) = (person(&server, "Anna").await, person(&server, "Ben").await);
+    for client in [&mut anna, &mut ben] {
+        client.ask("join", json!([{ "room": "lobby" }])).await;
+        assert_eq!(client.event().await[1]["id"], client.id);
+    }
+    assert_eq!(anna.event().await[1]["id"], ben.id);
+    let (id, recovery) = (ben.id.clone(), ben.recovery.clone());
+    drop(ben);
+    assert_eq!(anna.event().await, json!(["sockeye:left", { "room": "lobby", "id": id, "data": data("Ben") }]));
+    anna.ask("message", json!([{ "room": "lobby", "text": "missed" }])).await;
+
+    let mut ben = Client::connect(server.address, recovery).await;
+    assert_eq!(ben.id, id);
+    assert_eq!(ben.event().await[1]["text"], "missed");
+    let joined = json!(["sockeye:joined", { "room": "lobby", "id": id, "data": data("Ben") }]);
+    assert_eq!((anna.event().await, ben.event().await), (joined.clone(), joined));
+}
+
+#[tokio::test]
 async fn what_the_rules_do_not_allow_is_refused() {
     let server = Process::start([]);
     let (mut anna, mut eve) = (person(&server, "Anna").await, person(&server, "Eve").await);

@@ -72,9 +72,12 @@ fn set(
     if !rest.is_empty() {
         return Err(None);
     }
+    let text = |value| Node { value: Value::Text(value), origin: origin.clone() };
     let node = match key.kind {
-        Kind::Text => Node { value: Value::Text(value), origin: origin.clone() },
-        Kind::Data | Kind::Table(_) | Kind::Tables(_) => {
+        Kind::Text => text(value),
+        // What cannot be read is refused where it is known what it should be.
+        Kind::Data => parse_value(&value, origin).unwrap_or_else(|_| text(value)),
+        Kind::Table(_) | Kind::Tables(_) => {
             parse_value(&value, origin).map_err(|error| Some(format!("must be JSON or TOML: {error}")))?
         }
     };
@@ -177,7 +180,14 @@ mod tests {
                 "1",
                 "SOCKEYE__SERVER__PROT: unknown variable; did you mean SOCKEYE__SERVER__PORT?",
             ),
-            ("PORT", "80x", "PORT: must be JSON or TOML: "),
+            ("PORT", "80x", "PORT: server.port: must be a whole number from 0 to 65535, not \"80x\""),
+            ("PORT", "", "PORT: server.port: must be a whole number from 0 to 65535, not \"\""),
+            (
+                "SOCKEYE__ENGINE__TRANSPORTS",
+                "polling",
+                "SOCKEYE__ENGINE__TRANSPORTS: engine.transports: must be a list, such as [\"a\", \"b\"], not \"polling\"",
+            ),
+            ("SOCKEYE__NAMESPACE", "[", "SOCKEYE__NAMESPACE: must be JSON or TOML: "),
             ("PORT", "99999", "PORT: server.port: must be a whole number from 0 to 65535, not 99999"),
             ("SOCKEYE__SERVER__PORT__X", "1", "SOCKEYE__SERVER__PORT__X: unknown variable"),
             ("SOCKEYE__", "1", "SOCKEYE__: unknown variable"),

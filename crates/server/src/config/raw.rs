@@ -282,7 +282,8 @@ section! {
     struct NamespaceSection {
         /// The name, which begins with a slash. This or `pattern` is required.
         name: Option<String> = None, example "\"/\"";
-        /// A regular expression for names: each namespace whose name it matches comes to life when a client asks for it.
+        /// A regular expression for names: each namespace in whose name it finds a match comes to life when a client asks for
+        /// it. Anchor it with ^ and $.
         pattern: Option<String> = None, example "\"^/game-[0-9]+$\"";
         /// What happens to events that are not listed: "refuse", or "broadcast" to all others in the namespace.
         unknown_events: UnknownEvents = UnknownEvents::Refuse;

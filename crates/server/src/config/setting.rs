@@ -313,7 +313,7 @@ impl<T: Setting> Setting for Vec<T> {
 
     fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
         let Value::Array(items) = &node.value else {
-            return refuse(node, path, problems, "a list", &node.value);
+            return refuse(node, path, problems, "a list, such as [\"a\", \"b\"]", &node.value);
         };
         let read = items.iter().enumerate().map(|(index, item)| {
             let path = format!("{path}[{index}]");

@@ -125,6 +125,8 @@ pub fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String, Vec<
 pub struct Client<S = TcpStream> {
     socket: WebSocketStream<S>,
     pub id: String,
+    /// What a recovery is asked for with: the secret of the session, and the offset of the last event.
+    pub recovery: Value,
     namespace: String,
     /// Events end in an offset, for recovery; it is taken away.
     recovers: bool,
@@ -151,11 +153,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let url = format!("{scheme}://localhost/socket.io/?EIO=4&transport=websocket");
         let (socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
         let namespace = if namespace == "/" { String::new() } else { format!("{namespace},") };
-        let mut client =
-            Self { socket, id: String::new(), namespace, recovers: false, next_ack: 0, events: Vec::new() };
+        let mut client = Self {
+            socket,
+            id: String::new(),
+            recovery: Value::Null,
+            namespace,
+            recovers: false,
+            next_ack: 0,
+            events: Vec::new(),
+        };
         assert!(client.text().await.starts_with('0'));
         client.send(format!("40{}{auth}", client.namespace)).await;
-        let answer = client.text().await;
+        let mut answer = client.text().await;
+        client.recovers = auth["pid"].is_string();
+        while client.recovers && answer.starts_with("42") {
+            // What a recovered client missed comes before the answer, as it does from the official server.
+            client.keep(&answer);
+            answer = client.text().await;
+        }
         let (kind, rest) = answer.split_at(2);
         let body: Value = serde_json::from_str(rest.strip_prefix(client.namespace.as_str()).unwrap()).unwrap();
         if kind == "44" {
@@ -163,6 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
         assert_eq!(kind, "40");
         client.recovers = body["pid"].is_string();
+        client.recovery = json!({ "pid": body["pid"], "offset": null });
         client.id = body["sid"].as_str().unwrap().to_owned();
         Ok(client)
     }
@@ -222,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let mut event: Vec<Value> = serde_json::from_str(body).unwrap();
         // Volatile ones have no offset.
         if self.recovers && event.last().is_some_and(Value::is_string) {
-            event.pop();
+            self.recovery["offset"] = event.pop().unwrap();
         }
         self.events.push(event);
     }
