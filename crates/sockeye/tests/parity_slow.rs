@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use sockeye::{Bound, CloseReason, Data, Limits, NotFound, Reason, Server, ServerBuilder, Socket, TransportKind};
+use sockeye_websocket::{OpCode, write_masked_frame};
 use support::{Polling, WebSocket, request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -56,6 +57,24 @@ async fn a_websocket_client_that_does_not_read_is_closed_as_slow_consumer() {
 }
 
 #[tokio::test]
+async fn what_a_slow_consumer_sent_before_its_end_is_not_handled_any_more() {
+    let (io, mut ended) = server(Server::builder());
+    let (calls, mut called) = mpsc::channel(1000);
+    io.on("flood", move || calls.try_send(()).expect("room for all calls"));
+    let mut slow = WebSocket::open_with(&io, "EIO=4&transport=websocket", "", 4096).await.expect("accepted");
+    slow.send("40").await;
+    let mut frames = Vec::new();
+    for _ in 0..100 {
+        let text = b"42[\"flood\",100]";
+        write_masked_frame(&mut frames, OpCode::Text, false, text, [1, 2, 3, 4]);
+    }
+    slow.write(&frames).await;
+    assert!(ended.recv().await.is_some());
+    called.close();
+    assert!(called.len() < 10, "{} events were handled", called.len());
+}
+
+#[tokio::test]
 async fn over_tcp_too_and_a_flood_that_is_read_is_no_offence() {
     let (io, mut ended) = server(Server::builder());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -73,7 +92,7 @@ async fn over_tcp_too_and_a_flood_that_is_read_is_no_offence() {
     for text in ["40".to_owned(), "42[\"flood\",20000]".to_owned()] {
         let mut frame = Vec::new();
         let key = [9, 8, 7, 6];
-        sockeye_websocket::write_masked_frame(&mut frame, sockeye_websocket::OpCode::Text, false, text.as_bytes(), key);
+        write_masked_frame(&mut frame, OpCode::Text, false, text.as_bytes(), key);
         slow.write_all(&frame).await.expect("written");
     }
     let (_, reason) = timeout(Duration::from_secs(10), ended.recv()).await.expect("in time").expect("an end");
