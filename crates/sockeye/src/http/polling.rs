@@ -112,15 +112,17 @@ where
 }
 
 /// Hands the packets on in order, waiting where too many handlers wait.
+///
+/// What they bring about is left to the flusher: so it goes out as one payload, behind the answer to the POST, as from the
+/// official server. (The Python client forgets to say that it leaves if its last POST is not answered yet.)
 async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision: Revision) {
     let now = crate::engine::now();
     let mut packets = decode_payload(body, is_binary, revision);
     loop {
         while !conn.is_saturated() {
-            match conn.turn(|| packets.next().map(|packet| packet.map(|packet| conn.handle_packet(packet, now)))) {
-                None => return,
+            match packets.next().map(|packet| packet.map(|packet| conn.handle_packet(packet, now))) {
+                None | Some(Ok(false)) => return,
                 Some(Ok(true)) => {}
-                Some(Ok(false)) => return,
                 Some(Err(error)) => {
                     return conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string());
                 }
