@@ -1,5 +1,7 @@
 //! A client in a namespace, as the program sees it.
 
+mod emit;
+
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -14,11 +16,11 @@ use serde::de::DeserializeOwned;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::TransportKind;
 use sockeye_protocol::socket::{Args, EventName, FromArgs, IntoArgs, Packet, PacketBody};
-use tokio::sync::oneshot;
 
-use crate::ack::{self, Ack, PendingAcks, Waiter};
+pub use self::emit::SocketEmit;
+use crate::ack::{Ack, PendingAcks};
 use crate::adapter::{RecoveredSession, Room, SavedSession};
-use crate::emit::{Emit, Flags, IntoRooms, Target, event_packet};
+use crate::emit::{Emit, Flags, IntoRooms};
 use crate::engine::{Conn, Encoded, Id};
 use crate::error::{AckError, EmitError, JoinError};
 use crate::handler::{Budget, EventContext, Kind, run_all};
@@ -479,102 +481,5 @@ impl Eq for Socket {}
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket").field("id", &self.id()).field("namespace", &self.0.namespace.name()).finish()
-    }
-}
-
-/// An emit to one client, with flags.
-#[derive(Clone, Debug)]
-#[must_use = "nothing is sent until `emit`"]
-pub struct SocketEmit<'a> {
-    socket: &'a Socket,
-    flags: Flags,
-}
-
-impl SocketEmit<'_> {
-    /// See [`Socket::timeout`].
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.flags.timeout = Some(timeout);
-        self
-    }
-
-    /// See [`Socket::volatile`].
-    pub fn volatile(mut self) -> Self {
-        self.flags.volatile = true;
-        self
-    }
-
-    /// See [`Socket::compress`].
-    pub fn compress(mut self, compress: bool) -> Self {
-        self.flags.compress = compress;
-        self
-    }
-
-    /// See [`Socket::emit`].
-    pub fn emit(self, event: &str, args: impl IntoArgs) {
-        let metrics = &self.socket.conn().server().clone();
-        if let Err(error) = self.try_emit(event, args) {
-            metrics.metrics.emit_failed(event, &error);
-        }
-    }
-
-    /// See [`Socket::try_emit`].
-    ///
-    /// # Errors
-    ///
-    /// The name is reserved, or an argument cannot be encoded. Nothing was sent.
-    pub fn try_emit(self, event: &str, args: impl IntoArgs) -> Result<(), EmitError> {
-        let socket = self.socket;
-        let packet = event_packet(&socket.0.namespace, event, args)?;
-        self.notify_outgoing(event, &packet);
-        if socket.conn().server().options.connection_state_recovery.is_some() {
-            // The event must be in the log that a recovered session is replayed from.
-            let target = Target {
-                rooms: [Room::from(socket.id())].into_iter().collect(),
-                flags: self.flags,
-                ..Target::default()
-            };
-            socket.0.namespace.adapter().broadcast(packet, &target);
-        } else {
-            let parser = socket.conn().server().options.parser;
-            socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
-        }
-        Ok(())
-    }
-
-    /// See [`Socket::emit_with_ack`].
-    ///
-    /// # Errors
-    ///
-    /// No answer in time, the client went away, its answer does not fit, or the event could not be sent.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives up the acknowledgement; the event may have been sent.
-    pub async fn emit_with_ack<T: FromArgs>(self, event: &str, args: impl IntoArgs) -> Result<T, AckError> {
-        let socket = self.socket;
-        let mut packet = event_packet(&socket.0.namespace, event, args)?;
-        self.notify_outgoing(event, &packet);
-        if socket.0.phase.load(Ordering::Acquire) == DISCONNECTED {
-            return Err(AckError::Disconnected);
-        }
-        let id = socket.0.namespace.next_ack_id();
-        let (sender, receiver) = oneshot::channel();
-        if !ack::enter(socket, id, Waiter::One(sender)) {
-            return Err(AckError::TooMany);
-        }
-        packet.id = Some(id);
-        let parser = socket.conn().server().options.parser;
-        socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
-        let args = ack::wait_for(socket, id, receiver, self.flags.timeout).await?;
-        T::from_args(args).map_err(AckError::Mismatch)
-    }
-
-    fn notify_outgoing(&self, event: &str, packet: &Packet) {
-        let listeners = self.socket.0.namespace.listeners();
-        if listeners.has_outgoing()
-            && let PacketBody::Event { args, .. } = &packet.body
-        {
-            listeners.notify_outgoing(self.socket, event, args);
-        }
     }
 }

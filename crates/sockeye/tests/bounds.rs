@@ -1,5 +1,7 @@
 //! Every bound of the options, reached: the answer, the counter, and that the server goes on.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;

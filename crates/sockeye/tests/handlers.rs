@@ -221,7 +221,9 @@ async fn a_client_that_leaves_during_a_middleware_is_forgotten() {
     });
     let connected = Arc::new(AtomicUsize::new(0));
     let count = connected.clone();
-    server.on_connection(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+    server.on_connection(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
     let client = WebSocket::connect(&server).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(client);

@@ -1,5 +1,7 @@
 //! What an idle connection costs: live heap bytes, counted by the allocator, so that it is the same on every machine.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::alloc::System;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,5 +1,7 @@
 //! Connection state recovery with the in-memory adapter.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;

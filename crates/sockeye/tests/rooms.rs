@@ -1,5 +1,7 @@
 //! Rooms, broadcasts and acknowledgements.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;

@@ -234,7 +234,8 @@ impl Future for StreamTask {
         loop {
             if let Some(ending) = &mut this.ending {
                 ready!(ending.as_mut().poll(context));
-                return Poll::Ready(drop(this.reader.settle(Ok(Flow::PeerClosed))));
+                let _over = this.reader.settle(Ok(Flow::PeerClosed));
+                return Poll::Ready(());
             }
             let turn = ready!(this.poll_turn(context));
             if matches!(turn, Ok(Flow::PeerClosed))

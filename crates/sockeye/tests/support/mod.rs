@@ -1,6 +1,6 @@
 //! A client for tests that speaks the protocol by hand, over a pipe in memory: no ports, and time can be virtual.
 
-#![allow(dead_code, reason = "not every test file uses all of it")]
+#![allow(dead_code, unreachable_pub, reason = "every test file has its own copy, and not each uses all of it")]
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,0 +1,115 @@
+//! The end of a session: the first reason counts, and what was sent before is still delivered.
+
+use std::sync::Arc;
+
+use socket2::SockRef;
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::engine::PacketKind;
+
+use super::state::{Lane, Phase};
+use super::{Conn, Ending};
+use crate::engine::encoded::Encoded;
+
+impl Conn {
+    /// Closes the session from our side. The first reason counts.
+    pub(crate) fn close(self: &Arc<Self>, reason: CloseReason, ending: Ending, detail: &str) {
+        if self.state.lock().session.close(reason) {
+            self.session_closed(reason, ending, detail);
+        }
+    }
+
+    /// The transport failed, or its other side is gone.
+    pub(crate) fn transport_ended(self: &Arc<Self>, reason: CloseReason, detail: &str) {
+        self.close(reason, Ending::Gone, detail);
+        self.finish();
+    }
+
+    /// The session has just been closed: ends its sockets, and lets the transport finish.
+    pub(super) fn session_closed(self: &Arc<Self>, reason: CloseReason, ending: Ending, detail: &str) {
+        let mut state = self.state.lock();
+        let was_unjoined = state.phase == Phase::Unjoined;
+        state.phase = Phase::Closing;
+        let now = crate::engine::now();
+        state.phase_deadline = Some(now + self.server.options.limits.close_timeout);
+        state.notify_probe();
+        if let Some(rare) = state.rare.take()
+            && let Some(waker) = rare.resume
+        {
+            waker.wake();
+        }
+        let is_polling = matches!(state.lane, Lane::Polling(_));
+        match (ending, &state.lane) {
+            (Ending::Gone, _) => state.outbox.clear(),
+            (_, Lane::Polling(_)) if reason == CloseReason::TransportClose => state.answer_noop(),
+            (_, Lane::Polling(Some(_))) if state.outbox.is_empty() => {
+                state.outbox.push(Encoded::control(PacketKind::Close, ""));
+            }
+            // A response of its own: the official client drops what comes before a close in the same one.
+            (_, Lane::Polling(_)) => state.owes_close = true,
+            (Ending::Code(code), _) => {
+                let mut frame = Vec::new();
+                sockeye_websocket::write_close(&mut frame, Some(code), "");
+                state.outbox.push(Encoded::frames(frame));
+            }
+            (Ending::Graceful, _) => {
+                let mut frame = Vec::new();
+                sockeye_websocket::write_close(&mut frame, None, "");
+                state.outbox.push(Encoded::frames(frame));
+            }
+        }
+        drop(state);
+
+        let server = &self.server;
+        server.metrics.connections.add(-1);
+        if was_unjoined {
+            server.metrics.unjoined.add(-1);
+        }
+        server.metrics.session_closed(&self.id, reason, detail);
+        // Of a close that we decided on, a long-polling client still has to fetch the packet. Where the fault is the
+        // client's, or the transport's, the session is unknown at once.
+        let waits_for_poll = is_polling
+            && !matches!(ending, Ending::Gone)
+            && !matches!(
+                reason,
+                CloseReason::TransportClose
+                    | CloseReason::TransportError
+                    | CloseReason::ParseError
+                    | CloseReason::PingTimeout
+            );
+        if !waits_for_poll {
+            server.registry.remove(&self.id);
+        }
+        self.mark_dirty();
+        self.arm();
+        crate::client::handle_close(self, reason);
+        if matches!(ending, Ending::Gone) {
+            self.finish();
+        }
+    }
+
+    /// Lets go of the transport.
+    pub(super) fn finish(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.session.is_open() || state.phase == Phase::Closed {
+            return;
+        }
+        state.phase = Phase::Closed;
+        state.phase_deadline = None;
+        state.outbox.clear();
+        match std::mem::replace(&mut state.lane, Lane::Closed) {
+            Lane::Tcp(write) => {
+                // Wakes the reader as well, which may still wait for the peer.
+                let _gone_already = SockRef::from(write.as_ref()).shutdown(std::net::Shutdown::Both);
+            }
+            Lane::Stream(Some(waker)) => waker.wake(),
+            Lane::Polling(_) | Lane::Stream(None) | Lane::Closed => {}
+        }
+        drop(state);
+        self.server.registry.remove(&self.id);
+    }
+
+    /// Whether the transport is no longer wanted.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state.lock().phase == Phase::Closed
+    }
+}

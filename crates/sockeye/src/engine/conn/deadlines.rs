@@ -1,0 +1,84 @@
+//! Deadlines: heartbeats, upgrades, joining, attachments, closing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::engine::{PacketKind, Timeout};
+
+use super::state::Phase;
+use super::{Conn, Ending};
+use crate::engine::encoded::Encoded;
+use crate::telemetry::Bound;
+
+impl Conn {
+    /// Enters the earliest deadline into the wheel, unless an entry is there that is as early.
+    pub(super) fn arm(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let Some(next) = state.next_deadline() else { return };
+        if state.armed.is_none_or(|armed| next < armed) {
+            state.armed = Some(next);
+            drop(state);
+            self.server.wheel.insert(self, next);
+        }
+    }
+
+    /// The wheel came to an entry of this connection.
+    pub(crate) fn handle_timeout(self: &Arc<Self>, now: Instant) {
+        {
+            let mut state = self.state.lock();
+            if state.armed.is_some_and(|armed| armed > now) {
+                return; // an entry that an earlier one replaced
+            }
+            state.armed = None;
+        }
+        self.handle_phase_timeout(now);
+        if self.paused.load(Ordering::Acquire) && self.is_open() {
+            // Heartbeat answers wait unread behind the pause; look again later.
+            let later = now + self.server.options.ping_timeout.min(Duration::from_secs(1));
+            self.state.lock().armed = Some(later);
+            self.server.wheel.insert(self, later);
+            return;
+        }
+        self.handle_session_timeout(now);
+        self.arm();
+    }
+
+    pub(super) fn handle_session_timeout(self: &Arc<Self>, now: Instant) {
+        loop {
+            let timeout = self.state.lock().session.handle_timeout(&self.server.session, now);
+            match timeout {
+                Timeout::None => return,
+                Timeout::Ping => self.send(Encoded::control(PacketKind::Ping, ""), false),
+                Timeout::Noop => self.state.lock().answer_noop(),
+                Timeout::AbortProbe => self.state.lock().notify_probe(),
+                Timeout::Close(reason) => {
+                    self.session_closed(reason, Ending::Graceful, "no heartbeat from the client");
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_phase_timeout(self: &Arc<Self>, now: Instant) {
+        let state = self.state.lock();
+        let phase = state.phase;
+        let is_over = state.phase_deadline.is_some_and(|deadline| deadline <= now);
+        let is_incomplete =
+            state.rare.as_ref().and_then(|rare| rare.attachment_deadline).is_some_and(|deadline| deadline <= now);
+        drop(state);
+        match phase {
+            Phase::Unjoined if is_over => {
+                self.server.metrics.bound_reached(Bound::ConnectTime, &self.id);
+                self.close(CloseReason::ForcedServerClose, Ending::Graceful, "joined no namespace in time");
+            }
+            Phase::Closing if is_over => self.finish(),
+            Phase::Unjoined | Phase::Joined if is_incomplete => {
+                self.server.metrics.bound_reached(Bound::AttachmentTime, &self.id);
+                self.close(CloseReason::ForcedClose, Ending::Graceful, "attachments did not arrive in time");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A live connection: one Engine.IO session, its outbox, and the transport that carries it now.
+//!
+//! ```text
+//!   Open ──close()──► Closing ──all written, or the close timeout──► Closed
+//!     └──────────the transport is gone──────────────────────────────►┘
+//! ```
+//! Whoever has something for the client pushes it into the outbox and marks the connection dirty; the flusher, or the
+//! connection's own reader at the end of its turn, writes. Lock order: the state is the innermost lock, and no code of the
+//! program runs under it.
+
+mod closing;
+mod deadlines;
+mod incoming;
+mod outgoing;
+mod polling;
+mod state;
+mod upgrade;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+
+use parking_lot::Mutex;
+use sockeye_protocol::engine::{PacketKind, PayloadBody, Revision, Session, SessionInfo, TransportKind};
+use sockeye_protocol::socket::Decoder;
+
+use self::state::{Lane, Phase, State};
+use super::encoded::Encoded;
+use super::id::Id;
+
+use super::outbox::Outbox;
+use crate::client::Client;
+use crate::request::RequestInfo;
+use crate::server::ServerInner;
+
+/// A connection. Shared by its reader, the registry, the flusher and its sockets.
+pub(crate) struct Conn {
+    id: Id,
+    server: Arc<ServerInner>,
+    request: RequestInfo,
+    shard: u16,
+    /// In the flusher's list, or about to be flushed by its own reader.
+    dirty: AtomicBool,
+    /// Reading is paused because too many handlers wait.
+    paused: AtomicBool,
+    /// Handlers that wait.
+    handlers: AtomicU32,
+    state: Mutex<State>,
+    inbound: Mutex<Decoder>,
+    pub(crate) client: Client,
+}
+
+/// The body of a long-polling response.
+pub(crate) struct PollReply {
+    pub(crate) body: PayloadBody,
+    pub(crate) compress: bool,
+}
+
+/// What becomes of the transport when a session closes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ending {
+    /// It takes what is queued, and then a close without a status.
+    Graceful,
+    /// The same, with a WebSocket close code.
+    Code(u16),
+    /// It is gone, or not worth waiting for.
+    Gone,
+}
+
+/// A second GET, or a GET on a session that is not long-polling.
+#[derive(Debug)]
+pub(crate) struct PollRefused;
+
+impl std::fmt::Debug for Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conn").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Conn {
+    /// Opens a session and enters it into the registry. The open packet is in the outbox.
+    pub(crate) fn open(
+        server: &Arc<ServerInner>,
+        id: Id,
+        request: RequestInfo,
+        revision: Revision,
+        transport: TransportKind,
+    ) -> Arc<Self> {
+        let now = super::now();
+        let options = &server.options;
+        let base64 = request.query("b64").is_some_and(|value| !value.is_empty());
+        let conn = Arc::new(Self {
+            id,
+            server: server.clone(),
+            request,
+            shard: server.next_shard(),
+            dirty: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            handlers: AtomicU32::new(0),
+            state: Mutex::new(State {
+                session: Session::new(revision, transport, &server.session, now),
+                outbox: Outbox::default(),
+                lane: match transport {
+                    TransportKind::Polling => Lane::Polling(None),
+                    TransportKind::WebSocket => Lane::Closed,
+                },
+                phase: Phase::Unjoined,
+                deflate: None,
+                base64,
+                posting: false,
+                draining: false,
+                owes_close: false,
+                overflowed: false,
+                armed: None,
+                phase_deadline: now.checked_add(options.connect_timeout),
+                rare: None,
+            }),
+            inbound: Mutex::new(Decoder::new(options.parser)),
+            client: Client::default(),
+        });
+        conn.queue(Encoded::control(PacketKind::Open, &server.open_packet(&conn.id, transport)));
+        if let Some(text) = &options.initial_packet {
+            conn.queue(Encoded::message(text));
+        }
+        server.metrics.opened.increment();
+        server.metrics.connections.add(1);
+        server.metrics.unjoined.add(1);
+        server.registry.insert(conn.clone());
+        conn.arm();
+        conn
+    }
+
+    pub(crate) fn id(&self) -> &Id {
+        &self.id
+    }
+
+    pub(crate) fn server(&self) -> &Arc<ServerInner> {
+        &self.server
+    }
+
+    pub(crate) fn request(&self) -> &RequestInfo {
+        &self.request
+    }
+
+    pub(crate) fn shard(&self) -> usize {
+        usize::from(self.shard)
+    }
+
+    pub(crate) fn info(&self) -> SessionInfo {
+        let state = self.state.lock();
+        SessionInfo { transport: state.session.transport(), revision: state.session.revision() }
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.state.lock().session.revision()
+    }
+
+    pub(crate) fn transport(&self) -> TransportKind {
+        self.state.lock().session.transport()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().session.is_open()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every connection pays for these; what few need goes into [`Rare`].
+    #[test]
+    fn a_connection_stays_small() {
+        assert!(size_of::<State>() <= 176, "{}", size_of::<State>());
+        assert!(size_of::<Conn>() <= 320, "{}", size_of::<Conn>());
+    }
+}

@@ -1,0 +1,162 @@
+//! What goes out: into the outbox, and from there to the transport.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
+
+use sockeye_protocol::CloseReason;
+
+use super::state::{Lane, Written};
+use super::{Conn, Ending};
+use crate::engine::encoded::Encoded;
+use crate::engine::outbox::MAX_SLICES;
+use crate::telemetry::Bound;
+
+thread_local! {
+    /// The connection whose reader runs on this thread: it flushes itself at the end of its turn.
+    static READING: Cell<*const Conn> = const { Cell::new(std::ptr::null()) };
+}
+
+impl Conn {
+    /// Queues a packet. A volatile one is dropped unless the transport could take it now.
+    pub(crate) fn send(self: &Arc<Self>, packet: Encoded, volatile: bool) {
+        {
+            let mut state = self.state.lock();
+            if !state.session.is_open() {
+                return;
+            }
+            if volatile && !state.is_writable() {
+                self.server.metrics.volatile_dropped.increment();
+                return;
+            }
+            let limit = self.server.options.limits.max_outbox_bytes;
+            if !state.outbox.is_empty() && state.outbox.bytes() + packet.len() > limit {
+                // The flusher closes the connection: the sender must not run its disconnect handlers.
+                state.overflowed = true;
+                state.outbox.clear();
+            } else if !state.overflowed {
+                state.outbox.push(packet);
+            }
+        }
+        self.server.metrics.packets_sent.increment();
+        self.mark_dirty();
+    }
+
+    /// Queues what belongs to the handshake or the close, whatever the bounds.
+    pub(super) fn queue(self: &Arc<Self>, packet: Encoded) {
+        self.state.lock().outbox.push(packet);
+        self.mark_dirty();
+    }
+
+    pub(super) fn mark_dirty(self: &Arc<Self>) {
+        if !self.dirty.swap(true, Ordering::AcqRel) && READING.get() != Arc::as_ptr(self) {
+            self.server.flusher.push(self.clone());
+        }
+    }
+
+    /// Runs one turn of this connection's reader: what it pushes for itself is flushed at the end, without the flusher.
+    pub(crate) fn turn<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> R {
+        /// Puts back what was there, even if the program's code panics.
+        struct Before(*const Conn);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                READING.set(self.0);
+            }
+        }
+        let before = Before(READING.replace(Arc::as_ptr(self)));
+        let result = run();
+        drop(before);
+        if self.dirty.load(Ordering::Acquire) {
+            self.flush();
+        }
+        result
+    }
+
+    /// Writes as much of the outbox as the transport takes.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        self.dirty.store(false, Ordering::Release);
+        let mut state = self.state.lock();
+        if state.overflowed && state.session.is_open() {
+            drop(state);
+            self.server.metrics.bound_reached(Bound::Outbox, &self.id);
+            self.close(CloseReason::SlowConsumer, Ending::Gone, "the client does not read");
+            return;
+        }
+        match state.write() {
+            Written::All | Written::Later => {}
+            Written::Blocked if state.draining => {}
+            Written::Blocked => {
+                state.draining = true;
+                let conn = self.clone();
+                drop(state);
+                self.server.spawn(async move { conn.drain().await });
+                return;
+            }
+            Written::Failed(error) => {
+                drop(state);
+                self.transport_ended(CloseReason::TransportError, &error.to_string());
+                return;
+            }
+        }
+        if state.is_finished() {
+            drop(state);
+            self.finish();
+        }
+    }
+
+    /// Writes after back-pressure: waits until the socket takes more, until all is written. Only then is there a task for it.
+    pub(super) async fn drain(self: Arc<Self>) {
+        loop {
+            let ready = std::future::poll_fn(|context| {
+                let state = self.state.lock();
+                match &state.lane {
+                    Lane::Tcp(write) => write.as_ref().poll_write_ready(context),
+                    _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+                }
+            })
+            .await;
+            let mut state = self.state.lock();
+            if ready.is_ok() && matches!(state.write(), Written::Blocked) {
+                continue;
+            }
+            state.draining = false;
+            drop(state);
+            // Says again what failed, if anything did, and finishes a close that waited for this.
+            return self.flush();
+        }
+    }
+
+    /// For a stream that only its own task can write to: writes with `write`, and leaves the task's waker.
+    pub(crate) fn poll_stream_write(
+        self: &Arc<Self>,
+        waker: &Waker,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.state.lock();
+        match &mut state.lane {
+            Lane::Stream(slot) => {
+                if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+                    *slot = Some(waker.clone());
+                }
+            }
+            _ => return Poll::Ready(Ok(())),
+        }
+        let variant = state.variant();
+        while !state.outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = state.outbox.slices(variant, &mut slices);
+            match write(slices.get(..count).unwrap_or_default()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => state.outbox.advance(variant, written),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if state.is_finished() {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,182 @@
+//! The part of a connection that its lock protects.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use sockeye_protocol::engine::{PacketKind, PayloadEncoder, Session};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::{Notify, oneshot};
+
+use super::PollReply;
+use crate::engine::encoded::{Encoded, Variant};
+use crate::engine::outbox::{MAX_SLICES, Outbox};
+
+pub(super) struct State {
+    pub(super) session: Session,
+    pub(super) outbox: Outbox,
+    pub(super) lane: Lane,
+    pub(super) phase: Phase,
+    /// permessage-deflate was negotiated: the size from which it is used.
+    pub(super) deflate: Option<u32>,
+    /// The client reads no binary (`b64=1`).
+    pub(super) base64: bool,
+    /// A POST is being handled.
+    pub(super) posting: bool,
+    /// A task waits for the transport to take more.
+    pub(super) draining: bool,
+    /// A long-polling client still has to be told of the close.
+    pub(super) owes_close: bool,
+    /// The outbox went over its bound.
+    pub(super) overflowed: bool,
+    /// The earliest entry in the wheel.
+    pub(super) armed: Option<Instant>,
+    /// When the phase has lasted too long: no namespace joined, or not closed.
+    pub(super) phase_deadline: Option<Instant>,
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What few connections have, and only for a while.
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) attachment_deadline: Option<Instant>,
+    pub(super) probe: Option<Arc<Notify>>,
+    pub(super) resume: Option<Waker>,
+}
+
+/// What carries the session.
+pub(super) enum Lane {
+    /// Long-polling, with the GET that waits for data.
+    Polling(Option<PendingPoll>),
+    /// A TCP socket that any thread may write to.
+    Tcp(OwnedWriteHalf),
+    /// A stream that only its own task can write to (TLS, HTTP/2), with that task's waker.
+    Stream(Option<Waker>),
+    Closed,
+}
+
+pub(super) struct PendingPoll {
+    pub(super) supports_binary: bool,
+    pub(super) reply: oneshot::Sender<PollReply>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Open, and in no namespace yet.
+    Unjoined,
+    Joined,
+    Closing,
+    Closed,
+}
+
+pub(super) enum Written {
+    All,
+    /// Its own task, or the next GET, takes it.
+    Later,
+    Blocked,
+    Failed(io::Error),
+}
+
+impl State {
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn variant(&self) -> Variant {
+        Variant {
+            revision: self.session.revision(),
+            base64: self.base64,
+            deflate: self.deflate.and_then(|threshold| usize::try_from(threshold).ok()),
+        }
+    }
+
+    /// Whether a packet that is pushed now goes out at once.
+    pub(super) fn is_writable(&self) -> bool {
+        match &self.lane {
+            Lane::Polling(pending) => pending.is_some() && self.outbox.is_empty(),
+            Lane::Tcp(_) => !self.draining,
+            // What waits here was not taken by the stream yet; some of it may be of this very turn.
+            Lane::Stream(_) => self.outbox.bytes() < 64 * 1024,
+            Lane::Closed => false,
+        }
+    }
+
+    pub(super) fn write(&mut self) -> Written {
+        let variant = self.variant();
+        match &mut self.lane {
+            Lane::Tcp(write) => {
+                while !self.outbox.is_empty() {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let count = self.outbox.slices(variant, &mut slices);
+                    match write.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+                        Ok(written) => self.outbox.advance(variant, written),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked,
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Written::Failed(error),
+                    }
+                }
+                Written::All
+            }
+            Lane::Stream(waker) => {
+                if let Some(waker) = waker.take() {
+                    waker.wake();
+                }
+                Written::Later
+            }
+            Lane::Polling(pending) => {
+                if self.owes_close && pending.is_some() && self.outbox.is_empty() {
+                    self.owes_close = false;
+                    // As the official server: a close that had to wait for a GET comes behind a noop.
+                    self.outbox.push(Encoded::control(PacketKind::Noop, ""));
+                    self.outbox.push(Encoded::control(PacketKind::Close, ""));
+                }
+                if !self.outbox.is_empty()
+                    && let Some(poll) = pending.take()
+                {
+                    let mut payload = PayloadEncoder::new(variant.revision, poll.supports_binary);
+                    let compress = self.outbox.drain_into(&mut payload);
+                    // A client that went away meanwhile is noticed by the guard of its request.
+                    let _gone = poll.reply.send(PollReply { body: payload.finish(), compress });
+                }
+                Written::Later
+            }
+            Lane::Closed => Written::Later,
+        }
+    }
+
+    /// Whether the session is closed and all was written.
+    pub(super) fn is_finished(&self) -> bool {
+        match &self.lane {
+            // The reader waits for the peer's close frame, until the close timeout.
+            Lane::Tcp(_) => false,
+            Lane::Polling(_) | Lane::Stream(_) => {
+                self.phase == Phase::Closing && self.outbox.is_empty() && !self.owes_close
+            }
+            Lane::Closed => self.phase == Phase::Closing,
+        }
+    }
+
+    /// Answers a GET that waits with a packet that says nothing.
+    pub(super) fn answer_noop(&mut self) {
+        let revision = self.session.revision();
+        if let Lane::Polling(pending) = &mut self.lane
+            && let Some(poll) = pending.take()
+        {
+            let mut payload = PayloadEncoder::new(revision, poll.supports_binary);
+            payload.push_text(PacketKind::Noop, "");
+            let _gone = poll.reply.send(PollReply { body: payload.finish(), compress: false });
+        }
+    }
+
+    pub(super) fn notify_probe(&mut self) {
+        if let Some(probe) = self.rare.as_mut().and_then(|rare| rare.probe.take()) {
+            probe.notify_one();
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let attachments = self.rare.as_ref().and_then(|rare| rare.attachment_deadline);
+        [self.session.poll_timeout(), self.phase_deadline, attachments].into_iter().flatten().min()
+    }
+}

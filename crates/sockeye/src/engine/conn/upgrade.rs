@@ -1,0 +1,67 @@
+//! The WebSocket: that of a new session, and the one that probes to take over from long-polling.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sockeye_protocol::engine::{Packet, ProbeOutcome};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+
+use super::Conn;
+use super::state::{Lane, Phase};
+use crate::engine::now;
+
+impl Conn {
+    /// The session's own WebSocket is there: what is queued goes out on it.
+    pub(crate) fn attach(self: &Arc<Self>, write: Option<OwnedWriteHalf>, deflate: Option<usize>) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return;
+        }
+        state.lane = write.map_or(Lane::Stream(None), Lane::Tcp);
+        state.deflate = deflate.and_then(|threshold| u32::try_from(threshold).ok());
+        drop(state);
+        self.dirty.store(true, Ordering::Release);
+        self.flush();
+    }
+
+    /// A WebSocket wants to take over from long-polling. The [`Notify`] tells it when it must give up.
+    pub(crate) fn begin_probe(self: &Arc<Self>) -> Option<Arc<Notify>> {
+        let mut state = self.state.lock();
+        state.session.handle_probe_start(&self.server.session, now()).ok()?;
+        let abort = Arc::new(Notify::new());
+        state.rare().probe = Some(abort.clone());
+        drop(state);
+        self.arm();
+        Some(abort)
+    }
+
+    /// A packet on the probing WebSocket.
+    pub(crate) fn handle_probe_packet(self: &Arc<Self>, packet: Packet<'_>) -> ProbeOutcome {
+        let outcome = self.state.lock().session.handle_probe_packet(packet, &self.server.session, now());
+        self.arm();
+        outcome
+    }
+
+    /// The probing WebSocket takes over. A GET that still waits is answered, so that the client can let go of it.
+    pub(crate) fn complete_upgrade(self: &Arc<Self>, write: Option<OwnedWriteHalf>, deflate: Option<usize>) {
+        {
+            let mut state = self.state.lock();
+            if let Some(rare) = &mut state.rare {
+                rare.probe = None;
+            }
+            state.answer_noop();
+        }
+        self.server.metrics.upgrades.increment();
+        self.attach(write, deflate);
+    }
+
+    /// The probing WebSocket is gone; the session stays on long-polling.
+    pub(crate) fn abort_probe(&self) {
+        let mut state = self.state.lock();
+        state.session.handle_probe_closed();
+        if let Some(rare) = &mut state.rare {
+            rare.probe = None;
+        }
+    }
+}
