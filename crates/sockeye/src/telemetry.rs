@@ -199,6 +199,12 @@ impl Metrics {
         tracing::error!(sid, event, panic, "a handler panicked; its connection is closed");
     }
 
+    /// A listener that belongs to no client panicked.
+    pub(crate) fn listener_panicked(&self, namespace: &str, panic: &str) {
+        self.handler_panics.increment();
+        tracing::error!(namespace, panic, "a listener of rooms panicked");
+    }
+
     /// An event's arguments were not what its handler takes.
     pub(crate) fn event_rejected(&self, sid: &str, event: &str, rejection: &dyn std::fmt::Display) {
         self.rejected_events.increment();

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::hash::BuildHasher as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::ack::{self, Collector, Member, Waiter};
 use crate::emit::Target;
 use crate::engine::{Encoded, Id};
 use crate::error::{BroadcastAckError, JoinError};
+use crate::handler::panic_text;
 use crate::namespace::WeakNamespace;
 use crate::options::Options;
 use crate::socket::{Socket, WeakSocket};
@@ -396,7 +398,12 @@ impl Local {
     fn notify(&self, event: &RoomEvent) {
         let listeners = self.listeners.read().clone();
         for listener in listeners {
-            listener(event);
+            // It may be called by the flusher or the timer, which all connections depend on.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(event)))
+                && let Some(namespace) = self.namespace.upgrade()
+            {
+                namespace.metrics().listener_panicked(namespace.name(), &panic_text(&*panic));
+            }
         }
     }
 }
