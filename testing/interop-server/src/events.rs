@@ -1,5 +1,7 @@
 //! The events of every namespace but the control one.
 
+#![allow(clippy::needless_pass_by_value, reason = "handlers are given their arguments")]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
