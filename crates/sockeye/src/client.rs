@@ -205,7 +205,7 @@ fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<Recover
     let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
     let missed = recovered.as_mut().map(|session| std::mem::take(&mut session.missed)).unwrap_or_default();
     let mut events = Vec::new();
-    let mut entered = false;
+    let (mut entered, mut was_closed) = (false, false);
     namespace.adapter().attach(recovered.as_ref(), &mut |attachment| {
         if let (Some(private_id), None) = (&private_id, &recovered) {
             socket.set_recoverable(private_id.clone(), attachment.log_position);
@@ -225,10 +225,7 @@ fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<Recover
         if let Some(session) = &recovered {
             events.extend(namespace.sockets().join(socket, &session.rooms).unwrap_or_default());
         }
-        if socket.is_closing() {
-            // It was closed on another thread, maybe before it was there to be taken out.
-            namespace.remove(socket);
-        }
+        was_closed = socket.is_closing();
     });
     if !entered {
         tracing::debug!(sid = conn.id().as_str(), "the connection closed before the namespace was joined");
@@ -241,6 +238,10 @@ fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<Recover
         server.metrics.recovered.increment();
     }
     namespace.sockets().notify_all(&events);
+    if was_closed {
+        // On another thread, maybe before it was there to be taken out. Not under the adapter's lock: listeners hear of it.
+        namespace.remove(socket);
+    }
     let context = EventContext {
         socket: socket.clone(),
         event: EventName::from("connection"),
