@@ -28,15 +28,13 @@ pub enum CloseReason {
     ForcedServerClose,
     /// The client reads too slowly: its outgoing queue reached its bound.
     SlowConsumer,
-    /// The client went over a limit that the server sets.
-    LimitExceeded,
     /// A handler of this socket panicked.
     HandlerPanic,
 }
 
 impl CloseReason {
     /// Every reason, for tables of metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::ServerNamespaceDisconnect,
         Self::ClientNamespaceDisconnect,
         Self::ServerShuttingDown,
@@ -47,7 +45,6 @@ impl CloseReason {
         Self::ForcedClose,
         Self::ForcedServerClose,
         Self::SlowConsumer,
-        Self::LimitExceeded,
         Self::HandlerPanic,
     ];
 
@@ -64,7 +61,6 @@ impl CloseReason {
             Self::ForcedClose => "forced close",
             Self::ForcedServerClose => "forced server close",
             Self::SlowConsumer => "slow consumer",
-            Self::LimitExceeded => "limit exceeded",
             Self::HandlerPanic => "handler panic",
         }
     }

@@ -1,6 +1,7 @@
 //! The server: its namespaces, its sessions, and the tasks that drive them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -233,6 +234,23 @@ impl ServerInner {
         for shard in 0..self.flusher.shards() {
             spawn_driver(weak.clone(), self.flusher.clone().run(shard));
         }
+        let namespaces: Vec<_> = self.namespaces.read().values().cloned().collect();
+        for namespace in namespaces {
+            self.init_adapter(&namespace);
+        }
+    }
+
+    /// Lets the adapter of a namespace begin.
+    fn init_adapter(self: &Arc<Self>, namespace: &Namespace) {
+        let namespace = namespace.clone();
+        self.spawn(async move {
+            if !namespace.begin() {
+                return; // both the start and the making of the namespace may see to it
+            }
+            if let Err(error) = namespace.adapter().init().await {
+                tracing::error!(namespace = namespace.name(), %error, "the adapter did not start");
+            }
+        });
     }
 
     /// Runs a future of a connection beside everything else. [`Server::close`] waits for it.
@@ -301,15 +319,15 @@ impl ServerInner {
                 |parent: &&Arc<Parent>| matches!(&parent.matcher, Matcher::Pattern(pattern) if pattern.is_match(&name));
             self.parents.read().iter().find(is_match).cloned()
         });
-        let namespace = {
-            let mut namespaces = self.namespaces.write();
-            if let Some(namespace) = namespaces.get(&name) {
-                return namespace.clone();
-            }
-            let namespace = Namespace::new(self, name.clone(), parent.clone());
-            namespaces.insert(name, namespace.clone());
-            namespace
+        // Made without the lock, for the program's own code makes the adapter. If another thread was quicker, its one counts.
+        let namespace = Namespace::new(self, name.clone(), parent.clone());
+        match self.namespaces.write().entry(name) {
+            Entry::Occupied(entry) => return entry.get().clone(),
+            Entry::Vacant(entry) => entry.insert(namespace.clone()),
         };
+        if self.started.load(Ordering::Acquire) {
+            self.init_adapter(&namespace);
+        }
         if let Some(parent) = parent {
             self.child_count.fetch_add(1, Ordering::Relaxed);
             parent.children.write().push(namespace.downgrade());

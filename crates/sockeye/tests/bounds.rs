@@ -95,7 +95,7 @@ async fn payloads_over_the_limit() {
     client.send(&format!("42[\"{}\"]", "x".repeat(1000))).await;
     assert_eq!(client.closed().await, Some(1009));
     assert_eq!(*reasons.lock(), [CloseReason::TransportError]);
-    assert_eq!(server.metrics().reached(Bound::Payload), 1);
+    assert_eq!(server.metrics().reached(Bound::Payload), 2);
 }
 
 #[tokio::test(start_paused = true)]

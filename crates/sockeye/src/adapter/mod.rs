@@ -15,7 +15,8 @@ use std::time::Duration;
 
 pub use local::{Local, RoomEvent};
 pub use memory::MemoryAdapter;
-use sockeye_protocol::socket::{Args, Packet};
+use sockeye_protocol::socket::Args;
+pub use sockeye_protocol::socket::{Packet, PacketBody};
 use thiserror::Error;
 
 use crate::emit::Target;
@@ -122,7 +123,9 @@ pub type ServerSideAnswers = Result<Vec<Args>, AdapterError>;
 /// An implementation for a cluster does each thing for the local sockets by the method of [`Local`] that has the same name,
 /// unless [`Flags::local`](crate::Flags) says otherwise also tells the other nodes, and collects their answers.
 pub trait Adapter: Send + Sync + fmt::Debug + 'static {
-    /// Called once before anything else, in the server's runtime.
+    /// Called once, in the server's runtime, when the server has begun to serve: the place to connect and subscribe.
+    ///
+    /// Other methods may be called before it is done, or earlier.
     fn init(&self) -> AdapterFuture<'_, Result<(), AdapterError>> {
         Box::pin(std::future::ready(Ok(())))
     }

@@ -22,6 +22,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::conn::{Conn, Ending};
 use super::encoded::Encoded;
+use crate::telemetry::Bound;
 
 /// Read at a time, into the thread's scratch buffer.
 const SCRATCH: usize = 64 * 1024;
@@ -395,6 +396,9 @@ impl Reader {
                 }
                 Err(error) => {
                     self.broken = true;
+                    if matches!(error, sockeye_websocket::Error::MessageTooBig { .. }) {
+                        conn.server().metrics.bound_reached(Bound::Payload, conn.id());
+                    }
                     conn.close(CloseReason::TransportError, Ending::Code(error.close_code()), &error.to_string());
                     return Flow::Continue;
                 }

@@ -6,7 +6,7 @@ mod register;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytestring::ByteString;
@@ -45,6 +45,8 @@ struct Inner {
     adapter: OnceLock<Arc<dyn Adapter>>,
     parent: Option<Arc<Parent>>,
     ack_ids: AtomicU64,
+    /// The adapter has been told to begin.
+    begun: AtomicBool,
     server_events: RwLock<HashMap<String, Vec<ServerEventHandler>>>,
 }
 
@@ -64,6 +66,7 @@ impl Namespace {
                 adapter: OnceLock::new(),
                 parent,
                 ack_ids: AtomicU64::new(0),
+                begun: AtomicBool::new(false),
                 server_events: RwLock::default(),
             }
         });
@@ -127,6 +130,11 @@ impl Namespace {
 
     pub(crate) fn broadcast(&self, packet: Packet, target: &Target) {
         self.adapter().broadcast(packet, target);
+    }
+
+    /// True for the first caller, who lets the adapter begin.
+    pub(crate) fn begin(&self) -> bool {
+        !self.0.begun.swap(true, Ordering::AcqRel)
     }
 
     pub(crate) fn next_ack_id(&self) -> u64 {
