@@ -11,7 +11,7 @@ declare -A ABOUT=(
   [fmt]="formatting"
   [clippy]="lints, with warnings as errors"
   [unit]="Rust tests"
-  [docs]="documentation, with warnings as errors, and its examples"
+  [docs]="documentation, with warnings as errors, its examples and links"
   [release]="release build of the workspace"
   [layering]="the protocol crates do no input, output, timing or logging"
   [differential]="packets decoded by Sockeye and by the official parsers"
@@ -50,6 +50,7 @@ section_unit() { cargo test --quiet --workspace --no-fail-fast --lib --bins --te
 section_docs() {
   RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
   cargo test --quiet --workspace --no-fail-fast --doc
+  python3 docs/check
 }
 
 section_release() { cargo build --quiet --release --workspace; }
