@@ -200,3 +200,14 @@ async fn subprotocols_that_are_no_tokens_are_refused() {
             .await;
     assert_eq!(status, 200, "it means nothing without an upgrade");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_handshake_has_its_open_packet_whoever_flushes() {
+    let io = Server::new();
+    // One at a time, so that a worker is free to flush while this thread opens the session.
+    for _ in 0..20_000 {
+        let target = "/socket.io/?EIO=4&transport=polling";
+        let (status, _, body) = request(&io, http::Method::GET, target, &[], "").await;
+        assert_eq!((status, body.get(..7)), (200, Some("0{\"sid\"")));
+    }
+}

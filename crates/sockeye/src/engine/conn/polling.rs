@@ -1,7 +1,6 @@
 //! Long-polling: one GET that waits, one POST at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use sockeye_protocol::CloseReason;
 use tokio::sync::oneshot;
@@ -23,7 +22,8 @@ impl Conn {
         }
         *pending = Some(PendingPoll { supports_binary: supports_binary && !is_base64, reply });
         drop(state);
-        self.turn(|| self.dirty.store(true, Ordering::Release));
+        // Whoever else flushes now: afterwards the reply is there if there was anything to say.
+        self.flush();
         Ok(receiver)
     }
 
