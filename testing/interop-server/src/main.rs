@@ -15,6 +15,8 @@ use sockeye::{
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use report::Report;
 
@@ -75,10 +77,9 @@ enum Transport {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .init();
+    // RUST_LOG=sockeye=debug tells why requests were refused and sessions closed.
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
     let flags = Flags::parse();
     let io = build(&flags);
     serve(&io, &Report::default());
