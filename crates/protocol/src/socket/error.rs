@@ -16,13 +16,13 @@ pub enum DecodeError {
     /// More attachments announced than allowed.
     #[error("more than {limit} attachments")]
     TooManyAttachments {
-        /// [`Limits::max_attachments`], or [`Limits::max_inline_binaries`] of a MessagePack packet.
+        /// [`Limits::max_attachments`](super::Limits::max_attachments), or [`Limits::max_inline_binaries`](super::Limits::max_inline_binaries) of a MessagePack packet.
         limit: usize,
     },
     /// The attachments are too large together.
     #[error("attachments larger than {limit} bytes together")]
     AttachmentsTooLarge {
-        /// [`Limits::max_attachment_bytes`].
+        /// [`Limits::max_attachment_bytes`](super::Limits::max_attachment_bytes).
         limit: usize,
     },
     /// A placeholder that points to no attachment.
@@ -31,7 +31,7 @@ pub enum DecodeError {
     /// A namespace that is too long.
     #[error("namespace longer than {limit} bytes")]
     NamespaceTooLong {
-        /// [`Limits::max_namespace_len`].
+        /// [`Limits::max_namespace_len`](super::Limits::max_namespace_len).
         limit: usize,
     },
     /// A packet without namespace, or with one that does not start with `/` or has a comma in it. MessagePack only.
@@ -52,7 +52,7 @@ pub enum DecodeError {
     /// Data that nests too deep.
     #[error("data nests deeper than {limit}")]
     TooDeep {
-        /// [`Limits::max_depth`], at most 127.
+        /// [`Limits::max_depth`](super::Limits::max_depth), at most 127.
         limit: usize,
     },
     /// An event whose name is missing, or neither a string nor a number.
@@ -61,7 +61,7 @@ pub enum DecodeError {
     /// An event's name that is too long.
     #[error("event name longer than {limit} bytes")]
     EventNameTooLong {
-        /// [`Limits::max_event_name_len`].
+        /// [`Limits::max_event_name_len`](super::Limits::max_event_name_len).
         limit: usize,
     },
     /// An event with a name that is not for users.
