@@ -15,7 +15,7 @@ use crate::adapter::RecoveredSession;
 use crate::engine::{Conn, Encoded, Ending, Id, generate};
 use crate::error::ConnectError;
 use crate::handler::{EventContext, Kind, run_all, start};
-use crate::namespace::Namespace;
+use crate::namespace::{Joining, Namespace};
 use crate::socket::Socket;
 use crate::telemetry::Bound;
 
@@ -127,7 +127,9 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
     let conn = conn.clone();
     start(&server, &conn.clone(), async move {
         let refusal = match find_namespace(&conn, &namespace, auth.as_deref()).await {
-            Ok(found) => join(&conn, found, auth).await.map_err(|error| error.to_json(conn.revision() == Revision::V3)),
+            Ok(found) => join(&conn, (*found).clone(), auth)
+                .await
+                .map_err(|error| error.to_json(conn.revision() == Revision::V3)),
             // As the official server: in this case an object for clients of Socket.IO 2, too.
             Err(error) => Err(error.to_json(false)),
         };
@@ -138,7 +140,7 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
     });
 }
 
-async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>) -> Result<Namespace, ConnectError> {
+async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>) -> Result<Joining, ConnectError> {
     conn.server().find_namespace(name, auth).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
 }
 
@@ -232,7 +234,6 @@ fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<Recover
         return false;
     }
     conn.joined();
-    server.keep(namespace);
     server.metrics.sockets.add(1);
     if recovered.is_some() {
         server.metrics.recovered.increment();

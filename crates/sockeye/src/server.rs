@@ -1,7 +1,6 @@
 //! The server: its namespaces, its sessions, and the tasks that drive them.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +18,7 @@ use crate::builder::ServerBuilder;
 use crate::emit::Emit;
 use crate::engine::{Ending, Flusher, Registry, Wheel};
 use crate::handler::Listeners;
-use crate::namespace::{Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
+use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
 use crate::options::Options;
 use crate::telemetry::{Bound, Metrics};
 
@@ -51,15 +50,22 @@ pub(crate) struct ServerInner {
     pub(crate) wheel: Arc<Wheel>,
     pub(crate) flusher: Arc<Flusher>,
     pub(crate) adapter: AdapterFactory,
-    namespaces: RwLock<HashMap<ByteString, Namespace>>,
+    namespaces: RwLock<Namespaces>,
     parents: RwLock<Vec<Arc<Parent>>>,
     new_namespace: RwLock<Vec<NamespaceListener>>,
-    child_count: AtomicUsize,
     started: AtomicBool,
     next_shard: AtomicUsize,
     tasks: AtomicUsize,
     idle: Notify,
     closing: watch::Sender<bool>,
+}
+
+/// The namespaces that are alive.
+#[derive(Default)]
+struct Namespaces {
+    by_name: HashMap<ByteString, Namespace>,
+    /// How many of them have a parent.
+    children: usize,
 }
 
 type NamespaceListener = Arc<dyn Fn(&Namespace) + Send + Sync>;
@@ -106,7 +112,6 @@ impl Server {
             namespaces: RwLock::default(),
             parents: RwLock::default(),
             new_namespace: RwLock::default(),
-            child_count: AtomicUsize::new(0),
             started: AtomicBool::new(false),
             next_shard: AtomicUsize::new(0),
             tasks: AtomicUsize::new(0),
@@ -132,7 +137,7 @@ impl Server {
     /// A namespace, made if there is none of this name yet. The name gets a leading slash if it has none.
     pub fn of(&self, name: &str) -> Namespace {
         let name = if name.starts_with('/') { ByteString::from(name) } else { ByteString::from(format!("/{name}")) };
-        self.0.namespace(name, None)
+        self.0.namespace_of_program(name)
     }
 
     /// All namespaces whose name the pattern matches. Each comes to life when a client asks for it.
@@ -180,7 +185,7 @@ impl Server {
         for conn in self.0.registry.all() {
             conn.close(CloseReason::ServerShuttingDown, Ending::Graceful, "the server stops");
         }
-        let namespaces: Vec<_> = self.0.namespaces.read().values().cloned().collect();
+        let namespaces: Vec<_> = self.0.namespaces.read().by_name.values().cloned().collect();
         for namespace in namespaces {
             namespace.adapter().close().await;
         }
@@ -234,7 +239,7 @@ impl ServerInner {
         for shard in 0..self.flusher.shards() {
             spawn_driver(weak.clone(), self.flusher.clone().run(shard));
         }
-        let namespaces: Vec<_> = self.namespaces.read().values().cloned().collect();
+        let namespaces: Vec<_> = self.namespaces.read().by_name.values().cloned().collect();
         for namespace in namespaces {
             self.init_adapter(&namespace);
         }
@@ -291,52 +296,116 @@ impl ServerInner {
         .to_json()
     }
 
-    /// The namespace that a client asks for, brought to life if a pattern or function says so.
-    pub(crate) async fn find_namespace(self: &Arc<Self>, name: &ByteString, auth: Option<&str>) -> Option<Namespace> {
-        if let Some(namespace) = self.namespaces.read().get(name) {
-            return Some(namespace.clone());
+    /// The namespace that a client asks for, brought to life if a pattern or function says so. It stays for as long as what is
+    /// given back lives.
+    pub(crate) async fn find_namespace(self: &Arc<Self>, name: &ByteString, auth: Option<&str>) -> Option<Joining> {
+        // Counted under the lock under which a namespace without sockets and joins would be let go of.
+        if let Some(found) = self.namespaces.read().by_name.get(name) {
+            return Some(Joining::new(found));
         }
         let parents = self.parents.read().clone();
         for parent in parents {
             if parent.matches(name, auth).await {
-                if self.child_count.load(Ordering::Relaxed) >= self.options.limits.max_child_namespaces {
+                let found = self.child(name, &parent);
+                if found.is_none() {
                     self.metrics.bound_reached(Bound::ChildNamespaces, name);
-                    return None;
                 }
-                return Some(self.namespace(name.clone(), Some(parent)));
+                return found;
             }
         }
         None
     }
 
-    fn namespace(self: &Arc<Self>, name: ByteString, parent: Option<Arc<Parent>>) -> Namespace {
-        if let Some(namespace) = self.namespaces.read().get(&name) {
-            return namespace.clone();
+    /// The child of this name, made if there is none and the bound allows it.
+    fn child(self: &Arc<Self>, name: &ByteString, parent: &Arc<Parent>) -> Option<Joining> {
+        let max = self.options.limits.max_child_namespaces;
+        if self.namespaces.read().children >= max {
+            self.evict_children();
         }
-        // A namespace that the program names itself gets the handlers of a pattern that matches it.
-        let parent = parent.or_else(|| {
-            let is_match =
-                |parent: &&Arc<Parent>| matches!(&parent.matcher, Matcher::Pattern(pattern) if pattern.is_match(&name));
-            self.parents.read().iter().find(is_match).cloned()
-        });
+        let is_there = |namespaces: &Namespaces| namespaces.by_name.get(name).map(Joining::new);
+        {
+            let namespaces = self.namespaces.read();
+            if namespaces.children >= max {
+                return is_there(&namespaces);
+            }
+        }
         // Made without the lock, for the program's own code makes the adapter. If another thread was quicker, its one counts.
-        let namespace = Namespace::new(self, name.clone(), parent.clone());
-        match self.namespaces.write().entry(name) {
-            Entry::Occupied(entry) => return entry.get().clone(),
-            Entry::Vacant(entry) => entry.insert(namespace.clone()),
-        };
-        if self.started.load(Ordering::Acquire) {
-            self.init_adapter(&namespace);
+        let namespace = Namespace::new(self, name.clone(), Some(parent.clone()), false);
+        let joining = Joining::new(&namespace);
+        {
+            let mut namespaces = self.namespaces.write();
+            if let Some(found) = is_there(&namespaces) {
+                return Some(found);
+            }
+            if namespaces.children >= max {
+                return None;
+            }
+            namespaces.insert(&namespace);
         }
-        if let Some(parent) = parent {
-            self.child_count.fetch_add(1, Ordering::Relaxed);
-            parent.children.write().push(namespace.downgrade());
+        self.announce(&namespace);
+        Some(joining)
+    }
+
+    /// A namespace that the program names itself. It gets the handlers of a pattern that matches it.
+    fn namespace_of_program(self: &Arc<Self>, name: ByteString) -> Namespace {
+        if let Some(found) = self.namespaces.read().by_name.get(&name) {
+            return found.clone();
+        }
+        let is_match =
+            |parent: &&Arc<Parent>| matches!(&parent.matcher, Matcher::Pattern(pattern) if pattern.is_match(&name));
+        let parent = self.parents.read().iter().find(is_match).cloned();
+        let namespace = Namespace::new(self, name.clone(), parent, true);
+        {
+            let mut namespaces = self.namespaces.write();
+            if let Some(found) = namespaces.by_name.get(&name) {
+                return found.clone();
+            }
+            namespaces.insert(&namespace);
+        }
+        self.announce(&namespace);
+        namespace
+    }
+
+    /// A namespace has come to life: its adapter begins, and the program hears of it.
+    fn announce(self: &Arc<Self>, namespace: &Namespace) {
+        if self.started.load(Ordering::Acquire) {
+            self.init_adapter(namespace);
         }
         let listeners = self.new_namespace.read().clone();
         for listener in listeners {
-            listener(&namespace);
+            listener(namespace);
         }
-        namespace
+    }
+
+    /// Lets go of a child without sockets, unless a client is about to join it.
+    pub(crate) fn remove_child(self: &Arc<Self>, child: &Namespace) {
+        let is_removed = {
+            let mut namespaces = self.namespaces.write();
+            let is_it = namespaces.by_name.get(child.name_shared()) == Some(child);
+            is_it && child.is_unused() && namespaces.remove(child).is_some()
+        };
+        if is_removed {
+            self.close_adapter(child.clone());
+        }
+    }
+
+    /// Lets go of all children that clients brought to life and that nobody uses or holds, to make room for others.
+    fn evict_children(self: &Arc<Self>) {
+        let evicted: Vec<_> = {
+            let mut namespaces = self.namespaces.write();
+            let idle: Vec<_> = namespaces.by_name.values().filter(|each| each.is_evictable()).cloned().collect();
+            idle.iter().filter_map(|each| namespaces.remove(each)).collect()
+        };
+        for namespace in evicted {
+            self.close_adapter(namespace);
+        }
+    }
+
+    fn close_adapter(self: &Arc<Self>, namespace: Namespace) {
+        // Without a runtime there was no client either, and nothing has begun.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.spawn(async move { namespace.adapter().close().await });
+        }
     }
 
     fn add_parent(&self, matcher: Matcher) -> ParentNamespace {
@@ -344,25 +413,24 @@ impl ServerInner {
         self.parents.write().push(parent.clone());
         ParentNamespace(parent)
     }
+}
 
-    /// Keeps a namespace that got a socket just while it was let go of.
-    pub(crate) fn keep(&self, namespace: &Namespace) {
-        if !self.namespaces.read().contains_key(namespace.name_shared()) {
-            self.namespaces.write().entry(namespace.name_shared().clone()).or_insert_with(|| namespace.clone());
+impl Namespaces {
+    fn insert(&mut self, namespace: &Namespace) {
+        self.by_name.insert(namespace.name_shared().clone(), namespace.clone());
+        if let Some(parent) = namespace.parent() {
+            self.children += 1;
+            parent.adopt(namespace);
         }
     }
 
-    /// Lets go of a child without sockets.
-    pub(crate) fn remove_child(&self, parent: &Arc<Parent>, child: &Namespace) {
-        {
-            let mut namespaces = self.namespaces.write();
-            // A socket may have come while nobody held the lock.
-            if !child.sockets().is_empty() || namespaces.remove(child.name_shared()).is_none() {
-                return;
-            }
+    fn remove(&mut self, namespace: &Namespace) -> Option<Namespace> {
+        let removed = self.by_name.remove(namespace.name_shared())?;
+        if let Some(parent) = removed.parent() {
+            self.children -= 1;
+            parent.forget(&removed);
         }
-        self.child_count.fetch_sub(1, Ordering::Relaxed);
-        parent.children.write().retain(|each| each.upgrade().is_some_and(|each| each != *child));
+        Some(removed)
     }
 }
 

@@ -302,6 +302,93 @@ async fn empty_children_go_away_if_the_options_say_so() {
     assert_eq!(limits_seen, 3);
 }
 
+/// A server whose children go when they are empty, and a client of it for each query.
+async fn server_with_slow_joins<const N: usize>(queries: [&str; N]) -> (Server, [WebSocket; N]) {
+    let server = Server::builder().cleanup_empty_child_namespaces(true).build();
+    let parent = server.of_function(|name, _| async move { name.starts_with("/d") });
+    parent.middleware(|socket: Socket| async move {
+        if socket.request().url().contains("slow") {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        Ok(())
+    });
+    let mut clients = Vec::new();
+    for query in queries {
+        let mut client = WebSocket::open(&server, &format!("EIO=4&transport=websocket&{query}")).await;
+        client.text().await;
+        clients.push(client);
+    }
+    (server, clients.try_into().unwrap_or_else(|_| unreachable!()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_stays_for_a_client_that_is_about_to_join_it() {
+    let (server, [mut quick, mut slow]) = server_with_slow_joins(["quick", "slow"]).await;
+    quick.send("40/d1,").await;
+    assert!(quick.text().await.starts_with("40/d1,"));
+    slow.send("40/d1,").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    quick.send("41/d1,").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    quick.send("40/d1,").await;
+    assert!(quick.text().await.starts_with("40/d1,"));
+    assert!(slow.text().await.starts_with("40/d1,"));
+    server.of("/d1").emit("to both", ());
+    assert_eq!(quick.text().await, "42/d1,[\"to both\"]");
+    assert_eq!(slow.text().await, "42/d1,[\"to both\"]");
+    slow.send("41/d1,").await;
+    slow.silence().await;
+    server.of("/d1").emit("to one", ());
+    assert_eq!(quick.text().await, "42/d1,[\"to one\"]");
+    quick.send("41/d1,").await;
+    quick.silence().await;
+    // The count of children is still right.
+    for _ in 0..2 {
+        quick.send("40/d2,").await;
+        assert!(quick.text().await.starts_with("40/d2,"));
+        quick.send("41/d2,").await;
+        quick.silence().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_goes_with_a_client_that_was_refused() {
+    let server = Server::builder().cleanup_empty_child_namespaces(true).build();
+    let parent = server.of_function(|name, _| async move { name.starts_with("/d") });
+    parent.middleware(|_: Socket| async { Err("no".into()) });
+    let mut client = WebSocket::open(&server, "EIO=4&transport=websocket").await;
+    client.text().await;
+    client.send("40/d1,").await;
+    assert_eq!(client.text().await, "44/d1,{\"message\":\"no\"}");
+    tokio::task::yield_now().await;
+    assert!(parent.children().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_children_make_room_for_others_when_the_bound_is_reached() {
+    let mut limits = Limits::default();
+    limits.max_child_namespaces = 2;
+    let server = Server::builder().limits(limits).build();
+    let parent = server.of_pattern(regex::Regex::new("^/d").unwrap());
+    let (mut client, _) = WebSocket::joined(&server).await;
+    drop(server.of("/d-named"));
+    for name in ["/d1", "/d2", "/d3"] {
+        client.send(&format!("40{name},")).await;
+        assert!(client.text().await.starts_with(&format!("40{name},")));
+        client.send(&format!("41{name},")).await;
+        client.silence().await;
+    }
+    assert_eq!(server.metrics().reached(Bound::ChildNamespaces), 0);
+    let mut names: Vec<_> = parent.children().iter().map(|child| child.name().to_owned()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["/d-named", "/d3"], "what the program named stays");
+    // What somebody holds stays, too.
+    let _held = server.of("/d3");
+    client.send("40/d4,").await;
+    assert_eq!(client.text().await, "44/d4,{\"message\":\"Invalid namespace\"}");
+    assert_eq!(server.metrics().reached(Bound::ChildNamespaces), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn bounds_of_namespaces() {
     let mut limits = Limits::default();

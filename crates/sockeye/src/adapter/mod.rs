@@ -130,7 +130,7 @@ pub trait Adapter: Send + Sync + fmt::Debug + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Called when the server stops.
+    /// Called when the server stops, or lets go of an empty namespace that a pattern made.
     fn close(&self) -> AdapterFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

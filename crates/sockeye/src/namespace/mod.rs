@@ -6,7 +6,8 @@ mod register;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytestring::ByteString;
@@ -44,6 +45,10 @@ struct Inner {
     local: Arc<Local>,
     adapter: OnceLock<Arc<dyn Adapter>>,
     parent: Option<Arc<Parent>>,
+    /// The program named it, so that it may have handlers of its own.
+    is_named: bool,
+    /// Clients that are about to join, or not to.
+    joining: AtomicUsize,
     ack_ids: AtomicU64,
     /// The adapter has been told to begin.
     begun: AtomicBool,
@@ -51,7 +56,12 @@ struct Inner {
 }
 
 impl Namespace {
-    pub(crate) fn new(server: &Arc<ServerInner>, name: ByteString, parent: Option<Arc<Parent>>) -> Self {
+    pub(crate) fn new(
+        server: &Arc<ServerInner>,
+        name: ByteString,
+        parent: Option<Arc<Parent>>,
+        is_named: bool,
+    ) -> Self {
         let inner = Arc::new_cyclic(|weak: &Weak<Inner>| {
             let local = Local::new(WeakNamespace(weak.clone()), server.options.clone());
             Inner {
@@ -65,6 +75,8 @@ impl Namespace {
                 local: Arc::new(local),
                 adapter: OnceLock::new(),
                 parent,
+                is_named,
+                joining: AtomicUsize::new(0),
                 ack_ids: AtomicU64::new(0),
                 begun: AtomicBool::new(false),
                 server_events: RwLock::default(),
@@ -132,6 +144,24 @@ impl Namespace {
         self.adapter().broadcast(packet, target);
     }
 
+    pub(crate) fn parent(&self) -> Option<&Arc<Parent>> {
+        self.0.parent.as_ref()
+    }
+
+    pub(crate) fn key(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// Whether no client is in it, nor about to join.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.0.joining.load(Ordering::Acquire) == 0 && self.0.local.is_empty()
+    }
+
+    /// Whether it is only there because a client once asked for it: nobody but the caller's table holds it.
+    pub(crate) fn is_evictable(&self) -> bool {
+        self.0.parent.is_some() && !self.0.is_named && Arc::strong_count(&self.0) == 1 && self.is_unused()
+    }
+
     /// True for the first caller, who lets the adapter begin.
     pub(crate) fn begin(&self) -> bool {
         !self.0.begun.swap(true, Ordering::AcqRel)
@@ -147,12 +177,39 @@ impl Namespace {
 
     /// Lets go of a namespace that a pattern made and that has no socket left, if the options say so.
     pub(crate) fn cleanup_if_empty(&self) {
-        if let (Some(parent), Some(server)) = (&self.0.parent, self.0.server.upgrade())
+        if self.0.parent.is_some()
+            && let Some(server) = self.0.server.upgrade()
             && server.options.cleanup_empty_child_namespaces
-            && self.0.local.is_empty()
+            && self.is_unused()
         {
-            server.remove_child(parent, self);
+            server.remove_child(self);
         }
+    }
+}
+
+/// A namespace that a client is about to join: it is not let go of for as long as this lives.
+pub(crate) struct Joining(Namespace);
+
+impl Joining {
+    pub(crate) fn new(namespace: &Namespace) -> Self {
+        namespace.0.joining.fetch_add(1, Ordering::AcqRel);
+        Self(namespace.clone())
+    }
+}
+
+impl Deref for Joining {
+    type Target = Namespace;
+
+    fn deref(&self) -> &Namespace {
+        &self.0
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        self.0.0.joining.fetch_sub(1, Ordering::AcqRel);
+        // The client may not have been welcome, or be gone again already.
+        self.0.cleanup_if_empty();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Namespaces that come to life when a client asks for them: by a pattern, or by a function.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -25,10 +26,9 @@ pub(crate) enum Matcher {
 pub(crate) struct Parent {
     pub(crate) matcher: Matcher,
     pub(crate) listeners: Arc<Listeners>,
-    pub(crate) children: RwLock<Vec<WeakChild>>,
+    /// By their address.
+    children: RwLock<HashMap<usize, WeakNamespace>>,
 }
-
-pub(crate) type WeakChild = WeakNamespace;
 
 impl Parent {
     pub(crate) fn new(matcher: Matcher) -> Arc<Self> {
@@ -45,8 +45,16 @@ impl Parent {
         }
     }
 
+    pub(crate) fn adopt(&self, child: &Namespace) {
+        self.children.write().insert(child.key(), child.downgrade());
+    }
+
+    pub(crate) fn forget(&self, child: &Namespace) {
+        self.children.write().remove(&child.key());
+    }
+
     fn children(&self) -> Vec<Namespace> {
-        self.children.read().iter().filter_map(WeakNamespace::upgrade).collect()
+        self.children.read().values().filter_map(WeakNamespace::upgrade).collect()
     }
 }
 
