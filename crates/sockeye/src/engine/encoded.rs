@@ -44,6 +44,9 @@ struct Part {
     payload: Range<usize>,
 }
 
+/// The bytes of an [`Encoded`] besides its frames, about, with the allocator's.
+const OVERHEAD: usize = 128;
+
 /// How a WebSocket peer wants its frames.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Variant {
@@ -97,9 +100,9 @@ impl Encoded {
         Builder { wire, parts: SmallVec::new() }.finish(false)
     }
 
-    /// The size that counts against the bound of an outbox.
-    pub(crate) fn len(&self) -> usize {
-        self.0.wire.len()
+    /// What counts against the bound of an outbox: the bytes, and what holding them costs. Small packets are mostly that.
+    pub(crate) fn cost(&self) -> usize {
+        self.0.wire.len() + OVERHEAD
     }
 
     /// Whether the sender allows compression.

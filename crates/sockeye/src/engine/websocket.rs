@@ -61,18 +61,14 @@ pub(crate) fn run(conn: &Arc<Conn>, io: Io, first: Vec<u8>, decoder: Decoder, de
     match io {
         Io::Tcp(stream) => {
             let (read, write) = stream.into_split();
-            conn.attach(Some(write), deflate);
-            conn.server().spawn(TcpTask { reader, read, rest: first });
+            if conn.attach(Some(write), deflate) {
+                conn.server().spawn(TcpTask { reader, read, rest: first });
+            }
         }
         Io::Other(stream) => {
-            conn.attach(None, deflate);
-            conn.server().spawn(StreamTask {
-                reader,
-                stream: Some(stream),
-                rest: first,
-                unflushed: false,
-                ending: None,
-            });
+            if conn.attach(None, deflate) {
+                conn.server().spawn(StreamTask::new(reader, stream, first));
+            }
         }
     }
 }
@@ -85,21 +81,31 @@ pub(crate) async fn run_probe(
     mut decoder: Decoder,
     deflate: Option<usize>,
 ) {
+    // The session gives up a probe after the upgrade timeout; this is for one that is stuck in a write.
+    let limit = conn.server().options.upgrade_timeout.saturating_add(LAST_WORDS);
     let rest = match &mut io {
-        Io::Tcp(stream) => probe(&conn, stream, first, &mut decoder).await,
-        Io::Other(stream) => probe(&conn, stream, first, &mut decoder).await,
+        Io::Tcp(stream) => tokio::time::timeout(limit, probe(&conn, stream, first, &mut decoder)).await,
+        Io::Other(stream) => tokio::time::timeout(limit, probe(&conn, stream, first, &mut decoder)).await,
     };
-    let Some(rest) = rest else { return };
+    let Ok(Some(rest)) = rest else {
+        if rest.is_err() {
+            conn.abort_probe();
+        }
+        let _unsaid = tokio::time::timeout(LAST_WORDS, refuse(io)).await;
+        return;
+    };
     let reader = Reader::new(conn.clone(), decoder);
     match io {
         Io::Tcp(stream) => {
             let (read, write) = stream.into_split();
-            conn.complete_upgrade(Some(write), deflate);
-            conn.server().spawn(TcpTask { reader, read, rest });
+            if conn.complete_upgrade(Some(write), deflate) {
+                conn.server().spawn(TcpTask { reader, read, rest });
+            }
         }
         Io::Other(stream) => {
-            conn.complete_upgrade(None, deflate);
-            conn.server().spawn(StreamTask { reader, stream: Some(stream), rest, unflushed: false, ending: None });
+            if conn.complete_upgrade(None, deflate) {
+                conn.server().spawn(StreamTask::new(reader, stream, rest));
+            }
         }
     }
 }
@@ -124,7 +130,6 @@ where
 {
     let Some(abort) = conn.begin_probe() else {
         tracing::debug!(sid = conn.id().as_str(), "second upgrade of a session refused");
-        close_probe(stream).await;
         return None;
     };
     let mut buffer: Vec<u8> = first;
@@ -164,16 +169,7 @@ where
         }
     }
     conn.abort_probe();
-    close_probe(stream).await;
     None
-}
-
-async fn close_probe<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
-    let mut frame = Vec::new();
-    write_close(&mut frame, None, "");
-    if stream.write_all(&frame).await.is_ok() {
-        linger(stream).await;
-    }
 }
 
 /// Reads on for a moment, so that the close frame is not overtaken by a reset.
@@ -183,7 +179,7 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
         let _unclean = stream.shutdown().await;
         while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
     };
-    let _late = tokio::time::timeout(Duration::from_secs(2), wait).await;
+    let _late = tokio::time::timeout(LAST_WORDS, wait).await;
 }
 
 /// Reads a plain socket. Written by hand, as what it holds is what every connection holds.
@@ -199,10 +195,8 @@ impl Future for TcpTask {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Self { reader, read, rest } = self.get_mut();
-        loop {
-            if reader.conn.is_saturated() {
-                ready!(reader.conn.poll_resumed(context));
-            }
+        for _ in 0..TURNS {
+            ready!(reader.poll_backlog(context));
             let turn = if rest.is_empty() {
                 ready!(reader.poll_read(Pin::new(read), context))
             } else {
@@ -214,6 +208,8 @@ impl Future for TcpTask {
                 Some(_) => {}
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -232,7 +228,7 @@ impl Future for StreamTask {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        loop {
+        for _ in 0..TURNS {
             if let Some(ending) = &mut this.ending {
                 ready!(ending.as_mut().poll(context));
                 let _over = this.reader.settle(Ok(Flow::PeerClosed));
@@ -251,18 +247,22 @@ impl Future for StreamTask {
                 Some(_) => {}
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
 impl StreamTask {
+    fn new(reader: Reader, stream: Pin<Box<dyn Stream>>, rest: Vec<u8>) -> Self {
+        Self { reader, stream: Some(stream), rest, unflushed: false, ending: None }
+    }
+
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Flow>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(Flow::PeerClosed)) };
         if let Poll::Ready(done) = self.reader.poll_write(stream.as_mut(), context, &mut self.unflushed) {
             return Poll::Ready(done.map(|()| Flow::PeerClosed));
         }
-        if self.reader.conn.is_saturated() {
-            ready!(self.reader.conn.poll_resumed(context));
-        }
+        ready!(self.reader.poll_backlog(context));
         if self.rest.is_empty() {
             return self.reader.poll_read(stream.as_mut(), context);
         }
@@ -279,13 +279,16 @@ async fn last_words(conn: Arc<Conn>, mut stream: Pin<Box<dyn Stream>>) {
     let _unclean = tokio::time::timeout(LAST_WORDS, stream.shutdown()).await;
 }
 
-/// How long a stream may take for what is left when its peer has closed the WebSocket.
+/// How long a stream may take for what is left when one side has closed the WebSocket.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How many reads of one connection follow each other before other tasks get their turn.
+const TURNS: u32 = 16;
 
 /// What the reader does after a turn.
 enum Flow {
     Continue,
-    /// Too many handlers wait. What was not decoded yet.
+    /// The backlog is full. What was not decoded yet.
     Pause(Vec<u8>),
     /// The peer closed the WebSocket.
     PeerClosed,
@@ -327,6 +330,25 @@ impl Reader {
         written
     }
 
+    /// Works off the backlog; ready when it is not full, and reading may go on.
+    fn poll_backlog(&self, context: &mut Context<'_>) -> Poll<()> {
+        while self.conn.has_backlog() {
+            let is_ours = self.conn.turn(|| self.conn.work_off());
+            if !is_ours && self.conn.is_full() {
+                // A POST from before the upgrade is at it; soon it is done.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // Pending: whoever reads on is woken by the next handler that ends, too.
+            match (self.conn.poll_resumed(context), is_ours) {
+                (Poll::Ready(()), true) => {}
+                (Poll::Pending, _) if self.conn.is_full() => return Poll::Pending,
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    }
+
     fn poll_read<R: AsyncRead + ?Sized>(
         &mut self,
         read: Pin<&mut R>,
@@ -335,7 +357,10 @@ impl Reader {
         with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             match read.poll_read(context, &mut buffer) {
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    self.conn.read_again();
+                    Poll::Pending
+                }
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
                     Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
@@ -365,9 +390,7 @@ impl Reader {
             return Flow::Continue;
         }
         let conn = self.conn.clone();
-        let flow = conn.turn(|| self.decode(bytes));
-        conn.read_again();
-        flow
+        conn.turn(|| self.decode(bytes))
     }
 
     fn decode(&mut self, bytes: &mut [u8]) -> Flow {
@@ -409,7 +432,7 @@ impl Reader {
                 }
                 Err(error) => conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string()),
             }
-            if conn.is_saturated() {
+            if conn.is_full() {
                 let rest = input.remaining();
                 let rest = bytes.get(bytes.len().saturating_sub(rest)..).unwrap_or_default();
                 return Flow::Pause(rest.to_vec());

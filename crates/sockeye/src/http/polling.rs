@@ -11,7 +11,9 @@ use http::request::Parts;
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sockeye_protocol::CloseReason;
-use sockeye_protocol::engine::{PayloadBody, Query, Revision, TransportKind, decode_payload, jsonp};
+use sockeye_protocol::engine::{
+    Data, Packet, PacketKind, PayloadBody, Query, Revision, TransportKind, decode_payload, jsonp,
+};
 
 use super::engine::{Admitted, EngineResponse, First, X_XSS_PROTECTION, empty, respond};
 use crate::engine::{Conn, Ending, PollReply};
@@ -57,7 +59,7 @@ struct Abandoned(Option<Arc<Conn>>);
 impl Drop for Abandoned {
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
-            conn.transport_ended(CloseReason::TransportError, "poll connection closed prematurely");
+            conn.poll_abandoned();
         }
     }
 }
@@ -117,24 +119,32 @@ where
 /// official server. (The Python client forgets to say that it leaves if its last POST is not answered yet.)
 async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision: Revision) {
     let now = crate::engine::now();
-    let mut packets = decode_payload(body, is_binary, revision);
-    loop {
-        while !conn.is_saturated() {
-            match packets.next().map(|packet| packet.map(|packet| conn.handle_packet(packet, now))) {
-                None | Some(Ok(false)) => return,
-                Some(Ok(true)) => {}
-                Some(Err(error)) => {
-                    return conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string());
-                }
-            }
+    for (count, packet) in decode_payload(body, is_binary, revision).enumerate() {
+        while conn.is_full() && !packet.as_ref().is_ok_and(is_acknowledgement) {
+            std::future::poll_fn(|context| conn.poll_resumed(context)).await;
+            conn.work_off();
+            conn.read_again();
         }
-        std::future::poll_fn(|context| conn.poll_resumed(context)).await;
-        conn.read_again();
-        if !conn.is_open() {
-            return;
+        match packet.map(|packet| conn.handle_packet(packet, now)) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string()),
+        }
+        if count % SLICE == SLICE - 1 {
+            tokio::task::yield_now().await;
         }
     }
+    conn.leave_backlog();
 }
+
+/// Whether a packet is, as far as its first characters tell, what a handler may be waiting for.
+fn is_acknowledgement(packet: &Packet<'_>) -> bool {
+    let is_ack = |text: &str| text.starts_with('3') || text.starts_with('6');
+    packet.kind == PacketKind::Message && matches!(&packet.data, Data::Text(text) if is_ack(text))
+}
+
+/// How many packets of a POST are handled before other tasks get their turn.
+const SLICE: usize = 128;
 
 struct Posting(Arc<Conn>);
 

@@ -1,6 +1,7 @@
 //! The end of a session: the first reason counts, and what was sent before is still delivered.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use socket2::SockRef;
 use sockeye_protocol::CloseReason;
@@ -30,12 +31,11 @@ impl Conn {
         let was_unjoined = state.phase == Phase::Unjoined;
         state.phase = Phase::Closing;
         let now = crate::engine::now();
-        state.phase_deadline = Some(now + self.server.options.limits.close_timeout);
+        state.phase_deadline = now.checked_add(self.server.options.limits.close_timeout);
         state.notify_probe();
-        if let Some(rare) = state.rare.take()
-            && let Some(waker) = rare.resume
-        {
-            waker.wake();
+        if let Some(rare) = &mut state.rare {
+            rare.attachment_deadline = None;
+            std::mem::take(&mut rare.resume).into_iter().chain(rare.closed.take()).for_each(Waker::wake);
         }
         let is_polling = matches!(state.lane, Lane::Polling(_));
         match (ending, &state.lane) {
@@ -102,7 +102,11 @@ impl Conn {
                 let _gone_already = SockRef::from(write.as_ref()).shutdown(std::net::Shutdown::Both);
             }
             Lane::Stream(Some(waker)) => waker.wake(),
-            Lane::Polling(_) | Lane::Stream(None) | Lane::Closed => {}
+            Lane::Polling(_) | Lane::Awaited | Lane::Stream(None) | Lane::Closed => {}
+        }
+        // The runtime does not wake who waits for a socket that goes away.
+        if let Some(rare) = state.rare.take() {
+            rare.resume.into_iter().chain(rare.drain).chain(rare.closed).for_each(Waker::wake);
         }
         drop(state);
         self.server.registry.remove(&self.id);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sockeye_protocol::CloseReason;
-use sockeye_protocol::engine::{PacketKind, Timeout};
+use sockeye_protocol::engine::{Packet, PacketKind, Revision, Timeout};
 
 use super::state::Phase;
 use super::{Conn, Ending};
@@ -34,15 +34,25 @@ impl Conn {
             state.armed = None;
         }
         self.handle_phase_timeout(now);
-        if self.paused.load(Ordering::Acquire) && self.is_open() {
-            // Heartbeat answers wait unread behind the pause; look again later.
-            let later = now + self.server.options.ping_timeout.min(Duration::from_secs(1));
-            self.state.lock().armed = Some(later);
-            self.server.wheel.insert(self, later);
-            return;
+        if self.paused.load(Ordering::SeqCst) {
+            self.excuse(now);
         }
         self.handle_session_timeout(now);
         self.arm();
+    }
+
+    /// While reading is paused the client's heartbeats are not seen; that it is late is our doing. It is pinged all the same,
+    /// for it waits for that, and a peer that is gone is noticed by the writing.
+    fn excuse(&self, now: Instant) {
+        let config = &self.server.session;
+        let mut state = self.state.lock();
+        if matches!(state.session.clone().handle_timeout(config, now), Timeout::Close(_)) {
+            let heartbeat = match state.session.revision() {
+                Revision::V3 => PacketKind::Ping,
+                Revision::V4 => PacketKind::Pong,
+            };
+            let _as_if_it_had_come = state.session.handle_packet(Packet::text(heartbeat, ""), config, now);
+        }
     }
 
     pub(super) fn handle_session_timeout(self: &Arc<Self>, now: Instant) {

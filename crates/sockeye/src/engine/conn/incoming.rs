@@ -1,7 +1,6 @@
 //! What comes in: packets of the client, and the pause when too many handlers wait.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -13,7 +12,6 @@ use super::state::Phase;
 use super::{Conn, Ending};
 use crate::engine::encoded::Encoded;
 use crate::engine::now;
-use crate::telemetry::Bound;
 
 impl Conn {
     /// A packet on the session's transport. False when the session is closed, and the rest of the input is not wanted.
@@ -47,11 +45,22 @@ impl Conn {
         drop(decoder);
         if was_pending != is_pending {
             let timeout = self.server.options.limits.attachment_timeout;
-            self.state.lock().rare().attachment_deadline = is_pending.then(|| now().checked_add(timeout)).flatten();
+            let mut state = self.state.lock();
+            state.rare().attachment_deadline = is_pending.then(|| now().checked_add(timeout)).flatten();
+            let is_unjoined = state.phase == Phase::Unjoined;
+            drop(state);
+            if is_unjoined {
+                // It can belong to no namespace: nothing is held for a client that has not even joined one.
+                return self.close(
+                    CloseReason::ForcedServerClose,
+                    Ending::Graceful,
+                    "attachments before a namespace was joined",
+                );
+            }
             self.arm();
         }
         match decoded {
-            Ok(Some(packet)) => crate::client::handle_packet(self, packet),
+            Ok(Some(packet)) => self.handle_or_defer(packet),
             Ok(None) => {}
             Err(error) => self.close(CloseReason::ForcedClose, Ending::Graceful, &error.to_string()),
         }
@@ -68,54 +77,13 @@ impl Conn {
         }
     }
 
-    pub(crate) fn handler_waits(&self) {
-        self.handlers.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn handler_done(&self) {
-        self.handlers.fetch_sub(1, Ordering::AcqRel);
-        if self.paused.load(Ordering::Acquire) {
-            let waker = self.state.lock().rare.as_mut().and_then(|rare| rare.resume.take());
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-    }
-
-    /// Whether the client must wait: as many handlers wait as may.
-    pub(crate) fn is_saturated(&self) -> bool {
-        usize::try_from(self.handlers.load(Ordering::Acquire)).unwrap_or(usize::MAX)
-            >= self.server.options.limits.max_handlers
-    }
-
-    /// Ready when fewer handlers wait than may. Heartbeats do not run out meanwhile.
-    pub(crate) fn poll_resumed(&self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.paused.swap(true, Ordering::AcqRel) {
-            self.server.metrics.bound_reached(Bound::Handlers, &self.id);
-        }
-        let mut state = self.state.lock();
-        if !state.session.is_open() {
-            return Poll::Ready(());
-        }
-        state.rare().resume = Some(context.waker().clone());
-        // A handler that ended before the waker was there has not woken anybody.
-        if self.is_saturated() { Poll::Pending } else { Poll::Ready(()) }
-    }
-
-    /// Ready when the session is closed. For whoever reads for it, as [`poll_resumed`](Self::poll_resumed) is.
+    /// Ready when the session is closed.
     pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
         if !state.session.is_open() {
             return Poll::Ready(());
         }
-        state.rare().resume = Some(context.waker().clone());
+        state.rare().closed = Some(context.waker().clone());
         Poll::Pending
-    }
-
-    /// What was in flight during a pause is read: heartbeats count again.
-    pub(crate) fn read_again(&self) {
-        if self.paused.load(Ordering::Relaxed) {
-            self.paused.store(false, Ordering::Release);
-        }
     }
 }

@@ -8,6 +8,7 @@
 //! connection's own reader at the end of its turn, writes. Lock order: the state is the innermost lock, and no code of the
 //! program runs under it.
 
+mod backlog;
 mod closing;
 mod deadlines;
 mod incoming;
@@ -17,7 +18,7 @@ mod state;
 mod upgrade;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
 
 use parking_lot::Mutex;
 use sockeye_protocol::engine::{PacketKind, PayloadBody, Revision, Session, SessionInfo, TransportKind};
@@ -40,8 +41,10 @@ pub(crate) struct Conn {
     shard: u16,
     /// In the flusher's list, or about to be flushed by its own reader.
     dirty: AtomicBool,
-    /// Reading is paused because too many handlers wait.
+    /// Reading is paused because the backlog is full.
     paused: AtomicBool,
+    /// How the backlog stands: see [`backlog`].
+    backlog: AtomicU8,
     /// Handlers that wait.
     handlers: AtomicU32,
     state: Mutex<State>,
@@ -95,13 +98,14 @@ impl Conn {
             shard: server.next_shard(),
             dirty: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            backlog: AtomicU8::new(0),
             handlers: AtomicU32::new(0),
             state: Mutex::new(State {
                 session: Session::new(revision, transport, &server.session, now),
                 outbox: Outbox::default(),
                 lane: match transport {
                     TransportKind::Polling => Lane::Polling(None),
-                    TransportKind::WebSocket => Lane::Closed,
+                    TransportKind::WebSocket => Lane::Awaited,
                 },
                 phase: Phase::Unjoined,
                 deflate: None,

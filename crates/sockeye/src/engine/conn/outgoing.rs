@@ -32,7 +32,7 @@ impl Conn {
                 return;
             }
             let limit = self.server.options.limits.max_outbox_bytes;
-            if !state.outbox.is_empty() && state.outbox.bytes() + packet.len() > limit {
+            if !state.outbox.is_empty() && state.outbox.bytes() + packet.cost() > limit {
                 // The flusher closes the connection: the sender must not run its disconnect handlers.
                 state.overflowed = true;
                 state.outbox.clear();
@@ -110,7 +110,8 @@ impl Conn {
     pub(super) async fn drain(self: Arc<Self>) {
         loop {
             let ready = std::future::poll_fn(|context| {
-                let state = self.state.lock();
+                let mut state = self.state.lock();
+                state.rare().drain = Some(context.waker().clone());
                 match &state.lane {
                     Lane::Tcp(write) => write.as_ref().poll_write_ready(context),
                     _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),

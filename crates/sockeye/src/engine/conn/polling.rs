@@ -27,6 +27,14 @@ impl Conn {
         Ok(receiver)
     }
 
+    /// The client went away while its GET waited: the end of the session, if that is still on long-polling.
+    pub(crate) fn poll_abandoned(self: &Arc<Self>) {
+        let is_polling = matches!(self.state.lock().lane, Lane::Polling(_));
+        if is_polling {
+            self.transport_ended(CloseReason::TransportError, "poll connection closed prematurely");
+        }
+    }
+
     /// A POST begins; false if one is being handled already, which ends the session.
     pub(crate) fn begin_post(self: &Arc<Self>) -> bool {
         let overlaps = std::mem::replace(&mut self.state.lock().posting, true);

@@ -10,6 +10,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, oneshot};
 
 use super::PollReply;
+use super::backlog::Backlog;
 use crate::engine::encoded::{Encoded, Variant};
 use crate::engine::outbox::{MAX_SLICES, Outbox};
 
@@ -42,7 +43,14 @@ pub(super) struct State {
 pub(super) struct Rare {
     pub(super) attachment_deadline: Option<Instant>,
     pub(super) probe: Option<Arc<Notify>>,
-    pub(super) resume: Option<Waker>,
+    /// Who reads, when it waits for a handler to end: two at the most, a POST's task and the WebSocket after an upgrade.
+    pub(super) resume: Vec<Waker>,
+    /// A POST that waits for its body, when it wants to know of the end of the session.
+    pub(super) closed: Option<Waker>,
+    /// The task that writes after back-pressure.
+    pub(super) drain: Option<Waker>,
+    /// Packets that wait because too many handlers do.
+    pub(super) backlog: Backlog,
 }
 
 /// What carries the session.
@@ -51,6 +59,8 @@ pub(super) enum Lane {
     Polling(Option<PendingPoll>),
     /// A TCP socket that any thread may write to.
     Tcp(OwnedWriteHalf),
+    /// The WebSocket of a new session, not handed over yet.
+    Awaited,
     /// A stream that only its own task can write to (TLS, HTTP/2), with that task's waker.
     Stream(Option<Waker>),
     Closed,
@@ -98,7 +108,7 @@ impl State {
             Lane::Tcp(_) => !self.draining,
             // What waits here was not taken by the stream yet; some of it may be of this very turn.
             Lane::Stream(_) => self.outbox.bytes() < 64 * 1024,
-            Lane::Closed => false,
+            Lane::Awaited | Lane::Closed => false,
         }
     }
 
@@ -141,15 +151,15 @@ impl State {
                 }
                 Written::Later
             }
-            Lane::Closed => Written::Later,
+            Lane::Awaited | Lane::Closed => Written::Later,
         }
     }
 
     /// Whether the session is closed and all was written.
     pub(super) fn is_finished(&self) -> bool {
         match &self.lane {
-            // The reader waits for the peer's close frame, until the close timeout.
-            Lane::Tcp(_) => false,
+            // The reader waits for the peer's close frame, until the close timeout; or the WebSocket is still to come.
+            Lane::Tcp(_) | Lane::Awaited => false,
             Lane::Polling(_) | Lane::Stream(_) => {
                 self.phase == Phase::Closing && self.outbox.is_empty() && !self.owes_close
             }

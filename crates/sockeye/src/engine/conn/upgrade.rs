@@ -12,17 +12,18 @@ use super::state::{Lane, Phase};
 use crate::engine::now;
 
 impl Conn {
-    /// The session's own WebSocket is there: what is queued goes out on it.
-    pub(crate) fn attach(self: &Arc<Self>, write: Option<OwnedWriteHalf>, deflate: Option<usize>) {
+    /// The session's own WebSocket is there: what is queued goes out on it. False if nobody wants it any more.
+    pub(crate) fn attach(self: &Arc<Self>, write: Option<OwnedWriteHalf>, deflate: Option<usize>) -> bool {
         let mut state = self.state.lock();
         if state.phase == Phase::Closed {
-            return;
+            return false;
         }
         state.lane = write.map_or(Lane::Stream(None), Lane::Tcp);
         state.deflate = deflate.and_then(|threshold| u32::try_from(threshold).ok());
         drop(state);
         self.dirty.store(true, Ordering::Release);
         self.flush();
+        true
     }
 
     /// A WebSocket wants to take over from long-polling. The [`Notify`] tells it when it must give up.
@@ -44,7 +45,7 @@ impl Conn {
     }
 
     /// The probing WebSocket takes over. A GET that still waits is answered, so that the client can let go of it.
-    pub(crate) fn complete_upgrade(self: &Arc<Self>, write: Option<OwnedWriteHalf>, deflate: Option<usize>) {
+    pub(crate) fn complete_upgrade(self: &Arc<Self>, write: Option<OwnedWriteHalf>, deflate: Option<usize>) -> bool {
         {
             let mut state = self.state.lock();
             if let Some(rare) = &mut state.rare {
@@ -53,7 +54,7 @@ impl Conn {
             state.answer_noop();
         }
         self.server.metrics.upgrades.increment();
-        self.attach(write, deflate);
+        self.attach(write, deflate)
     }
 
     /// The probing WebSocket is gone; the session stays on long-polling.
