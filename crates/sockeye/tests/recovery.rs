@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sockeye::{Ack, CloseReason, ConnectionStateRecovery, Data, Server, ServerBuilder, Socket};
-use support::WebSocket;
+use sockeye::{Ack, CloseReason, ConnectionStateRecovery, Data, Limits, Server, ServerBuilder, Socket, Value};
+use support::{Got, WebSocket};
 
 struct Session {
     id: String,
@@ -259,4 +259,86 @@ async fn emits_to_one_socket_are_recovered_too() {
     let (_client, missed, _) = come_back(&server, &session, None).await;
     assert_eq!(missed.len(), 1);
     assert_eq!(server.metrics().closed(CloseReason::TransportClose), 1);
+}
+
+/// A middleware that waits for 5 seconds where the client comes back, with its session in hand.
+fn slow_to_come_back(recovery: ConnectionStateRecovery) -> Server {
+    let server = with(Server::builder(), recovery.run_middlewares());
+    server.middleware(|socket: Socket| async move {
+        if socket.is_recovered() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        Ok(())
+    });
+    server
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_from_the_log_while_the_middlewares_run_is_no_silent_gap() {
+    let mut recovery = ConnectionStateRecovery::default();
+    recovery.max_log_bytes = 10_000;
+    let server = slow_to_come_back(recovery);
+    let (client, session) = connect(&server).await;
+    lose(&server, client).await;
+    server.emit("e", 1);
+    let sending = tokio::spawn({
+        let server = server.clone();
+        async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            for _ in 0..20 {
+                server.emit("e", "x".repeat(1000));
+            }
+        }
+    });
+    let (mut client, missed, reply) = come_back(&server, &session, None).await;
+    sending.await.unwrap();
+    assert!(missed.is_empty());
+    assert_ne!(field(&reply, "sid"), session.id);
+    assert_ne!(field(&reply, "pid"), session.secret);
+    let socket = server.main_namespace().sockets().socket(&field(&reply, "sid")).unwrap();
+    assert!(!socket.is_recovered());
+    assert_eq!(server.main_namespace().sockets().len(), 1);
+    server.emit("e", 2);
+    assert!(client.text().await.starts_with("42[\"e\",2,"));
+    assert_eq!(server.metrics().recovered.value(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_the_middlewares_run_is_replayed() {
+    let server = slow_to_come_back(ConnectionStateRecovery::default());
+    let (client, session) = connect(&server).await;
+    lose(&server, client).await;
+    server.emit("e", 1);
+    let sending = tokio::spawn({
+        let server = server.clone();
+        async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            server.emit("e", 2);
+        }
+    });
+    let (_client, missed, reply) = come_back(&server, &session, None).await;
+    sending.await.unwrap();
+    assert_eq!(missed.len(), 2);
+    assert_eq!(field(&reply, "sid"), session.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_the_outbox_would_not_hold_is_not_begun() {
+    let mut limits = Limits::default();
+    limits.max_outbox_bytes = 10_000;
+    for (binary, fits) in [(1_000, true), (11_000, false)] {
+        let server = with(Server::builder().limits(limits.clone()), ConnectionStateRecovery::default());
+        let (client, session) = connect(&server).await;
+        lose(&server, client).await;
+        server.emit("e", Value::Binary(vec![7; binary].into()));
+        let mut client = WebSocket::connect_with(&server, &format!("{{\"pid\":\"{}\"}}", session.secret)).await;
+        if fits {
+            assert!(client.text().await.starts_with("451-[\"e\","));
+            assert_eq!(client.next().await, Got::Binary(vec![7; binary]));
+        }
+        let reply = client.text().await;
+        assert_eq!(field(&reply, "sid") == session.id, fits, "{reply}");
+        client.silence().await;
+        assert_eq!(server.metrics().closed(CloseReason::SlowConsumer), 0);
+    }
 }

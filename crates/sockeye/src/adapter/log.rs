@@ -63,10 +63,11 @@ impl EventLog {
     /// The events that a session's client missed since the offset; none if some of them are not kept any more.
     pub(crate) fn missed(&mut self, session: &SavedSession, offset: Option<&str>) -> Option<Vec<Packet>> {
         self.prune();
+        let start: u64 = session.log_start.parse().ok()?;
         let from = match offset {
-            // Of an event that the client has: the next one is wanted.
-            Some(offset) => u64::from_str_radix(offset, 16).ok()?.checked_add(1)?,
-            None => session.log_start,
+            // Of an event that the client has: the next one is wanted, but none from before it was there.
+            Some(offset) => u64::from_str_radix(offset, 16).ok()?.checked_add(1)?.max(start),
+            None => start,
         };
         self.since(from, &session.rooms)
     }
@@ -102,21 +103,35 @@ fn size_of(packet: &Packet) -> usize {
 pub(crate) struct Sessions {
     keep: Duration,
     max: usize,
-    by_secret: HashMap<String, (Instant, SavedSession)>,
+    /// With the number of the entry in `order` that stands for it.
+    by_secret: HashMap<String, (u64, SavedSession)>,
     /// The order in which they go; an entry whose session is gone, or newer, is skipped.
-    order: VecDeque<(Instant, String)>,
+    order: VecDeque<Turn>,
+    next: u64,
+}
+
+struct Turn {
+    number: u64,
+    at: Instant,
+    secret: String,
 }
 
 impl Sessions {
     pub(crate) fn new(keep: Duration, max: usize) -> Self {
-        Self { keep, max, by_secret: HashMap::new(), order: VecDeque::new() }
+        Self { keep, max, by_secret: HashMap::new(), order: VecDeque::new(), next: 0 }
     }
 
     pub(crate) fn insert(&mut self, session: SavedSession) {
         let now = Instant::now();
-        self.order.push_back((now, session.private_id.clone()));
-        self.by_secret.insert(session.private_id.clone(), (now, session));
+        self.order.push_back(Turn { number: self.next, at: now, secret: session.private_id.clone() });
+        self.by_secret.insert(session.private_id.clone(), (self.next, session));
+        self.next += 1;
         self.prune(now);
+        if self.order.len() > 2 * self.by_secret.len() + 16 {
+            // Sessions that come and go leave entries behind.
+            let by_secret = &self.by_secret;
+            self.order.retain(|turn| turn.is_current(by_secret));
+        }
     }
 
     /// Takes a session out: a secret works once for each disconnect.
@@ -126,15 +141,64 @@ impl Sessions {
     }
 
     fn prune(&mut self, now: Instant) {
-        while let Some((at, secret)) = self.order.front() {
-            let is_current = self.by_secret.get(secret).is_some_and(|(since, _)| since == at);
-            if is_current && self.by_secret.len() <= self.max && now.duration_since(*at) <= self.keep {
+        while let Some(turn) = self.order.front() {
+            let is_current = turn.is_current(&self.by_secret);
+            if is_current && self.by_secret.len() <= self.max && now.duration_since(turn.at) <= self.keep {
                 return;
             }
             if is_current {
-                self.by_secret.remove(secret);
+                self.by_secret.remove(&turn.secret);
             }
             self.order.pop_front();
         }
+    }
+}
+
+impl Turn {
+    /// Whether the session is still there, and this is its last turn.
+    fn is_current(&self, by_secret: &HashMap<String, (u64, SavedSession)>) -> bool {
+        by_secret.get(&self.secret).is_some_and(|(number, _)| *number == self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(number: usize, log_start: u64) -> SavedSession {
+        SavedSession {
+            id: String::new(),
+            private_id: number.to_string(),
+            rooms: Vec::new(),
+            data: serde_json::Map::new(),
+            log_start: log_start.to_string(),
+        }
+    }
+
+    #[test]
+    fn sessions_that_come_and_go_leave_nothing_behind() {
+        let mut sessions = Sessions::new(Duration::from_secs(60), 10);
+        for number in 0..10_000 {
+            sessions.insert(session(number % 5, 1));
+            if number % 2 == 0 {
+                sessions.take(&(number % 5).to_string());
+            }
+        }
+        assert!(sessions.order.len() <= 40, "{}", sessions.order.len());
+        assert!(sessions.by_secret.len() <= 5);
+    }
+
+    #[test]
+    fn nothing_is_replayed_from_before_the_socket_was_there() {
+        let mut log = EventLog::new(Duration::from_secs(60), 1 << 20);
+        let body = || PacketBody::Event { name: "e".into(), args: Args::empty() };
+        for _ in 0..4 {
+            log.push(Packet::new("/", body()), Target::default());
+        }
+        let missed = |log: &mut EventLog, offset| log.missed(&session(1, 4), offset).map(|missed| missed.len());
+        assert_eq!(missed(&mut log, Some("0")), Some(1));
+        assert_eq!(missed(&mut log, None), Some(1));
+        assert_eq!(missed(&mut log, Some("4")), Some(0));
+        assert_eq!(missed(&mut log, Some("5")), None);
     }
 }

@@ -120,8 +120,8 @@ impl Adapter for MemoryAdapter {
     fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
         let Some(recovery) = &self.recovery else { return enter(Attachment::default()) };
         let log = recovery.log.lock();
-        let missed = session.and_then(|session| log.since(session.log_position, &session.rooms)).unwrap_or_default();
-        enter(Attachment { log_position: log.position(), missed });
+        let missed = session.and_then(|session| log.since(session.log_position.parse().ok()?, &session.rooms));
+        enter(Attachment { log_position: log.position().to_string(), missed });
     }
 
     fn persist_session(&self, session: SavedSession) {
@@ -142,7 +142,7 @@ impl Adapter for MemoryAdapter {
                 data: session.data,
                 log_start: session.log_start,
                 missed,
-                log_position: log.position(),
+                log_position: log.position().to_string(),
             })
         });
         Box::pin(std::future::ready(recovered))

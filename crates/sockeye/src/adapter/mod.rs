@@ -71,8 +71,8 @@ pub struct SavedSession {
     pub rooms: Vec<Room>,
     /// The data.
     pub data: serde_json::Map<String, serde_json::Value>,
-    /// Where the log stood when the socket connected: for a client that got no event since.
-    pub log_start: u64,
+    /// Where the log stood when the socket connected, in the adapter's own words: for a client that got no event since.
+    pub log_start: String,
 }
 
 /// A session found again, with what its client missed.
@@ -87,11 +87,11 @@ pub struct RecoveredSession {
     /// The data.
     pub data: serde_json::Map<String, serde_json::Value>,
     /// See [`SavedSession::log_start`].
-    pub log_start: u64,
+    pub log_start: String,
     /// The events that it missed, in order.
     pub missed: Vec<Packet>,
-    /// Where the log stood when this was found out.
-    pub log_position: u64,
+    /// Where the log stood when this was found out, in the adapter's own words.
+    pub log_position: String,
 }
 
 impl RecoveredSession {
@@ -101,7 +101,7 @@ impl RecoveredSession {
             private_id: self.private_id.clone(),
             rooms: self.rooms.clone(),
             data: self.data.clone(),
-            log_start: self.log_start,
+            log_start: self.log_start.clone(),
         }
     }
 }
@@ -109,10 +109,11 @@ impl RecoveredSession {
 /// Where a socket enters the stream of events.
 #[derive(Clone, Debug, Default)]
 pub struct Attachment {
-    /// The position in the log of events.
-    pub log_position: u64,
-    /// What a recovered client missed since its session was found.
-    pub missed: Vec<Packet>,
+    /// The position in the log of events, in the adapter's own words: the session's [`log_start`](SavedSession::log_start).
+    pub log_position: String,
+    /// What a recovered client missed since its session was found; none if that cannot be told any more. The client is then
+    /// not recovered, and told so.
+    pub missed: Option<Vec<Packet>>,
 }
 
 /// What an answer to [`server_side_emit`](Adapter::server_side_emit) came to: what the other nodes said.
@@ -194,6 +195,8 @@ pub trait Adapter: Send + Sync + fmt::Debug + 'static {
 
     /// Takes a socket in. `enter` puts it among the local sockets; nothing that is broadcast may fall between what the
     /// [`Attachment`] tells it and that moment.
+    ///
+    /// An adapter that recovers sessions must implement it: as it is, no session can be replayed.
     fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
         let _ = session;
         enter(Attachment::default());
