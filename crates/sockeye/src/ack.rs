@@ -204,18 +204,21 @@ impl Collected {
     }
 }
 
-/// Enters a waiter for `id` on a socket; false where the socket owes too many already.
-pub(crate) fn enter(socket: &Socket, id: u64, waiter: Waiter) -> bool {
-    let limit = socket.conn().server().options.limits.max_pending_acks;
-    let entered = socket.with_acks(|acks| {
-        let fits = acks.len() < limit;
-        if fits {
-            acks.insert(id, waiter);
-        }
-        fits
-    });
-    if !entered {
-        socket.conn().server().metrics.bound_reached(Bound::PendingAcks, socket.conn().id());
+/// Enters a waiter for `id` on a socket.
+///
+/// # Errors
+///
+/// The socket owes too many already, or will not answer.
+pub(crate) fn try_enter(socket: &Socket, id: u64, waiter: Waiter) -> Result<(), AckError> {
+    let server = socket.conn().server();
+    let entered = socket.enter_ack(id, waiter, server.options.limits.max_pending_acks);
+    if let Err(AckError::TooMany) = entered {
+        server.metrics.bound_reached(Bound::PendingAcks, socket.conn().id());
     }
     entered
+}
+
+/// [`try_enter`], where it does not matter why one cannot.
+pub(crate) fn enter(socket: &Socket, id: u64, waiter: Waiter) -> bool {
+    try_enter(socket, id, waiter).is_ok()
 }

@@ -33,7 +33,8 @@ struct State {
 
 impl Client {
     fn socket(&self, namespace: &str) -> Option<Socket> {
-        self.0.lock().sockets.iter().find(|socket| socket.namespace().name() == namespace).cloned()
+        // The last: one before it is about to end.
+        self.0.lock().sockets.iter().rfind(|socket| socket.namespace().name() == namespace).cloned()
     }
 
     /// Enters a socket; false if the connection has closed meanwhile.
@@ -60,7 +61,8 @@ pub(crate) fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
     let query = if conn.revision() == Revision::V3 { packet.take_query() } else { None };
     let socket = conn.client.socket(&packet.namespace);
     match (socket, packet.body) {
-        (None, PacketBody::Connect(auth)) => {
+        // One whose end is decided does not keep its client from coming back.
+        (socket, PacketBody::Connect(auth)) if socket.as_ref().is_none_or(Socket::is_leaving) => {
             handle_connect(conn, packet.namespace, query.as_deref().map(query_to_json).or(auth));
         }
         (Some(socket), PacketBody::Event { name, args }) => socket.handle_event(packet.id, name, args),
@@ -144,31 +146,19 @@ async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>)
     conn.server().find_namespace(name, auth).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
 }
 
+/// However an attempt ends, by a panic too, its socket does not stay between the states.
+struct Arrival<'a>(&'a Socket);
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
+}
+
 async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<ByteString>) -> Result<(), ConnectError> {
-    let mut recovered = restore(&namespace, auth.as_deref()).await;
-    // Whom nothing can be replayed to after all is told so, as a new client.
-    while admit(conn, &namespace, auth.clone(), recovered.take()).await? == Entry::CannotReplay {}
-    Ok(())
-}
-
-/// What came of the attempt to enter a namespace.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Entry {
-    Entered,
-    /// The connection has closed meanwhile.
-    Closed,
-    /// The session was found, but not all that its client missed is still there, or it is too much.
-    CannotReplay,
-}
-
-/// Lets the middlewares decide, and the socket enter.
-async fn admit(
-    conn: &Arc<Conn>,
-    namespace: &Namespace,
-    auth: Option<ByteString>,
-    recovered: Option<RecoveredSession>,
-) -> Result<Entry, ConnectError> {
     let server = conn.server();
+    let recovered = restore(&namespace, auth.as_deref(), server.options.limits.max_outbox_bytes).await;
+
     let id = match (&recovered, conn.revision()) {
         (Some(session), _) => Id::from(&session.id),
         (None, Revision::V4) => generate(),
@@ -176,6 +166,7 @@ async fn admit(
         (None, Revision::V3) => format!("{}#{}", namespace.name(), conn.id()).into(),
     };
     let socket = Socket::new(namespace.clone(), conn.clone(), id, auth);
+    let _arrival = Arrival(&socket);
     if let Some(session) = &recovered {
         socket.restore(session);
     }
@@ -191,16 +182,16 @@ async fn admit(
         }
     }
     let kept = recovered.as_ref().map(RecoveredSession::to_saved);
-    let entry = allowed.map(|()| connect(namespace, &socket, recovered));
-    if let (Err(_) | Ok(Entry::Closed), Some(session)) = (&entry, kept) {
+    let entered = allowed.is_ok() && connect(&namespace, &socket, recovered);
+    if let (false, Some(session)) = (entered, kept) {
         // It was taken out for nothing; the client may try again.
         namespace.adapter().persist_session(session);
     }
-    entry
+    allowed
 }
 
-/// Finds the session that the client says is its own, if it is all there.
-async fn restore(namespace: &Namespace, auth: Option<&str>) -> Option<RecoveredSession> {
+/// Finds the session that the client says is its own, if it is all there and its replay fits.
+async fn restore(namespace: &Namespace, auth: Option<&str>, max_bytes: usize) -> Option<RecoveredSession> {
     #[derive(Deserialize)]
     struct Claim {
         pid: Option<String>,
@@ -215,69 +206,51 @@ async fn restore(namespace: &Namespace, auth: Option<&str>) -> Option<RecoveredS
         // The client is back before it was noticed that it was gone. Only it knows the secret, so the old connection is dead.
         old.conn().transport_ended(CloseReason::TransportClose, "its client came back on another connection");
     }
-    namespace.adapter().restore_session(&private_id, claim.offset.as_deref()).await
+    let session = namespace.adapter().restore_session(&private_id, claim.offset.as_deref()).await?;
+    let bytes: usize = session.missed.iter().map(|packet| packet.json_len()).sum();
+    (bytes <= max_bytes).then_some(session)
 }
 
-/// The socket is welcome: it enters the namespace, is told so, and the program hears of it.
-fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<RecoveredSession>) -> Entry {
+/// The socket is welcome: it enters the namespace, is told so, and the program hears of it. False if the connection has
+/// closed meanwhile.
+fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<RecoveredSession>) -> bool {
     let conn = socket.conn();
     let server = conn.server();
     let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
-    let encode = |packet: &Packet| Encoded::packet(packet, server.options.parser, true);
-    let mut replay: Vec<_> = recovered.iter().flat_map(|session| session.missed.iter().map(encode)).collect();
+    let missed = recovered.as_mut().map(|session| std::mem::take(&mut session.missed)).unwrap_or_default();
     let mut events = Vec::new();
-    let (mut entry, mut was_closed) = (Entry::CannotReplay, false);
+    let mut entered = false;
     namespace.adapter().attach(recovered.as_ref(), &mut |attachment| {
-        if recovered.is_some() {
-            let Some(missed) = attachment.missed else { return };
-            replay.extend(missed.iter().map(encode));
-            // With something for the CONNECT.
-            if 512 + replay.iter().map(Encoded::cost).sum::<usize>() > server.options.limits.max_outbox_bytes {
-                return; // the client would be closed as a slow consumer, come back, and so on
-            }
-        }
         if let (Some(private_id), None) = (&private_id, &recovered) {
-            socket.set_recoverable(private_id.clone(), &attachment.log_position);
+            socket.set_recoverable(private_id.clone(), attachment.log_position);
         }
-        // Connected first, so that a close of the connection from here on also closes the socket; among the others last, so
+        // Its phase first, so that a close of the connection from here on also closes the socket; among the others last, so
         // that nothing overtakes the CONNECT.
-        socket.set_connected();
-        if !conn.client.enter(socket) {
-            entry = Entry::Closed;
+        socket.set_entering();
+        entered = conn.client.enter(socket);
+        if !entered {
             return;
         }
-        entry = Entry::Entered;
-        for packet in replay.drain(..) {
-            socket.deliver(packet, false);
+        server.metrics.sockets.add(1);
+        for packet in missed.iter().chain(&attachment.missed) {
+            socket.deliver(Encoded::packet(packet, server.options.parser, true), false);
         }
         socket.send_packet(None, PacketBody::Connect(connect_payload(socket, private_id.as_deref())));
         events = namespace.sockets().insert(socket);
         if let Some(session) = &recovered {
             events.extend(namespace.sockets().join(socket, &session.rooms).unwrap_or_default());
         }
-        was_closed = socket.is_closing();
     });
-    match entry {
-        Entry::Entered => {}
-        Entry::Closed => {
-            tracing::debug!(sid = conn.id().as_str(), "the connection closed before the namespace was joined");
-            return entry;
-        }
-        Entry::CannotReplay => {
-            tracing::debug!(sid = conn.id().as_str(), "what the client missed cannot be replayed; it begins anew");
-            return entry;
-        }
+    if !entered {
+        socket.abandon();
+        tracing::debug!(sid = conn.id().as_str(), "the connection closed before the namespace was joined");
+        return false;
     }
     conn.joined();
-    server.metrics.sockets.add(1);
     if recovered.is_some() {
         server.metrics.recovered.increment();
     }
     namespace.sockets().notify_all(&events);
-    if was_closed {
-        // On another thread, maybe before it was there to be taken out. Not under the adapter's lock: listeners hear of it.
-        namespace.remove(socket);
-    }
     let context = EventContext {
         socket: socket.clone(),
         event: EventName::from("connection"),
@@ -286,7 +259,8 @@ fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<RecoveredSe
         reason: None,
     };
     run_all(&namespace.listeners().of(Kind::Connection), &context);
-    entry
+    socket.handle_entered();
+    true
 }
 
 fn connect_payload(socket: &Socket, private_id: Option<&str>) -> Option<ByteString> {

@@ -1,11 +1,12 @@
 //! A client in a namespace, as the program sees it.
 
 mod emit;
+mod phase;
 
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,15 +16,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::TransportKind;
-use sockeye_protocol::socket::{Args, EventName, FromArgs, IntoArgs, Packet, PacketBody};
+use sockeye_protocol::socket::{FromArgs, IntoArgs, Packet, PacketBody};
 
 pub use self::emit::SocketEmit;
-use crate::ack::{Ack, PendingAcks};
+use self::phase::{CONNECTED, CONNECTING, DISCONNECTED, ENTERING};
+use crate::ack::{PendingAcks, Waiter};
 use crate::adapter::{RecoveredSession, Room, SavedSession};
 use crate::emit::{Emit, Flags, IntoRooms};
 use crate::engine::{Conn, Encoded, Id};
 use crate::error::{AckError, EmitError, JoinError};
-use crate::handler::{Budget, EventContext, Kind, run_all};
+use crate::handler::{Budget, EventContext};
 use crate::namespace::Namespace;
 use crate::request::RequestInfo;
 use crate::server::Server;
@@ -42,7 +44,10 @@ struct Inner {
     conn: Arc<Conn>,
     /// JSON text of what the client gave as `auth`.
     auth: Option<ByteString>,
+    /// Changed under the lock of the state only.
     phase: AtomicU8,
+    /// The end is decided: a new socket of this client may take its place. Changed under the lock of the state only.
+    is_leaving: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -51,8 +56,12 @@ struct State {
     /// The rooms it is in, without the one that is its own id.
     rooms: Vec<Room>,
     acks: PendingAcks,
-    /// The end has begun.
-    closing: bool,
+    /// The acknowledgements have been given up: whoever comes later would wait for ever.
+    acks_closed: bool,
+    /// The rooms have been given up: one that is joined later would never be left.
+    rooms_closed: bool,
+    /// Why it is to end once its connection handlers have been called.
+    leaving: Option<CloseReason>,
     rare: Option<Box<Rare>>,
 }
 
@@ -64,24 +73,22 @@ struct Rare {
     /// The secret by which the client proves that a session is its own.
     private_id: Option<Id>,
     /// Where the log of events stood when it connected.
-    log_start: Box<str>,
+    log_start: u64,
     recovered: bool,
     left_own_room: bool,
     /// Events that wait for their turn, in a namespace that handles them one at a time; the first is being handled.
     line: Line,
+    /// Events that came before the connection handlers have been called.
+    early: Line,
 }
 
 /// Events in order, each counted against the bound of its connection.
 pub(crate) type Line = VecDeque<(EventContext, Budget)>;
 
-const CONNECTING: u8 = 0;
-const CONNECTED: u8 = 1;
-const DISCONNECTED: u8 = 2;
-
 impl Socket {
     pub(crate) fn new(namespace: Namespace, conn: Arc<Conn>, id: Id, auth: Option<ByteString>) -> Self {
-        let state = Mutex::default();
-        Self(Arc::new(Inner { id, namespace, conn, auth, phase: AtomicU8::new(CONNECTING), state }))
+        let (phase, is_leaving, state) = (AtomicU8::new(CONNECTING), AtomicBool::new(false), Mutex::default());
+        Self(Arc::new(Inner { id, namespace, conn, auth, phase, is_leaving, state }))
     }
 
     /// The id: 20 characters, other than that of the connection; the same again if the session is recovered.
@@ -101,7 +108,7 @@ impl Socket {
 
     /// Whether the socket is connected: not yet in a connection middleware, no more after the disconnect.
     pub fn is_connected(&self) -> bool {
-        self.0.phase.load(Ordering::Acquire) == CONNECTED
+        matches!(self.phase(), ENTERING | CONNECTED)
     }
 
     /// Whether the connection state was recovered: the client missed nothing, and is in its rooms already.
@@ -161,7 +168,9 @@ impl Socket {
 
     /// Keeps a value of any type with the socket, one of each type: for what only this process needs.
     pub fn set_extension<T: Send + Sync + 'static>(&self, value: T) {
-        self.0.state.lock().rare().extensions.insert(TypeId::of::<T>(), Arc::new(value));
+        let replaced = self.0.state.lock().rare().extensions.insert(TypeId::of::<T>(), Arc::new(value));
+        // Without the lock: it is the program's, and may use the socket when it is dropped.
+        drop(replaced);
     }
 
     /// The value of this type that is kept with the socket.
@@ -189,7 +198,7 @@ impl Socket {
     /// The rooms that the socket is in, its own first.
     pub fn rooms(&self) -> Vec<Room> {
         let state = self.0.state.lock();
-        let own = !state.left_own_room() && self.0.phase.load(Ordering::Acquire) != DISCONNECTED;
+        let own = !state.left_own_room() && self.phase() != DISCONNECTED;
         own.then(|| Room::from(self.id())).into_iter().chain(state.rooms.iter().cloned()).collect()
     }
 
@@ -197,7 +206,7 @@ impl Socket {
     pub fn is_in(&self, room: &str) -> bool {
         let state = self.0.state.lock();
         if room == self.id() {
-            return !state.left_own_room() && self.0.phase.load(Ordering::Acquire) != DISCONNECTED;
+            return !state.left_own_room() && self.phase() != DISCONNECTED;
         }
         state.rooms.iter().any(|each| **each == *room)
     }
@@ -288,10 +297,7 @@ impl Socket {
 
     /// Disconnects the client from this namespace; it does not come back by itself.
     pub fn disconnect(&self) {
-        if self.is_connected() {
-            self.send_packet(None, PacketBody::Disconnect);
-            self.close(CloseReason::ServerNamespaceDisconnect);
-        }
+        self.end(CloseReason::ServerNamespaceDisconnect, || self.send_packet(None, PacketBody::Disconnect));
     }
 
     /// Disconnects the client from all its namespaces, and closes the connection.
@@ -323,12 +329,40 @@ impl Socket {
         self.deliver(Encoded::packet(&packet, self.0.conn.server().options.parser, true), false);
     }
 
-    pub(crate) fn with_acks<R>(&self, run: impl FnOnce(&mut PendingAcks) -> R) -> R {
-        run(&mut self.0.state.lock().acks)
+    /// Enters who waits for the acknowledgement with `id`.
+    ///
+    /// # Errors
+    ///
+    /// The client owes `limit` already, or can no longer answer, or not yet.
+    pub(crate) fn enter_ack(&self, id: u64, waiter: Waiter, limit: usize) -> Result<(), AckError> {
+        let mut state = self.0.state.lock();
+        // In a middleware the client does not know yet that it may talk in this namespace.
+        if state.acks_closed || self.phase() == CONNECTING {
+            return Err(AckError::Disconnected);
+        }
+        if state.acks.len() >= limit {
+            return Err(AckError::TooMany);
+        }
+        state.acks.insert(id, waiter);
+        Ok(())
+    }
+
+    fn take_ack(&self, id: u64) -> Option<Waiter> {
+        self.0.state.lock().acks.remove(id)
+    }
+
+    /// Gives up the acknowledgements. Dropping the waiters tells those that wait.
+    fn close_acks(&self) {
+        let waiters = {
+            let mut state = self.0.state.lock();
+            state.acks_closed = true;
+            std::mem::take(&mut state.acks)
+        };
+        drop(waiters);
     }
 
     pub(crate) fn forget_ack(&self, id: u64) {
-        let _settled_already = self.with_acks(|acks| acks.remove(id));
+        let _settled_already = self.take_ack(id);
     }
 
     pub(crate) fn with_line<R>(&self, run: impl FnOnce(&mut Line) -> R) -> R {
@@ -338,11 +372,14 @@ impl Socket {
     /// The rooms, for the registry of rooms to change together with its own tables.
     pub(crate) fn with_rooms<R>(&self, run: impl FnOnce(&mut Vec<Room>) -> R) -> Option<R> {
         let mut state = self.0.state.lock();
-        (self.0.phase.load(Ordering::Acquire) != DISCONNECTED).then(|| run(&mut state.rooms))
+        (!state.rooms_closed && self.phase() != DISCONNECTED).then(|| run(&mut state.rooms))
     }
 
+    /// Takes the rooms out. None can be joined any more.
     pub(crate) fn take_rooms(&self) -> Vec<Room> {
-        std::mem::take(&mut self.0.state.lock().rooms)
+        let mut state = self.0.state.lock();
+        state.rooms_closed = true;
+        std::mem::take(&mut state.rooms)
     }
 
     pub(crate) fn leave_own_room(&self) {
@@ -360,16 +397,16 @@ impl Socket {
     }
 
     /// Makes the session one that can be recovered.
-    pub(crate) fn set_recoverable(&self, private_id: Id, log_start: &str) {
+    pub(crate) fn set_recoverable(&self, private_id: Id, log_start: u64) {
         let mut state = self.0.state.lock();
         let rare = state.rare();
         rare.private_id = Some(private_id);
-        rare.log_start = log_start.into();
+        rare.log_start = log_start;
     }
 
     /// Takes over the data of a recovered session.
     pub(crate) fn restore(&self, session: &RecoveredSession) {
-        self.set_recoverable(Id::from(&session.private_id), &session.log_start);
+        self.set_recoverable(Id::from(&session.private_id), session.log_start);
         let mut state = self.0.state.lock();
         let rare = state.rare();
         rare.recovered = true;
@@ -378,61 +415,6 @@ impl Socket {
 
     pub(crate) fn private_id(&self) -> Option<Id> {
         self.0.state.lock().rare.as_ref()?.private_id.clone()
-    }
-
-    /// Whether its end has begun.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.0.state.lock().closing
-    }
-
-    pub(crate) fn set_connected(&self) {
-        self.0.phase.store(CONNECTED, Ordering::Release);
-    }
-
-    pub(crate) fn handle_event(&self, id: Option<u64>, event: EventName, args: Args) {
-        let ack = id.map_or_else(Ack::default, |id| Ack::new(self, id));
-        let context = EventContext { socket: self.clone(), event, args, ack, reason: None };
-        crate::namespace::dispatch(context);
-    }
-
-    pub(crate) fn handle_ack(&self, id: u64, args: Args) {
-        if let Some(waiter) = self.with_acks(|acks| acks.remove(id)) {
-            waiter.resolve(args);
-        }
-    }
-
-    /// Ends the socket: its listeners hear of it, its rooms forget it. Only the first call counts.
-    pub(crate) fn close(&self, reason: CloseReason) {
-        let inner = &*self.0;
-        {
-            // Listeners of `disconnecting` still see the rooms, so the phase changes only after them; but only one gets here.
-            let mut state = inner.state.lock();
-            if inner.phase.load(Ordering::Acquire) != CONNECTED || std::mem::replace(&mut state.closing, true) {
-                return;
-            }
-        }
-        let listeners = inner.namespace.listeners();
-        let context = EventContext {
-            socket: self.clone(),
-            event: EventName::from("disconnect"),
-            args: Args::empty(),
-            ack: Ack::default(),
-            reason: Some(reason),
-        };
-        run_all(&listeners.of(Kind::Disconnecting), &context);
-        if reason.is_recoverable()
-            && let Some(session) = self.saved_session()
-        {
-            inner.namespace.adapter().persist_session(session);
-        }
-        inner.namespace.remove(self);
-        inner.phase.store(DISCONNECTED, Ordering::Release);
-        crate::client::forget(&inner.conn, self);
-        // Dropping the waiters tells those that wait.
-        drop(std::mem::take(&mut inner.state.lock().acks));
-        inner.conn.server().metrics.sockets.add(-1);
-        run_all(&listeners.of(Kind::Disconnect), &context);
-        inner.namespace.cleanup_if_empty();
     }
 
     fn saved_session(&self) -> Option<SavedSession> {
@@ -444,7 +426,7 @@ impl Socket {
             private_id: rare.private_id.as_ref()?.to_string(),
             rooms,
             data: rare.data.clone(),
-            log_start: rare.log_start.to_string(),
+            log_start: rare.log_start,
         })
     }
 }

@@ -1,8 +1,7 @@
 //! An event's way from the packet to the handlers: catch-all listeners, middlewares, then its own handlers.
 
-use crate::engine::Conn;
 use crate::handler::{Budget, EventContext, Kind, finish_all, run_all, start};
-use std::sync::Arc;
+use crate::socket::Socket;
 
 /// Handles an event of a client.
 pub(crate) fn dispatch(context: EventContext) {
@@ -12,6 +11,9 @@ pub(crate) fn dispatch(context: EventContext) {
         return in_turn(context);
     }
     run_all(&listeners.of(Kind::Any), &context);
+    if !context.socket.is_connected() {
+        return;
+    }
     if listeners.tables().all(|table| table.event_middlewares.is_empty()) {
         return run_all(&handlers(&context), &context);
     }
@@ -58,25 +60,60 @@ fn handlers(context: &EventContext) -> Vec<crate::handler::Erased> {
 
 /// Puts the event behind those that the socket sent before, and sees to it that somebody works on them.
 fn in_turn(context: EventContext) {
-    let conn: Arc<Conn> = context.socket.conn().clone();
+    let conn = context.socket.conn().clone();
     let socket = context.socket.clone();
     // What waits in line counts as a handler that waits: at the bound, the client must wait too.
+    let entry = (context.clone(), Budget::take(&conn));
+    // The event stays in the line until it is done, so that nobody else starts on the next one.
     let is_first = socket.with_line(|line| {
-        line.push_back((context, Budget::take(&conn)));
+        line.push_back(entry);
         line.len() == 1
     });
     if !is_first {
         return;
     }
     start(&conn.server().clone(), &conn, async move {
-        // The event stays in the line until it is done, so that nobody else starts on the next one.
-        while let Some(context) = socket.with_line(|line| line.front().map(|(context, _)| context.clone())) {
-            let any = context.socket.namespace().listeners().of(Kind::Any);
-            finish_all(&any, &context).await;
-            if is_allowed(&context).await && context.socket.is_connected() {
-                finish_all(&handlers(&context), &context).await;
-            }
-            let _done = socket.with_line(std::collections::VecDeque::pop_front);
+        let mut worker = Worker { socket, is_done: false };
+        let mut next = Some(context);
+        while let Some(context) = next {
+            handle_to_end(&context).await;
+            next = worker.next();
         }
     });
+}
+
+async fn handle_to_end(context: &EventContext) {
+    if !context.socket.is_connected() {
+        return;
+    }
+    finish_all(&context.socket.namespace().listeners().of(Kind::Any), context).await;
+    if is_allowed(context).await && context.socket.is_connected() {
+        finish_all(&handlers(context), context).await;
+    }
+}
+
+/// Who works on the line of a socket. If it ends early, by a panic, the line ends with it: its entries hold the socket.
+struct Worker {
+    socket: Socket,
+    is_done: bool,
+}
+
+impl Worker {
+    /// Takes out the event that is done, and gives back the one behind it. In one step: a line that is empty is somebody
+    /// else's from then on.
+    fn next(&mut self) -> Option<EventContext> {
+        let (done, next) =
+            self.socket.with_line(|line| (line.pop_front(), line.front().map(|(context, _)| context.clone())));
+        self.is_done = next.is_none();
+        drop(done);
+        next
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.is_done {
+            drop(self.socket.with_line(std::mem::take));
+        }
+    }
 }

@@ -1,12 +1,11 @@
 //! An emit to one client: its flags, and its acknowledgement.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sockeye_protocol::socket::{FromArgs, IntoArgs, Packet, PacketBody};
 use tokio::sync::oneshot;
 
-use super::{DISCONNECTED, Socket};
+use super::Socket;
 use crate::ack::{self, Waiter};
 use crate::adapter::Room;
 use crate::emit::{Flags, Target, event_packet};
@@ -85,14 +84,9 @@ impl SocketEmit<'_> {
         let socket = self.socket;
         let mut packet = event_packet(&socket.0.namespace, event, args)?;
         self.notify_outgoing(event, &packet);
-        if socket.0.phase.load(Ordering::Acquire) == DISCONNECTED {
-            return Err(AckError::Disconnected);
-        }
         let id = socket.0.namespace.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        if !ack::enter(socket, id, Waiter::One(sender)) {
-            return Err(AckError::TooMany);
-        }
+        ack::try_enter(socket, id, Waiter::One(sender))?;
         packet.id = Some(id);
         let parser = socket.conn().server().options.parser;
         socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
