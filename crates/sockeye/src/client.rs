@@ -146,6 +146,23 @@ async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>)
     conn.server().find_namespace(name, auth).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
 }
 
+async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<ByteString>) -> Result<(), ConnectError> {
+    let mut recovered = restore(&namespace, auth.as_deref()).await;
+    // Whom nothing can be replayed to after all is told so, as a new client.
+    while admit(conn, &namespace, auth.clone(), recovered.take()).await? == Entry::CannotReplay {}
+    Ok(())
+}
+
+/// What came of the attempt to enter a namespace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    Entered,
+    /// The connection has closed meanwhile.
+    Closed,
+    /// The session was found, but not all that its client missed is still there, or it is too much.
+    CannotReplay,
+}
+
 /// However an attempt ends, by a panic too, its socket does not stay between the states.
 struct Arrival<'a>(&'a Socket);
 
@@ -155,10 +172,14 @@ impl Drop for Arrival<'_> {
     }
 }
 
-async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<ByteString>) -> Result<(), ConnectError> {
+/// Lets the middlewares decide, and the socket enter.
+async fn admit(
+    conn: &Arc<Conn>,
+    namespace: &Namespace,
+    auth: Option<ByteString>,
+    recovered: Option<RecoveredSession>,
+) -> Result<Entry, ConnectError> {
     let server = conn.server();
-    let recovered = restore(&namespace, auth.as_deref(), server.options.limits.max_outbox_bytes).await;
-
     let id = match (&recovered, conn.revision()) {
         (Some(session), _) => Id::from(&session.id),
         (None, Revision::V4) => generate(),
@@ -182,16 +203,16 @@ async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<ByteString>) 
         }
     }
     let kept = recovered.as_ref().map(RecoveredSession::to_saved);
-    let entered = allowed.is_ok() && connect(&namespace, &socket, recovered);
-    if let (false, Some(session)) = (entered, kept) {
+    let entry = allowed.map(|()| connect(namespace, &socket, recovered));
+    if let (Err(_) | Ok(Entry::Closed), Some(session)) = (&entry, kept) {
         // It was taken out for nothing; the client may try again.
         namespace.adapter().persist_session(session);
     }
-    allowed
+    entry
 }
 
-/// Finds the session that the client says is its own, if it is all there and its replay fits.
-async fn restore(namespace: &Namespace, auth: Option<&str>, max_bytes: usize) -> Option<RecoveredSession> {
+/// Finds the session that the client says is its own, if it is all there.
+async fn restore(namespace: &Namespace, auth: Option<&str>) -> Option<RecoveredSession> {
     #[derive(Deserialize)]
     struct Claim {
         pid: Option<String>,
@@ -206,34 +227,41 @@ async fn restore(namespace: &Namespace, auth: Option<&str>, max_bytes: usize) ->
         // The client is back before it was noticed that it was gone. Only it knows the secret, so the old connection is dead.
         old.conn().transport_ended(CloseReason::TransportClose, "its client came back on another connection");
     }
-    let session = namespace.adapter().restore_session(&private_id, claim.offset.as_deref()).await?;
-    let bytes: usize = session.missed.iter().map(|packet| packet.json_len()).sum();
-    (bytes <= max_bytes).then_some(session)
+    namespace.adapter().restore_session(&private_id, claim.offset.as_deref()).await
 }
 
-/// The socket is welcome: it enters the namespace, is told so, and the program hears of it. False if the connection has
-/// closed meanwhile.
-fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<RecoveredSession>) -> bool {
+/// The socket is welcome: it enters the namespace, is told so, and the program hears of it.
+fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<RecoveredSession>) -> Entry {
     let conn = socket.conn();
     let server = conn.server();
     let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
-    let missed = recovered.as_mut().map(|session| std::mem::take(&mut session.missed)).unwrap_or_default();
+    let encode = |packet: &Packet| Encoded::packet(packet, server.options.parser, true);
+    let mut replay: Vec<_> = recovered.iter().flat_map(|session| session.missed.iter().map(encode)).collect();
     let mut events = Vec::new();
-    let mut entered = false;
+    let mut entry = Entry::CannotReplay;
     namespace.adapter().attach(recovered.as_ref(), &mut |attachment| {
+        if recovered.is_some() {
+            let Some(missed) = attachment.missed else { return };
+            replay.extend(missed.iter().map(encode));
+            // With something for the CONNECT.
+            if 512 + replay.iter().map(Encoded::cost).sum::<usize>() > server.options.limits.max_outbox_bytes {
+                return; // the client would be closed as a slow consumer, come back, and so on
+            }
+        }
         if let (Some(private_id), None) = (&private_id, &recovered) {
-            socket.set_recoverable(private_id.clone(), attachment.log_position);
+            socket.set_recoverable(private_id.clone(), &attachment.log_position);
         }
         // Its phase first, so that a close of the connection from here on also closes the socket; among the others last, so
         // that nothing overtakes the CONNECT.
         socket.set_entering();
-        entered = conn.client.enter(socket);
-        if !entered {
+        if !conn.client.enter(socket) {
+            entry = Entry::Closed;
             return;
         }
+        entry = Entry::Entered;
         server.metrics.sockets.add(1);
-        for packet in missed.iter().chain(&attachment.missed) {
-            socket.deliver(Encoded::packet(packet, server.options.parser, true), false);
+        for packet in replay.drain(..) {
+            socket.deliver(packet, false);
         }
         socket.send_packet(None, PacketBody::Connect(connect_payload(socket, private_id.as_deref())));
         events = namespace.sockets().insert(socket);
@@ -241,10 +269,17 @@ fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<Recover
             events.extend(namespace.sockets().join(socket, &session.rooms).unwrap_or_default());
         }
     });
-    if !entered {
-        socket.abandon();
-        tracing::debug!(sid = conn.id().as_str(), "the connection closed before the namespace was joined");
-        return false;
+    match entry {
+        Entry::Entered => {}
+        Entry::Closed => {
+            socket.abandon();
+            tracing::debug!(sid = conn.id().as_str(), "the connection closed before the namespace was joined");
+            return entry;
+        }
+        Entry::CannotReplay => {
+            tracing::debug!(sid = conn.id().as_str(), "what the client missed cannot be replayed; it begins anew");
+            return entry;
+        }
     }
     conn.joined();
     if recovered.is_some() {
@@ -260,7 +295,7 @@ fn connect(namespace: &Namespace, socket: &Socket, mut recovered: Option<Recover
     };
     run_all(&namespace.listeners().of(Kind::Connection), &context);
     socket.handle_entered();
-    true
+    entry
 }
 
 fn connect_payload(socket: &Socket, private_id: Option<&str>) -> Option<ByteString> {

@@ -73,7 +73,7 @@ struct Rare {
     /// The secret by which the client proves that a session is its own.
     private_id: Option<Id>,
     /// Where the log of events stood when it connected.
-    log_start: u64,
+    log_start: Box<str>,
     recovered: bool,
     left_own_room: bool,
     /// Events that wait for their turn, in a namespace that handles them one at a time; the first is being handled.
@@ -397,16 +397,16 @@ impl Socket {
     }
 
     /// Makes the session one that can be recovered.
-    pub(crate) fn set_recoverable(&self, private_id: Id, log_start: u64) {
+    pub(crate) fn set_recoverable(&self, private_id: Id, log_start: &str) {
         let mut state = self.0.state.lock();
         let rare = state.rare();
         rare.private_id = Some(private_id);
-        rare.log_start = log_start;
+        rare.log_start = log_start.into();
     }
 
     /// Takes over the data of a recovered session.
     pub(crate) fn restore(&self, session: &RecoveredSession) {
-        self.set_recoverable(Id::from(&session.private_id), session.log_start);
+        self.set_recoverable(Id::from(&session.private_id), &session.log_start);
         let mut state = self.0.state.lock();
         let rare = state.rare();
         rare.recovered = true;
@@ -426,7 +426,7 @@ impl Socket {
             private_id: rare.private_id.as_ref()?.to_string(),
             rooms,
             data: rare.data.clone(),
-            log_start: rare.log_start,
+            log_start: rare.log_start.to_string(),
         })
     }
 }
