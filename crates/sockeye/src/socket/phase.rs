@@ -52,7 +52,9 @@ impl Socket {
                     return;
                 }
                 let Some(early) = state.rare.as_mut().and_then(|rare| rare.early.pop_front()) else {
-                    self.0.phase.store(CONNECTED, Ordering::Release);
+                    if self.phase() == ENTERING {
+                        self.0.phase.store(CONNECTED, Ordering::Release);
+                    }
                     break state.leaving.take();
                 };
                 early
