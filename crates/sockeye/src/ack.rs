@@ -81,8 +81,8 @@ impl Waiter {
             // The program may have given up waiting.
             Self::One(sender) => drop(sender.send(args)),
             Self::Many(mut member) => {
-                if let Some(collector) = member.0.take() {
-                    collector.add(args);
+                if let Some(listener) = member.0.take() {
+                    listener.handle_ack(args);
                 }
             }
         }
@@ -119,19 +119,34 @@ impl Drop for Entry {
     }
 }
 
+/// Hears how the clients of this node acknowledge a broadcast, see
+/// [`Local::start_broadcast_with_ack`](crate::adapter::Local::start_broadcast_with_ack).
+///
+/// Its methods are called where the clients' packets are read: they must not wait.
+pub trait AckListener: Send + Sync + 'static {
+    /// How many clients get the event. Called once, before anything else.
+    fn handle_count(&self, clients: usize);
+
+    /// A client has acknowledged.
+    fn handle_ack(&self, args: Args);
+
+    /// A client will not acknowledge: it has left, or owes too many acknowledgements.
+    fn handle_loss(&self) {}
+}
+
 /// One of those that a broadcast waits for. When it goes away unanswered, nobody waits for it any more.
-pub(crate) struct Member(Option<Arc<Collector>>);
+pub(crate) struct Member(Option<Arc<dyn AckListener>>);
 
 impl Member {
-    pub(crate) fn of(collector: &Arc<Collector>) -> Self {
-        Self(Some(collector.clone()))
+    pub(crate) fn of(listener: &Arc<dyn AckListener>) -> Self {
+        Self(Some(listener.clone()))
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        if let Some(collector) = &self.0 {
-            collector.lose();
+        if let Some(listener) = &self.0 {
+            listener.handle_loss();
         }
     }
 }
@@ -146,7 +161,7 @@ struct Collected {
     responses: Vec<Args>,
     /// How many went away before they answered.
     lost: usize,
-    /// How many clients got the event; none until all have been sent to.
+    /// How many clients get the event; none until that is known.
     expected: Option<usize>,
 }
 
@@ -156,25 +171,9 @@ impl Collector {
         Arc::new(Self { state: Mutex::new(state), done: tokio::sync::Notify::new() })
     }
 
-    fn add(&self, args: Args) {
+    fn update(&self, change: impl FnOnce(&mut Collected)) {
         let mut state = self.state.lock();
-        state.responses.push(args);
-        if state.is_complete() {
-            self.done.notify_one();
-        }
-    }
-
-    fn lose(&self) {
-        let mut state = self.state.lock();
-        state.lost += 1;
-        if state.is_complete() {
-            self.done.notify_one();
-        }
-    }
-
-    pub(crate) fn expect(&self, clients: usize) {
-        let mut state = self.state.lock();
-        state.expected = Some(clients);
+        change(&mut state);
         if state.is_complete() {
             self.done.notify_one();
         }
@@ -192,9 +191,23 @@ impl Collector {
         let responses = std::mem::take(&mut state.responses);
         let expected = state.expected.unwrap_or_default();
         if responses.len() < expected {
-            return Err(BroadcastAckError { responses, expected });
+            return Err(BroadcastAckError::new(responses, expected, Vec::new()));
         }
         Ok(responses)
+    }
+}
+
+impl AckListener for Collector {
+    fn handle_count(&self, clients: usize) {
+        self.update(|state| state.expected = Some(clients));
+    }
+
+    fn handle_ack(&self, args: Args) {
+        self.update(|state| state.responses.push(args));
+    }
+
+    fn handle_loss(&self) {
+        self.update(|state| state.lost += 1);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use sockeye_protocol::socket::{EventName, FromArgs, IntoArgs, Packet, PacketBody};
 
-use crate::adapter::{AdapterError, RemoteSocketData, Room};
+use crate::adapter::{AdapterError, Answers, RemoteSocketData, Room};
 use crate::error::{BroadcastAckError, EmitError};
 use crate::namespace::Namespace;
 
@@ -196,7 +196,7 @@ impl Emit {
         let expected = responses.len();
         let fitting: Vec<T> = responses.iter().filter_map(|args| T::from_args(args.clone()).ok()).collect();
         if fitting.len() < expected {
-            return Err(BroadcastError::Incomplete(BroadcastAckError { responses, expected }));
+            return Err(BroadcastError::Incomplete(BroadcastAckError::new(responses, expected, Vec::new())));
         }
         Ok(fitting)
     }
@@ -206,14 +206,14 @@ impl Emit {
         self.emit("message", args);
     }
 
-    /// The sockets of the target, on all nodes.
+    /// The sockets of the target, on all nodes that answer in time.
     ///
     /// # Errors
     ///
-    /// Another node did not answer in time.
-    pub async fn fetch_sockets(&self) -> Result<Vec<RemoteSocket>, AdapterError> {
+    /// The other nodes cannot be reached.
+    pub async fn fetch_sockets(&self) -> Result<Answers<RemoteSocket>, AdapterError> {
         let found = self.namespace.adapter().fetch_sockets(self.target.clone()).await?;
-        Ok(found.into_iter().map(|data| RemoteSocket { data, namespace: self.namespace.clone() }).collect())
+        Ok(found.map(|data| RemoteSocket { data, namespace: self.namespace.clone() }))
     }
 
     /// Makes the sockets of the target join a room, or several.
@@ -247,14 +247,14 @@ pub enum BroadcastError {
     Incomplete(BroadcastAckError),
 }
 
-/// Why the other nodes' programs did not all answer.
+/// Why the other nodes' programs could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerSideError {
     /// Nothing was sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
-    /// Not all answered.
+    /// The other nodes cannot be reached.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
 }
@@ -308,7 +308,7 @@ impl RemoteSocket {
         args: impl IntoArgs,
     ) -> Result<T, BroadcastError> {
         let mut responses = self.target().timeout(timeout).emit_with_ack(event, args).await?;
-        let incomplete = || BroadcastError::Incomplete(BroadcastAckError { responses: Vec::new(), expected: 1 });
+        let incomplete = || BroadcastError::Incomplete(BroadcastAckError::new(Vec::new(), 1, Vec::new()));
         responses.pop().ok_or_else(incomplete)
     }
 

@@ -40,13 +40,26 @@ pub enum AckError {
 
 /// Not every client acknowledged a broadcast in time.
 #[derive(Debug, Error)]
-#[error("operation has timed out ({} of {expected} answered)", responses.len())]
+#[error("operation has timed out ({} of {expected} answered{})", responses.len(), and_nodes(missing))]
 #[non_exhaustive]
 pub struct BroadcastAckError {
     /// What came in time.
     pub responses: Vec<Args>,
-    /// How many clients got the event.
+    /// How many clients got the event, as far as the nodes have told.
     pub expected: usize,
+    /// The nodes that have not told how many of their clients got it.
+    pub missing: Vec<String>,
+}
+
+impl BroadcastAckError {
+    /// The error of an adapter that got these responses of so many clients, and nothing from the missing nodes.
+    pub fn new(responses: Vec<Args>, expected: usize, missing: Vec<String>) -> Self {
+        Self { responses, expected, missing }
+    }
+}
+
+fn and_nodes(missing: &[String]) -> String {
+    if missing.is_empty() { String::new() } else { format!("; nothing from {}", missing.join(", ")) }
 }
 
 /// Why a client may not connect to a namespace, as it is told in its `connect_error`.

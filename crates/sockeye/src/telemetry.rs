@@ -2,7 +2,9 @@
 //!
 //! Counters are striped over cache lines, so that threads which count at the same time do not wait for each other.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use sockeye_protocol::CloseReason;
 
@@ -157,7 +159,7 @@ pub struct Metrics {
     /// Requests and handshakes refused.
     pub refused: Counter,
     closed: [Counter; CloseReason::ALL.len()],
-    bounds: [Counter; Bound::ALL.len()],
+    bounds: [(Counter, LogGate); Bound::ALL.len()],
 }
 
 impl Metrics {
@@ -168,7 +170,7 @@ impl Metrics {
 
     /// How often `bound` was reached.
     pub fn reached(&self, bound: Bound) -> u64 {
-        position(&Bound::ALL, &bound).and_then(|at| self.bounds.get(at)).map_or(0, Counter::value)
+        position(&Bound::ALL, &bound).and_then(|at| self.bounds.get(at)).map_or(0, |(counter, _)| counter.value())
     }
 
     /// A session closed.
@@ -179,12 +181,14 @@ impl Metrics {
         tracing::debug!(sid, reason = reason.as_str(), detail, "session closed");
     }
 
-    /// A client, or the program, ran into a bound.
+    /// A client, or the program, ran into a bound. Clients can make that happen as often as they like: each time counts, but
+    /// only one in a second is logged, with how many there were before it that were not.
     pub(crate) fn bound_reached(&self, bound: Bound, sid: &str) {
-        if let Some(counter) = position(&Bound::ALL, &bound).and_then(|at| self.bounds.get(at)) {
-            counter.increment();
+        let Some((counter, gate)) = position(&Bound::ALL, &bound).and_then(|at| self.bounds.get(at)) else { return };
+        counter.increment();
+        if let Some(suppressed) = gate.admit(millis()) {
+            tracing::warn!(sid, bound = bound.as_str(), suppressed, "limit reached");
         }
-        tracing::warn!(sid, bound = bound.as_str(), "limit reached");
     }
 
     /// A request was refused with an Engine.IO error.
@@ -202,7 +206,7 @@ impl Metrics {
     /// A listener that belongs to no client panicked.
     pub(crate) fn listener_panicked(&self, namespace: &str, panic: &str) {
         self.handler_panics.increment();
-        tracing::error!(namespace, panic, "a listener of rooms panicked");
+        tracing::error!(namespace, panic, "a listener panicked");
     }
 
     /// An event's arguments were not what its handler takes.
@@ -223,6 +227,60 @@ impl Metrics {
     }
 }
 
+/// Lets one log line through in a second.
+#[derive(Debug, Default)]
+struct LogGate {
+    /// When the next may pass, in milliseconds.
+    next: AtomicU64,
+    suppressed: AtomicU64,
+}
+
+impl LogGate {
+    /// Whether a line may be logged now, and if so how many were not since the last one.
+    fn admit(&self, now: u64) -> Option<u64> {
+        let next = self.next.load(Ordering::Relaxed);
+        let is_first =
+            now >= next && self.next.compare_exchange(next, now + 1_000, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if !is_first {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.suppressed.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// Milliseconds since the first call.
+fn millis() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
+}
+
 fn position<T: PartialEq>(all: &[T], one: &T) -> Option<usize> {
     all.iter().position(|each| each == one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_passes_in_a_second_and_tells_of_the_others() {
+        let gate = LogGate::default();
+        assert_eq!(gate.admit(5), Some(0));
+        assert_eq!((gate.admit(6), gate.admit(1_004)), (None, None));
+        assert_eq!(gate.admit(1_005), Some(2));
+        assert_eq!(gate.admit(1_006), None);
+        assert_eq!(gate.admit(10_000), Some(1));
+    }
+
+    #[test]
+    fn each_bound_counts_for_itself() {
+        let metrics = Metrics::default();
+        for _ in 0..3 {
+            metrics.bound_reached(Bound::Rooms, "a");
+        }
+        metrics.bound_reached(Bound::Payload, "a");
+        assert_eq!((metrics.reached(Bound::Rooms), metrics.reached(Bound::Payload)), (3, 1));
+        assert_eq!(metrics.reached(Bound::Outbox), 0);
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{HeaderValue, Method};
-use sockeye::adapter::{Adapter, AdapterFuture, MemoryAdapter};
+use sockeye::adapter::{Adapter, AdapterFuture, Answers, MemoryAdapter};
 use sockeye::{Args, ClientFiles, Cookie, Cors, Server};
 use support::{WebSocket, request};
 
@@ -176,7 +176,7 @@ impl Adapter for Echoing {
     fn fetch_sockets(
         &self,
         target: sockeye::Target,
-    ) -> AdapterFuture<'_, Result<Vec<sockeye::adapter::RemoteSocketData>, sockeye::adapter::AdapterError>> {
+    ) -> AdapterFuture<'_, Result<Answers<sockeye::adapter::RemoteSocketData>, sockeye::adapter::AdapterError>> {
         self.0.fetch_sockets(target)
     }
     fn add_sockets(&self, target: &sockeye::Target, rooms: &[sockeye::adapter::Room]) {
@@ -189,7 +189,7 @@ impl Adapter for Echoing {
         self.0.disconnect_sockets(target, close);
     }
     fn server_side_emit(&self, event: &str, args: Args) {
-        let _answer = self.1.handle_server_event(event, &args);
+        tokio::spawn(self.1.handle_server_event(event, args));
     }
     fn server_side_emit_with_ack(
         &self,
@@ -197,8 +197,9 @@ impl Adapter for Echoing {
         args: Args,
         _timeout: std::time::Duration,
     ) -> AdapterFuture<'_, sockeye::adapter::ServerSideAnswers> {
-        let answers = self.1.handle_server_event(event, &args).into_iter().collect();
-        Box::pin(std::future::ready(Ok(answers)))
+        let answer = self.1.handle_server_event(event, args);
+        let missing = vec!["another".to_owned()];
+        Box::pin(async move { Ok(Answers { answers: answer.await.into_iter().collect(), missing }) })
     }
 }
 
@@ -209,8 +210,11 @@ async fn an_adapter_of_the_program_begins_once_and_carries_server_side_events() 
     let server = Server::builder()
         .adapter(move |local| Echoing(MemoryAdapter::new(local.clone(), None), local, count.clone()))
         .build();
-    server.main_namespace().on_server_event("add", |args| {
+    server.main_namespace().on_server_event("add", |_| async { panic!("on purpose") });
+    server.main_namespace().on_server_event("add", |_| async { None });
+    server.main_namespace().on_server_event("add", |args| async move {
         let (a, b) = args.deserialize::<(u32, u32)>().ok()?;
+        tokio::task::yield_now().await;
         Args::from_serialize(&(a + b)).ok()
     });
     let (mut client, _) = WebSocket::joined(&server).await;
@@ -219,8 +223,11 @@ async fn an_adapter_of_the_program_begins_once_and_carries_server_side_events() 
     assert_eq!(client.text().await, "42[\"e\",1]");
     let timeout = std::time::Duration::from_secs(1);
     let answers = server.server_side_emit_with_ack("add", (1, 2), timeout).await.unwrap();
-    assert_eq!(answers.len(), 1);
-    assert_eq!(answers[0].deserialize::<u32>().unwrap(), 3);
+    let sums: Vec<u32> = answers.iter().map(|answer| answer.deserialize().unwrap()).collect();
+    assert_eq!(sums, [3]);
+    assert_eq!(answers.missing, ["another"]);
+    assert!(!answers.is_complete());
+    assert_eq!(server.metrics().handler_panics.value(), 1);
     server.server_side_emit("add", (1, 2)).unwrap();
     tokio::task::yield_now().await;
     assert_eq!(begun.load(Ordering::SeqCst), 2, "once for each namespace");

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sockeye::adapter::RoomEvent;
-use sockeye::{AckError, Bound, BroadcastError, Data, JoinError, Limits, Server, Socket};
+use sockeye::adapter::{AckListener, Packet, PacketBody, RoomEvent};
+use sockeye::{
+    AckError, Args, Bound, BroadcastAckError, BroadcastError, Data, JoinError, Limits, Server, Socket, Target,
+};
 use support::WebSocket;
 
 async fn three(server: &Server) -> [(WebSocket, String); 3] {
@@ -99,7 +101,7 @@ async fn sockets_of_a_target_are_found_moved_and_disconnected() {
     socket(&server, &a_id).set_data("name", "a");
     server.to("x").sockets_join(["y", "z"]);
     server.to(b_id.as_str()).sockets_join("y");
-    let mut found = server.to("y").fetch_sockets().await.unwrap();
+    let mut found = server.to("y").fetch_sockets().await.unwrap().answers;
     found.sort_by_key(|socket| socket.id() != a_id);
     assert_eq!(found.iter().map(|socket| socket.id()).collect::<Vec<_>>(), [&a_id, &b_id]);
     assert_eq!(found[0].data()["name"], "a");
@@ -201,6 +203,58 @@ async fn a_client_that_goes_away_answers_no_broadcast_any_more() {
     let Err(BroadcastError::Incomplete(error)) = asking.await.unwrap() else { panic!("one did not answer") };
     assert_eq!((error.responses.len(), error.expected), (2, 3));
     assert!(start.elapsed() < Duration::from_secs(2), "nobody waits for a client that is gone");
+}
+
+/// What an adapter hears of a broadcast.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl AckListener for Heard {
+    fn handle_count(&self, clients: usize) {
+        self.0.lock().push(format!("{clients} clients"));
+    }
+
+    fn handle_ack(&self, args: Args) {
+        self.0.lock().push(format!("ack {}", args.deserialize::<u8>().unwrap()));
+    }
+
+    fn handle_loss(&self) {
+        self.0.lock().push("loss".to_owned());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_hears_the_count_first_and_each_acknowledgement_as_it_comes() {
+    let server = Server::new();
+    let [(mut a, _), (mut b, _), (mut c, _)] = three(&server).await;
+    let heard = Arc::new(Heard::default());
+    let body = PacketBody::Event { name: "q".into(), args: Args::empty() };
+    let local = server.main_namespace().sockets().clone();
+    let open = local.start_broadcast_with_ack(Packet::new("/", body), &Target::default(), heard.clone());
+    assert_eq!(*heard.0.lock(), ["3 clients"]);
+    for client in [&mut a, &mut b, &mut c] {
+        assert_eq!(client.text().await, "420[\"q\"]");
+    }
+    b.send("430[2]").await;
+    b.silence().await;
+    assert_eq!(*heard.0.lock(), ["3 clients", "ack 2"]);
+    drop(a);
+    c.silence().await;
+    assert_eq!(*heard.0.lock(), ["3 clients", "ack 2", "loss"]);
+    c.send("430[3]").await;
+    c.silence().await;
+    drop(open);
+    assert_eq!(*heard.0.lock(), ["3 clients", "ack 2", "loss", "ack 3"]);
+}
+
+#[test]
+fn the_error_of_a_broadcast_names_the_nodes_that_are_missing() {
+    let error = BroadcastAckError::new(vec![Args::empty()], 2, vec!["n1".to_owned(), "n2".to_owned()]);
+    assert_eq!(error.to_string(), "operation has timed out (1 of 2 answered; nothing from n1, n2)");
+    assert_eq!(
+        BroadcastAckError::new(Vec::new(), 1, Vec::new()).to_string(),
+        "operation has timed out (0 of 1 answered)"
+    );
 }
 
 #[tokio::test(start_paused = true)]

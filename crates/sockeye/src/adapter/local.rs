@@ -16,8 +16,8 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use parking_lot::RwLock;
 use sockeye_protocol::socket::{Args, Packet, PacketBody};
 
-use super::{RemoteSocketData, Room};
-use crate::ack::{self, Collector, Member, Waiter};
+use super::{AdapterFuture, RemoteSocketData, Room};
+use crate::ack::{self, AckListener, Collector, Member, Waiter};
 use crate::emit::Target;
 use crate::engine::{Encoded, Id};
 use crate::error::{BroadcastAckError, JoinError};
@@ -321,24 +321,38 @@ impl Local {
     /// Not all of this node's clients answered in time.
     pub async fn broadcast_with_ack(
         &self,
-        mut packet: Packet,
+        packet: Packet,
         target: &Target,
         timeout: Duration,
     ) -> Result<Vec<Args>, BroadcastAckError> {
-        let sockets = self.sockets(target);
-        let Some(first) = sockets.first() else { return Ok(Vec::new()) };
-        let id = first.namespace().next_ack_id();
-        packet.id = Some(id);
-        let encoded = Encoded::packet(&packet, self.options.parser, target.flags.compress);
         let collector = Collector::new();
-        for socket in &sockets {
-            if ack::enter(socket, id, Waiter::Many(Member::of(&collector))) {
+        let _open = self.start_broadcast_with_ack(packet, target, collector.clone());
+        collector.wait(timeout).await
+    }
+
+    /// Sends a packet to the target's sockets. `listener` hears how many they are, and then of each acknowledgement as it comes,
+    /// for as long as what is given back lives.
+    pub fn start_broadcast_with_ack(
+        &self,
+        mut packet: Packet,
+        target: &Target,
+        listener: Arc<dyn AckListener>,
+    ) -> OpenBroadcast {
+        let sockets = self.sockets(target);
+        listener.handle_count(sockets.len());
+        let id = sockets.first().map_or(0, |socket| socket.namespace().next_ack_id());
+        packet.id = Some(id);
+        let open = OpenBroadcast { id, sockets };
+        if open.sockets.is_empty() {
+            return open;
+        }
+        let encoded = Encoded::packet(&packet, self.options.parser, target.flags.compress);
+        for socket in &open.sockets {
+            if ack::enter(socket, id, Waiter::Many(Member::of(&listener))) {
                 socket.deliver(encoded.clone(), target.flags.volatile);
             }
         }
-        collector.expect(sockets.len());
-        let _entries = Entries { id, sockets };
-        collector.wait(timeout).await
+        open
     }
 
     /// See [`Adapter::fetch_sockets`](super::Adapter::fetch_sockets).
@@ -372,10 +386,13 @@ impl Local {
         }
     }
 
-    /// An event that another node's program sent: runs the handlers of
-    /// [`on_server_event`](crate::Namespace::on_server_event) and gives back what they answer.
-    pub fn handle_server_event(&self, event: &str, args: &Args) -> Option<Args> {
-        self.namespace.upgrade()?.handle_server_event(event, args)
+    /// An event that another node's program sent: the future runs the handlers of
+    /// [`on_server_event`](crate::Namespace::on_server_event) and gives what they answer.
+    pub fn handle_server_event(&self, event: &str, args: Args) -> AdapterFuture<'static, Option<Args>> {
+        match self.namespace.upgrade() {
+            Some(namespace) => namespace.handle_server_event(event, args),
+            None => Box::pin(std::future::ready(None)),
+        }
     }
 
     fn shard<'a, T>(&self, shards: &'a [T; SHARDS], key: &str) -> &'a T {
@@ -408,13 +425,15 @@ impl Local {
     }
 }
 
-/// The entries of a broadcast in the sockets' tables of acknowledgements; they go away with the wait.
-struct Entries {
+/// A broadcast whose acknowledgements are waited for; one that comes after this is dropped counts no more.
+#[must_use = "no acknowledgement counts after this is dropped"]
+#[derive(Debug)]
+pub struct OpenBroadcast {
     id: u64,
     sockets: Vec<Socket>,
 }
 
-impl Drop for Entries {
+impl Drop for OpenBroadcast {
     fn drop(&mut self) {
         for socket in &self.sockets {
             socket.forget_ack(self.id);

@@ -9,8 +9,8 @@ use sockeye_protocol::socket::{Args, Packet, PacketBody};
 
 use super::log::{EventLog, Sessions};
 use super::{
-    Adapter, AdapterError, AdapterFuture, Attachment, Local, RecoveredSession, RemoteSocketData, Room, SavedSession,
-    ServerSideAnswers,
+    Adapter, AdapterError, AdapterFuture, Answers, Attachment, Local, RecoveredSession, RemoteSocketData, Room,
+    SavedSession, ServerSideAnswers,
 };
 use crate::emit::Target;
 use crate::error::{BroadcastAckError, JoinError};
@@ -84,8 +84,8 @@ impl Adapter for MemoryAdapter {
         Box::pin(async move { self.local.broadcast_with_ack(packet, &target, timeout).await })
     }
 
-    fn fetch_sockets(&self, target: Target) -> AdapterFuture<'_, Result<Vec<RemoteSocketData>, AdapterError>> {
-        Box::pin(std::future::ready(Ok(self.local.fetch_sockets(&target))))
+    fn fetch_sockets(&self, target: Target) -> AdapterFuture<'_, Result<Answers<RemoteSocketData>, AdapterError>> {
+        Box::pin(std::future::ready(Ok(Answers::complete(self.local.fetch_sockets(&target)))))
     }
 
     fn add_sockets(&self, target: &Target, rooms: &[Room]) {
@@ -110,7 +110,7 @@ impl Adapter for MemoryAdapter {
         _args: Args,
         _timeout: Duration,
     ) -> AdapterFuture<'_, ServerSideAnswers> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
+        Box::pin(std::future::ready(Ok(Answers::default())))
     }
 
     fn recovers(&self) -> bool {

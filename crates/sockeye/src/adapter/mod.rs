@@ -3,6 +3,7 @@
 //! Each namespace has one. The [`MemoryAdapter`] serves a single node; one for a cluster does the same for the local sockets,
 //! through [`Local`], and tells the other nodes.
 
+mod answers;
 mod local;
 mod log;
 mod memory;
@@ -13,12 +14,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use local::{Local, RoomEvent};
+pub use answers::Answers;
+pub use local::{Local, OpenBroadcast, RoomEvent};
 pub use memory::MemoryAdapter;
 use sockeye_protocol::socket::Args;
 pub use sockeye_protocol::socket::{Packet, PacketBody};
 use thiserror::Error;
 
+pub use crate::ack::AckListener;
 use crate::emit::Target;
 use crate::error::{BroadcastAckError, JoinError};
 use crate::socket::Socket;
@@ -36,12 +39,6 @@ pub type AdapterFactory = Arc<dyn Fn(Arc<Local>) -> Arc<dyn Adapter> + Send + Sy
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AdapterError {
-    /// Some nodes did not answer in time. Their names, where they are known.
-    #[error("no answer in time from: {}", missing.join(", "))]
-    Timeout {
-        /// The nodes that did not answer.
-        missing: Vec<String>,
-    },
     /// There is no way to the other nodes: the broker is not reached.
     #[error("the cluster is not reached: {0}")]
     Unreachable(String),
@@ -116,8 +113,8 @@ pub struct Attachment {
     pub missed: Option<Vec<Packet>>,
 }
 
-/// What an answer to [`server_side_emit`](Adapter::server_side_emit) came to: what the other nodes said.
-pub type ServerSideAnswers = Result<Vec<Args>, AdapterError>;
+/// What the other nodes' programs answered to [`server_side_emit_with_ack`](Adapter::server_side_emit_with_ack).
+pub type ServerSideAnswers = Result<Answers<Args>, AdapterError>;
 
 /// Decides who gets what, in one namespace.
 ///
@@ -158,6 +155,9 @@ pub trait Adapter: Send + Sync + fmt::Debug + 'static {
     fn broadcast(&self, packet: Packet, target: &Target);
 
     /// Sends a packet to the target and collects the acknowledgements.
+    ///
+    /// [`Local::start_broadcast_with_ack`] tells the count of this node's clients at once, and each acknowledgement as it comes,
+    /// as another node wants to know them.
     fn broadcast_with_ack(
         &self,
         packet: Packet,
@@ -166,7 +166,7 @@ pub trait Adapter: Send + Sync + fmt::Debug + 'static {
     ) -> AdapterFuture<'_, Result<Vec<Args>, BroadcastAckError>>;
 
     /// Describes the sockets of the target.
-    fn fetch_sockets(&self, target: Target) -> AdapterFuture<'_, Result<Vec<RemoteSocketData>, AdapterError>>;
+    fn fetch_sockets(&self, target: Target) -> AdapterFuture<'_, Result<Answers<RemoteSocketData>, AdapterError>>;
 
     /// Makes the sockets of the target join rooms.
     fn add_sockets(&self, target: &Target, rooms: &[Room]);

@@ -6,9 +6,12 @@ mod register;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::task::Poll;
 
 use bytestring::ByteString;
 use parking_lot::RwLock;
@@ -19,10 +22,10 @@ pub use parent::ParentNamespace;
 pub(crate) use parent::{Matcher, Parent};
 pub(crate) use register::{emit_methods, register_methods};
 
-use crate::adapter::{Adapter, Local};
+use crate::adapter::{Adapter, AdapterFuture, Local};
 use crate::emit::{Emit, RESERVED, Target};
 use crate::error::EmitError;
-use crate::handler::Listeners;
+use crate::handler::{Listeners, panic_text};
 use crate::server::ServerInner;
 use crate::socket::Socket;
 use crate::telemetry::Metrics;
@@ -35,7 +38,7 @@ pub struct Namespace(Arc<Inner>);
 #[derive(Clone)]
 pub(crate) struct WeakNamespace(Weak<Inner>);
 
-type ServerEventHandler = Arc<dyn Fn(&Args) -> Option<Args> + Send + Sync>;
+type ServerEventHandler = Arc<dyn Fn(Args) -> AdapterFuture<'static, Option<Args>> + Send + Sync>;
 
 struct Inner {
     name: ByteString,
@@ -108,16 +111,39 @@ impl Namespace {
     }
 
     /// Calls `handler` on an event that another node's program sent with
-    /// [`server_side_emit`](Self::server_side_emit). What it gives back is the answer, where the sender asked for one.
-    pub fn on_server_event(&self, event: &str, handler: impl Fn(&Args) -> Option<Args> + Send + Sync + 'static) {
-        self.0.server_events.write().entry(event.to_owned()).or_default().push(Arc::new(handler));
+    /// [`server_side_emit`](Self::server_side_emit). What it gives is the answer, where the sender asked for one.
+    ///
+    /// Several handlers of one event are called one after the other, in the order in which they were registered, and the first
+    /// answer counts.
+    pub fn on_server_event<F, Fut>(&self, event: &str, handler: F)
+    where
+        F: Fn(Args) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<Args>> + Send + 'static,
+    {
+        let handler: ServerEventHandler = Arc::new(move |args| Box::pin(handler(args)));
+        self.0.server_events.write().entry(event.to_owned()).or_default().push(handler);
     }
 
-    pub(crate) fn handle_server_event(&self, event: &str, args: &Args) -> Option<Args> {
+    pub(crate) fn handle_server_event(&self, event: &str, args: Args) -> AdapterFuture<'static, Option<Args>> {
         let handlers = self.0.server_events.read().get(event).cloned().unwrap_or_default();
-        // All are called; the first answer counts.
-        let answers: Vec<_> = handlers.iter().filter_map(|handler| handler(args)).collect();
-        answers.into_iter().next()
+        let namespace = self.clone();
+        Box::pin(async move {
+            let mut first = None;
+            for handler in handlers {
+                let args = args.clone();
+                let mut future = Box::pin(async move { handler(args).await });
+                // The task that drives it is the adapter's, on which all else between the nodes depends.
+                let answer = poll_fn(|context| {
+                    let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+                    polled.map_or_else(|panic| Poll::Ready(Err(panic_text(&*panic))), |poll| poll.map(Ok))
+                });
+                match answer.await {
+                    Ok(answer) => first = first.or(answer),
+                    Err(panic) => namespace.metrics().listener_panicked(namespace.name(), &panic),
+                }
+            }
+            first
+        })
     }
 
     pub(crate) fn downgrade(&self) -> WeakNamespace {

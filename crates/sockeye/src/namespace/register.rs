@@ -146,12 +146,14 @@ macro_rules! emit_methods {
             self.emitter().send(args);
         }
 
-        /// The sockets of the namespace, on all nodes.
+        /// The sockets of the namespace, on all nodes that answer in time.
         ///
         /// # Errors
         ///
-        /// Another node did not answer in time.
-        pub async fn fetch_sockets(&self) -> Result<Vec<$crate::RemoteSocket>, $crate::adapter::AdapterError> {
+        /// The other nodes cannot be reached.
+        pub async fn fetch_sockets(
+            &self,
+        ) -> Result<$crate::adapter::Answers<$crate::RemoteSocket>, $crate::adapter::AdapterError> {
             self.emitter().fetch_sockets().await
         }
 
@@ -182,11 +184,11 @@ macro_rules! emit_methods {
             Ok(())
         }
 
-        /// Sends an event to the programs of the other nodes, and collects what they answer.
+        /// Sends an event to the programs of the other nodes, and collects what they answer in time.
         ///
         /// # Errors
         ///
-        /// A node did not answer in time, or the event could not be sent.
+        /// The other nodes cannot be reached, or the event could not be sent.
         ///
         /// # Cancel safety
         ///
@@ -196,7 +198,7 @@ macro_rules! emit_methods {
             event: &str,
             args: impl $crate::IntoArgs,
             timeout: std::time::Duration,
-        ) -> Result<Vec<$crate::Args>, $crate::ServerSideError> {
+        ) -> Result<$crate::adapter::Answers<$crate::Args>, $crate::ServerSideError> {
             let args = $crate::namespace::server_event_args(event, args)?;
             let adapter = self.adapter().clone();
             Ok(adapter.server_side_emit_with_ack(event, args, timeout).await?)
