@@ -202,11 +202,10 @@ async fn admit(
             }
         }
     }
-    let kept = recovered.as_ref().map(RecoveredSession::to_saved);
-    let entry = allowed.map(|()| connect(namespace, &socket, recovered));
-    if let (Err(_) | Ok(Entry::Closed), Some(session)) = (&entry, kept) {
+    let entry = allowed.map(|()| connect(namespace, &socket, recovered.as_ref()));
+    if let (Err(_) | Ok(Entry::Closed), Some(session)) = (&entry, &recovered) {
         // It was taken out for nothing; the client may try again.
-        namespace.adapter().persist_session(session);
+        namespace.adapter().persist_session(session.to_saved());
     }
     entry
 }
@@ -231,7 +230,7 @@ async fn restore(namespace: &Namespace, auth: Option<&str>) -> Option<RecoveredS
 }
 
 /// The socket is welcome: it enters the namespace, is told so, and the program hears of it.
-fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<RecoveredSession>) -> Entry {
+fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<&RecoveredSession>) -> Entry {
     let conn = socket.conn();
     let server = conn.server();
     let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
@@ -239,7 +238,7 @@ fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<RecoveredSe
     let mut replay: Vec<_> = recovered.iter().flat_map(|session| session.missed.iter().map(encode)).collect();
     let mut events = Vec::new();
     let mut entry = Entry::CannotReplay;
-    namespace.adapter().attach(recovered.as_ref(), &mut |attachment| {
+    namespace.adapter().attach(recovered, &mut |attachment| {
         if recovered.is_some() {
             let Some(missed) = attachment.missed else { return };
             replay.extend(missed.iter().map(encode));
@@ -248,7 +247,7 @@ fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<RecoveredSe
                 return; // the client would be closed as a slow consumer, come back, and so on
             }
         }
-        if let (Some(private_id), None) = (&private_id, &recovered) {
+        if let (Some(private_id), None) = (&private_id, recovered) {
             socket.set_recoverable(private_id.clone(), &attachment.log_position);
         }
         // Its phase first, so that a close of the connection from here on also closes the socket; among the others last, so
@@ -265,7 +264,7 @@ fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<RecoveredSe
         }
         socket.send_packet(None, PacketBody::Connect(connect_payload(socket, private_id.as_deref())));
         events = namespace.sockets().insert(socket);
-        if let Some(session) = &recovered {
+        if let Some(session) = recovered {
             events.extend(namespace.sockets().join(socket, &session.rooms).unwrap_or_default());
         }
     });

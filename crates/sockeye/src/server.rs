@@ -137,7 +137,7 @@ impl Server {
     /// A namespace, made if there is none of this name yet. The name gets a leading slash if it has none.
     pub fn of(&self, name: &str) -> Namespace {
         let name = if name.starts_with('/') { ByteString::from(name) } else { ByteString::from(format!("/{name}")) };
-        self.0.namespace_of_program(name)
+        self.0.namespace_of_program(&name)
     }
 
     /// All namespaces whose name the pattern matches. Each comes to life when a client asks for it.
@@ -347,17 +347,17 @@ impl ServerInner {
     }
 
     /// A namespace that the program names itself. It gets the handlers of a pattern that matches it.
-    fn namespace_of_program(self: &Arc<Self>, name: ByteString) -> Namespace {
-        if let Some(found) = self.namespaces.read().by_name.get(&name) {
+    fn namespace_of_program(self: &Arc<Self>, name: &ByteString) -> Namespace {
+        if let Some(found) = self.namespaces.read().by_name.get(name) {
             return found.clone();
         }
         let is_match =
-            |parent: &&Arc<Parent>| matches!(&parent.matcher, Matcher::Pattern(pattern) if pattern.is_match(&name));
+            |parent: &&Arc<Parent>| matches!(&parent.matcher, Matcher::Pattern(pattern) if pattern.is_match(name));
         let parent = self.parents.read().iter().find(is_match).cloned();
         let namespace = Namespace::new(self, name.clone(), parent, true);
         {
             let mut namespaces = self.namespaces.write();
-            if let Some(found) = namespaces.by_name.get(&name) {
+            if let Some(found) = namespaces.by_name.get(name) {
                 return found.clone();
             }
             namespaces.insert(&namespace);

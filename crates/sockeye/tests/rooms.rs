@@ -230,7 +230,8 @@ async fn an_adapter_hears_the_count_first_and_each_acknowledgement_as_it_comes()
     let heard = Arc::new(Heard::default());
     let body = PacketBody::Event { name: "q".into(), args: Args::empty() };
     let local = server.main_namespace().sockets().clone();
-    let open = local.start_broadcast_with_ack(Packet::new("/", body), &Target::default(), heard.clone());
+    let listener: Arc<dyn AckListener> = heard.clone();
+    let open = local.start_broadcast_with_ack(Packet::new("/", body), &Target::default(), &listener);
     assert_eq!(*heard.0.lock(), ["3 clients"]);
     for client in [&mut a, &mut b, &mut c] {
         assert_eq!(client.text().await, "420[\"q\"]");

@@ -326,7 +326,8 @@ impl Local {
         timeout: Duration,
     ) -> Result<Vec<Args>, BroadcastAckError> {
         let collector = Collector::new();
-        let _open = self.start_broadcast_with_ack(packet, target, collector.clone());
+        let listener: Arc<dyn AckListener> = collector.clone();
+        let _open = self.start_broadcast_with_ack(packet, target, &listener);
         collector.wait(timeout).await
     }
 
@@ -336,7 +337,7 @@ impl Local {
         &self,
         mut packet: Packet,
         target: &Target,
-        listener: Arc<dyn AckListener>,
+        listener: &Arc<dyn AckListener>,
     ) -> OpenBroadcast {
         let sockets = self.sockets(target);
         listener.handle_count(sockets.len());
@@ -348,7 +349,7 @@ impl Local {
         }
         let encoded = Encoded::packet(&packet, self.options.parser, target.flags.compress);
         for socket in &open.sockets {
-            if ack::enter(socket, id, Waiter::Many(Member::of(&listener))) {
+            if ack::enter(socket, id, Waiter::Many(Member::of(listener))) {
                 socket.deliver(encoded.clone(), target.flags.volatile);
             }
         }
