@@ -192,8 +192,9 @@ pub struct Limits {
     pub max_rooms: usize,
     /// Acknowledgements that one socket may owe. More: `emit_with_ack` gives an error. Default: 10,000.
     pub max_pending_acks: usize,
-    /// Handlers of one socket that wait at a time. More: the server reads no more from this client until one is done.
-    /// Default: 1,000.
+    /// Handlers of one connection that wait at a time. More: its next events wait for their turn, as many again and
+    /// [`Options::max_http_buffer_size`] bytes at the most, while acknowledgements pass by; then the server reads no more from
+    /// it until a handler is done. Default: 1,000.
     pub max_handlers: usize,
     /// Attachments of one packet. More: the connection is closed (`forced close`). Default: 10, as in the official parser.
     pub max_attachments: usize,

@@ -85,7 +85,7 @@ pub enum Bound {
     ConnectTime,
     /// [`Limits::max_child_namespaces`](crate::Limits::max_child_namespaces)
     ChildNamespaces,
-    /// [`Limits::max_handlers`](crate::Limits::max_handlers): reading was paused
+    /// [`Limits::max_handlers`](crate::Limits::max_handlers): its events waited, and reading was paused
     Handlers,
 }
 

@@ -239,7 +239,7 @@ section! {
         max_rooms: usize = Limits::default().max_rooms;
         /// Acknowledgements that one client may owe.
         max_pending_acks: usize = Limits::default().max_pending_acks;
-        /// Handlers of one client that wait at a time. More: the server reads no more from it until one is done.
+        /// Handlers of one client that wait at a time. More: its next events wait, as many again; then the server reads no more.
         max_handlers: usize = Limits::default().max_handlers;
         /// Attachments of one packet. More: the connection is closed.
         max_attachments: usize = Limits::default().max_attachments;
