@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytestring::ByteString;
 use parking_lot::RwLock;
 use regex::Regex;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{OpenPacket, SessionConfig, TransportKind};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
@@ -54,6 +55,8 @@ pub(crate) struct ServerInner {
     parents: RwLock<Vec<Arc<Parent>>>,
     new_namespace: RwLock<Vec<NamespaceListener>>,
     started: AtomicBool,
+    /// Where the server was started: for what begins on a thread of the program that has no runtime.
+    runtime: OnceLock<Handle>,
     next_shard: AtomicUsize,
     tasks: AtomicUsize,
     idle: Notify,
@@ -113,6 +116,7 @@ impl Server {
             parents: RwLock::default(),
             new_namespace: RwLock::default(),
             started: AtomicBool::new(false),
+            runtime: OnceLock::new(),
             next_shard: AtomicUsize::new(0),
             tasks: AtomicUsize::new(0),
             idle: Notify::new(),
@@ -186,10 +190,10 @@ impl Server {
             conn.close(CloseReason::ServerShuttingDown, Ending::Graceful, "the server stops");
         }
         let namespaces: Vec<_> = self.0.namespaces.read().by_name.values().cloned().collect();
-        for namespace in namespaces {
-            namespace.adapter().close().await;
-        }
         let all_gone = async {
+            for namespace in namespaces {
+                namespace.adapter().close().await;
+            }
             loop {
                 let mut idle = std::pin::pin!(self.0.idle.notified());
                 idle.as_mut().enable();
@@ -200,7 +204,7 @@ impl Server {
             }
         };
         if tokio::time::timeout(self.0.options.limits.close_timeout, all_gone).await.is_err() {
-            tracing::warn!("some connections did not end in time");
+            tracing::warn!("some connections, or adapters, did not end in time");
         }
     }
 
@@ -234,6 +238,7 @@ impl ServerInner {
         if self.started.swap(true, Ordering::AcqRel) {
             return;
         }
+        let _only_here = self.runtime.set(Handle::current());
         let weak = Arc::downgrade(self);
         spawn_driver(weak.clone(), self.wheel.clone().run());
         for shard in 0..self.flusher.shards() {
@@ -260,9 +265,13 @@ impl ServerInner {
 
     /// Runs a future of a connection beside everything else. [`Server::close`] waits for it.
     pub(crate) fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
+        let Some(runtime) = Handle::try_current().ok().or_else(|| self.runtime.get().cloned()) else {
+            // Before the start there is no connection that could wait for it.
+            return tracing::warn!("outside of a runtime, and before the start, nothing can run");
+        };
         self.tasks.fetch_add(1, Ordering::AcqRel);
         let running = Running(Arc::downgrade(self));
-        let _detached = tokio::spawn(async move {
+        let _detached = runtime.spawn(async move {
             future.await;
             drop(running);
         });
@@ -402,10 +411,7 @@ impl ServerInner {
     }
 
     fn close_adapter(self: &Arc<Self>, namespace: Namespace) {
-        // Without a runtime there was no client either, and nothing has begun.
-        if tokio::runtime::Handle::try_current().is_ok() {
-            self.spawn(async move { namespace.adapter().close().await });
-        }
+        self.spawn(async move { namespace.adapter().close().await });
     }
 
     fn add_parent(&self, matcher: Matcher) -> ParentNamespace {

@@ -248,6 +248,32 @@ async fn an_adapter_hears_the_count_first_and_each_acknowledgement_as_it_comes()
     assert_eq!(*heard.0.lock(), ["3 clients", "ack 2", "loss", "ack 3"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_thread_without_a_runtime_may_disconnect_a_socket() {
+    let server = Server::new();
+    let done = Arc::new(Mutex::new(0));
+    let count = done.clone();
+    server.on_disconnect(move || {
+        let count = count.clone();
+        async move {
+            tokio::task::yield_now().await;
+            *count.lock() += 1;
+        }
+    });
+    let (mut client, id) = WebSocket::joined(&server).await;
+    let me = socket(&server, &id);
+    std::thread::spawn(move || me.disconnect()).join().expect("it does not panic");
+    std::thread::spawn({
+        let server = server.clone();
+        move || server.of("/later")
+    })
+    .join()
+    .expect("it does not panic");
+    assert_eq!(client.text().await, "41");
+    client.silence().await;
+    assert_eq!(*done.lock(), 1);
+}
+
 #[test]
 fn the_error_of_a_broadcast_names_the_nodes_that_are_missing() {
     let error = BroadcastAckError::new(vec![Args::empty()], 2, vec!["n1".to_owned(), "n2".to_owned()]);
