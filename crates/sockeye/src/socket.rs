@@ -231,7 +231,7 @@ impl Socket {
 
     /// Sends an event and waits for the client's acknowledgement, without a time limit; see [`timeout`](Self::timeout).
     ///
-    /// A tuple takes all arguments of the answer, [`Args`] all that there are, anything else the first.
+    /// A tuple takes all arguments of the answer, [`Args`](crate::Args) all that there are, anything else the first.
     ///
     /// # Errors
     ///

@@ -161,10 +161,6 @@ impl Conn {
     pub(crate) fn transport(&self) -> TransportKind {
         self.state.lock().session.transport()
     }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.state.lock().session.is_open()
-    }
 }
 
 #[cfg(test)]
