@@ -12,32 +12,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Tls;
 
-/// How long to wait when the process has no more file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Serves what comes in, until the server is closed. The connections are tracked by `tasks`.
 pub(crate) async fn serve(server: Server, listener: TcpListener, tls: Tls, inner: Router, tasks: TaskTracker) {
     let acceptor = TlsAcceptor::from(tls.config);
     let handshakes = Arc::new(Semaphore::new(server.options().limits.max_handshakes.min(Semaphore::MAX_PERMITS)));
-    let closing = server.closing();
-    tokio::pin!(closing);
-    loop {
-        let (stream, remote) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "accept failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-            () = &mut closing => return,
-        };
+    while let Some((stream, remote)) = server.accept(&listener).await {
         let Ok(permit) = handshakes.clone().try_acquire_owned() else {
             tracing::warn!(bound = "max_handshakes", "limit reached");
             continue;
         };
-        let _kept_as_it_was = stream.set_nodelay(true);
         let (server, acceptor, inner) = (server.clone(), acceptor.clone(), inner.clone());
         tasks.spawn(async move {
             let handshake = shake_hands(&server, acceptor.accept(stream), tls.handshake_timeout).await;

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tower_service::Service;
 
 use crate::http::NotFound;
@@ -23,7 +23,7 @@ use crate::server::Server;
 
 /// How long a client may take to send the headers of a request, the first one included.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait when the process has no more file descriptors.
+/// How long to wait after a failure to accept, which is most often that the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The most that the headers of a request may take.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -58,23 +58,37 @@ impl Server {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        while let Some((stream, remote)) = self.accept(&listener).await {
+            let connection = self.clone().serve_connection(stream, Some(remote), false, inner.clone());
+            self.inner().spawn(connection);
+        }
+    }
+
+    /// The next connection that comes in on `listener`, for [`serve_connection`](Self::serve_connection), or `None` once the
+    /// server closes. Small packets are sent at once on it (`TCP_NODELAY`). A failure to accept, such as too many open files,
+    /// is logged, and accepting goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no connection.
+    pub async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         let closing = self.closing();
         tokio::pin!(closing);
         loop {
-            let (stream, remote) = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        tracing::warn!(%error, "accept failed");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    }
-                },
-                () = &mut closing => return,
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut closing => return None,
             };
-            let _kept_as_it_was = stream.set_nodelay(true);
-            let connection = self.clone().serve_connection(stream, Some(remote), false, inner.clone());
-            self.inner().spawn(connection);
+            match accepted {
+                Ok((stream, remote)) => {
+                    let _kept_as_it_was = stream.set_nodelay(true);
+                    return Some((stream, remote));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
         }
     }
 

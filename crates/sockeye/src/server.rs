@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
 use crate::builder::ServerBuilder;
 use crate::emit::Emit;
-use crate::engine::{Ending, Flusher, Registry, Wheel};
+use crate::engine::{Ending, Flusher, Poller, Registry, Wheel};
 use crate::handler::Listeners;
 use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
 use crate::options::Options;
@@ -50,6 +50,7 @@ pub(crate) struct ServerInner {
     pub(crate) registry: Registry,
     pub(crate) wheel: Arc<Wheel>,
     pub(crate) flusher: Arc<Flusher>,
+    pub(crate) poller: Poller,
     pub(crate) adapter: AdapterFactory,
     namespaces: RwLock<Namespaces>,
     parents: RwLock<Vec<Arc<Parent>>>,
@@ -111,6 +112,7 @@ impl Server {
             registry: Registry::new(),
             wheel: Arc::new(Wheel::new()),
             flusher: Arc::new(Flusher::new(workers)),
+            poller: Poller::default(),
             adapter,
             namespaces: RwLock::default(),
             parents: RwLock::default(),
@@ -244,6 +246,10 @@ impl ServerInner {
         for shard in 0..self.flusher.shards() {
             spawn_driver(weak.clone(), self.flusher.clone().run(shard));
         }
+        match self.poller.start(self.flusher.shards()) {
+            Ok(drivers) => drivers.into_iter().for_each(|driver| spawn_driver(weak.clone(), driver)),
+            Err(error) => tracing::warn!(%error, "each plain socket is read by a task of its own"),
+        }
         let namespaces: Vec<_> = self.namespaces.read().by_name.values().cloned().collect();
         for namespace in namespaces {
             self.init_adapter(&namespace);
@@ -269,12 +275,17 @@ impl ServerInner {
             // Before the start there is no connection that could wait for it.
             return tracing::warn!("outside of a runtime, and before the start, nothing can run");
         };
-        self.tasks.fetch_add(1, Ordering::AcqRel);
-        let running = Running(Arc::downgrade(self));
+        let running = self.begin_work();
         let _detached = runtime.spawn(async move {
             future.await;
             drop(running);
         });
+    }
+
+    /// Something has begun that [`Server::close`] waits for, until what is given back is dropped.
+    pub(crate) fn begin_work(self: &Arc<Self>) -> Running {
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+        Running(Arc::downgrade(self))
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -455,8 +466,8 @@ fn spawn_driver(server: Weak<ServerInner>, driver: impl Future<Output = ()> + Se
     });
 }
 
-/// Counts a task for as long as it runs.
-struct Running(Weak<ServerInner>);
+/// Counts work for as long as it goes on.
+pub(crate) struct Running(Weak<ServerInner>);
 
 impl Drop for Running {
     fn drop(&mut self) {

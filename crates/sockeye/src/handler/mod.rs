@@ -91,6 +91,16 @@ pub struct SyncFn<T>(std::marker::PhantomData<T>);
 #[derive(Debug)]
 pub struct AsyncFn<T>(std::marker::PhantomData<T>);
 
+/// An argument of a handler, or the end of the call that lacks it.
+macro_rules! taken {
+    ($name:ident, $context:ident) => {
+        match $name::from_event(&mut $context) {
+            Ok(value) => value,
+            Err(rejection) => return Step::Done(Err(HandlerError::Rejected(rejection))),
+        }
+    };
+}
+
 macro_rules! handlers {
     ($($name:ident),*) => {
         impl<F, O, $($name,)*> Handler<SyncFn<($($name,)*)>> for F
@@ -101,10 +111,7 @@ macro_rules! handlers {
         {
             #[allow(non_snake_case, unused_mut, unused_variables)]
             fn call(&self, mut context: EventContext) -> Step {
-                $(let $name = match $name::from_event(&mut context) {
-                    Ok(value) => value,
-                    Err(rejection) => return Step::Done(Err(HandlerError::Rejected(rejection))),
-                };)*
+                $(let $name = taken!($name, context);)*
                 Step::Done(self($($name),*).into_result().map_err(HandlerError::Failed))
             }
         }
@@ -118,10 +125,7 @@ macro_rules! handlers {
         {
             #[allow(non_snake_case, unused_mut, unused_variables)]
             fn call(&self, mut context: EventContext) -> Step {
-                $(let $name = match $name::from_event(&mut context) {
-                    Ok(value) => value,
-                    Err(rejection) => return Step::Done(Err(HandlerError::Rejected(rejection))),
-                };)*
+                $(let $name = taken!($name, context);)*
                 let future = self($($name),*);
                 Step::Future(Box::pin(async move { future.await.into_result() }))
             }

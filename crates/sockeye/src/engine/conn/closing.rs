@@ -1,9 +1,9 @@
 //! The end of a session: the first reason counts, and what was sent before is still delivered.
 
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::Waker;
 
-use socket2::SockRef;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::PacketKind;
 
@@ -97,16 +97,17 @@ impl Conn {
         state.phase_deadline = None;
         state.outbox.clear();
         match std::mem::replace(&mut state.lane, Lane::Closed) {
-            Lane::Tcp(write) => {
-                // Wakes the reader as well, which may still wait for the peer.
-                let _gone_already = SockRef::from(write.as_ref()).shutdown(std::net::Shutdown::Both);
+            Lane::Tcp(stream, _) => {
+                let _gone_already = stream.shutdown(Shutdown::Both);
+                // The reader has to go, and a socket that is closed tells the poll nothing.
+                self.server.poller.again(self);
             }
             Lane::Stream(Some(waker)) => waker.wake(),
             Lane::Polling(_) | Lane::Awaited | Lane::Stream(None) | Lane::Closed => {}
         }
         // The runtime does not wake who waits for a socket that goes away.
         if let Some(rare) = state.rare.take() {
-            rare.resume.into_iter().chain(rare.drain).chain(rare.closed).for_each(Waker::wake);
+            rare.resume.into_iter().chain(rare.closed).for_each(Waker::wake);
         }
         drop(state);
         self.server.registry.remove(&self.id);

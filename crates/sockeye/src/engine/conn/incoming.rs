@@ -1,5 +1,6 @@
 //! What comes in: packets of the client, and the pause when too many handlers wait.
 
+use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{Data, Outcome, Packet, PacketKind};
 
-use super::state::Phase;
+use super::state::{Lane, Phase};
 use super::{Conn, Ending};
 use crate::engine::encoded::Encoded;
 use crate::engine::now;
@@ -63,6 +64,17 @@ impl Conn {
             Ok(Some(packet)) => self.handle_or_defer(packet),
             Ok(None) => {}
             Err(error) => self.close(CloseReason::ForcedClose, Ending::Graceful, &error.to_string()),
+        }
+    }
+
+    /// Reads what the plain socket has.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Lane::Tcp(stream, _) = &mut self.state.lock().lane else { return Err(io::ErrorKind::NotConnected.into()) };
+        loop {
+            match stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
         }
     }
 

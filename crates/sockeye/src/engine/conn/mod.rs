@@ -20,6 +20,7 @@ mod upgrade;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
 
+use mio::net::TcpStream;
 use parking_lot::Mutex;
 use sockeye_protocol::engine::{PacketKind, PayloadBody, Revision, Session, SessionInfo, TransportKind};
 use sockeye_protocol::socket::Decoder;
@@ -27,8 +28,9 @@ use sockeye_protocol::socket::Decoder;
 use self::state::{Lane, Phase, State};
 use super::encoded::Encoded;
 use super::id::Id;
-
 use super::outbox::Outbox;
+use super::poller::Entry;
+use super::websocket::TcpReader;
 use crate::client::Client;
 use crate::request::RequestInfo;
 use crate::server::ServerInner;
@@ -49,6 +51,8 @@ pub(crate) struct Conn {
     handlers: AtomicU32,
     state: Mutex<State>,
     inbound: Mutex<Decoder>,
+    /// The reader of a plain socket that carries the session.
+    pub(crate) tcp: Mutex<Option<Box<TcpReader>>>,
     pub(crate) client: Client,
 }
 
@@ -67,6 +71,23 @@ pub(crate) enum Ending {
     Code(u16),
     /// It is gone, or not worth waiting for.
     Gone,
+}
+
+/// A WebSocket's stream.
+pub(crate) enum Carrier {
+    /// A plain socket, and its place in the poller.
+    Tcp(TcpStream, Entry),
+    /// A stream that only its own task can write to.
+    Stream,
+}
+
+/// How a WebSocket comes to carry a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handover {
+    /// It takes over from long-polling.
+    pub(crate) is_upgrade: bool,
+    /// permessage-deflate was negotiated: the size from which it is used.
+    pub(crate) deflate: Option<usize>,
 }
 
 /// A second GET, or a GET on a session that is not long-polling.
@@ -119,6 +140,7 @@ impl Conn {
                 rare: None,
             }),
             inbound: Mutex::new(Decoder::new(options.parser)),
+            tcp: Mutex::new(None),
             client: Client::default(),
         });
         conn.queue(Encoded::control(PacketKind::Open, &server.open_packet(&conn.id, transport)));

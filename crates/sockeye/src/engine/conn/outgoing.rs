@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 
 use sockeye_protocol::CloseReason;
 
-use super::state::{Lane, Written};
+use super::state::{Lane, State, Written};
 use super::{Conn, Ending};
 use crate::engine::encoded::Encoded;
 use crate::engine::outbox::MAX_SLICES;
@@ -88,10 +88,10 @@ impl Conn {
             Written::All | Written::Later => {}
             Written::Blocked if state.draining => {}
             Written::Blocked => {
-                state.draining = true;
-                let conn = self.clone();
-                drop(state);
-                self.server.spawn(async move { conn.drain().await });
+                if let Err(error) = self.wait_for_room(&mut state) {
+                    drop(state);
+                    self.transport_ended(CloseReason::TransportError, &error.to_string());
+                }
                 return;
             }
             Written::Failed(error) => {
@@ -106,27 +106,25 @@ impl Conn {
         }
     }
 
-    /// Writes after back-pressure: waits until the socket takes more, until all is written. Only then is there a task for it.
-    pub(super) async fn drain(self: Arc<Self>) {
-        loop {
-            let ready = std::future::poll_fn(|context| {
-                let mut state = self.state.lock();
-                state.rare().drain = Some(context.waker().clone());
-                match &state.lane {
-                    Lane::Tcp(write) => write.as_ref().poll_write_ready(context),
-                    _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-                }
-            })
-            .await;
-            let mut state = self.state.lock();
-            if ready.is_ok() && matches!(state.write(), Written::Blocked) {
-                continue;
-            }
-            state.draining = false;
-            drop(state);
-            // Says again what failed, if anything did, and finishes a close that waited for this.
-            return self.flush();
+    /// The socket took less than there is: the poller tells when it takes more.
+    fn wait_for_room(&self, state: &mut State) -> io::Result<()> {
+        state.draining = true;
+        match &mut state.lane {
+            Lane::Tcp(stream, entry) => self.server.poller.watch_writable(self, stream, *entry),
+            _ => Ok(()),
         }
+    }
+
+    /// The socket takes more, perhaps.
+    pub(crate) fn handle_writable(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if !state.draining || matches!(state.write(), Written::Blocked) {
+            return;
+        }
+        state.draining = false;
+        drop(state);
+        // Says again what failed, if anything did, and finishes a close that waited for this.
+        self.flush();
     }
 
     /// For a stream that only its own task can write to: writes with `write`, and leaves the task's waker.

@@ -1,18 +1,19 @@
 //! The part of a connection that its lock protects.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
 use sockeye_protocol::engine::{PacketKind, PayloadEncoder, Session};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, oneshot};
 
+use mio::net::TcpStream;
 use super::PollReply;
 use super::backlog::Backlog;
 use crate::engine::encoded::{Encoded, Variant};
 use crate::engine::outbox::{MAX_SLICES, Outbox};
+use crate::engine::poller::Entry;
 
 pub(super) struct State {
     pub(super) session: Session,
@@ -25,7 +26,7 @@ pub(super) struct State {
     pub(super) base64: bool,
     /// A POST is being handled.
     pub(super) posting: bool,
-    /// A task waits for the transport to take more.
+    /// The poller tells when the socket takes more.
     pub(super) draining: bool,
     /// A long-polling client still has to be told of the close.
     pub(super) owes_close: bool,
@@ -47,8 +48,6 @@ pub(super) struct Rare {
     pub(super) resume: Vec<Waker>,
     /// A POST that waits for its body, when it wants to know of the end of the session.
     pub(super) closed: Option<Waker>,
-    /// The task that writes after back-pressure.
-    pub(super) drain: Option<Waker>,
     /// Packets that wait because too many handlers do.
     pub(super) backlog: Backlog,
 }
@@ -58,7 +57,7 @@ pub(super) enum Lane {
     /// Long-polling, with the GET that waits for data.
     Polling(Option<PendingPoll>),
     /// A TCP socket that any thread may write to.
-    Tcp(OwnedWriteHalf),
+    Tcp(TcpStream, Entry),
     /// The WebSocket of a new session, not handed over yet.
     Awaited,
     /// A stream that only its own task can write to (TLS, HTTP/2), with that task's waker.
@@ -105,7 +104,7 @@ impl State {
     pub(super) fn is_writable(&self) -> bool {
         match &self.lane {
             Lane::Polling(pending) => pending.is_some() && self.outbox.is_empty(),
-            Lane::Tcp(_) => !self.draining,
+            Lane::Tcp(..) => !self.draining,
             // What waits here was not taken by the stream yet; some of it may be of this very turn.
             Lane::Stream(_) => self.outbox.bytes() < 64 * 1024,
             Lane::Awaited | Lane::Closed => false,
@@ -115,11 +114,12 @@ impl State {
     pub(super) fn write(&mut self) -> Written {
         let variant = self.variant();
         match &mut self.lane {
-            Lane::Tcp(write) => {
+            Lane::Tcp(stream, _) => {
                 while !self.outbox.is_empty() {
                     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                     let count = self.outbox.slices(variant, &mut slices);
-                    match write.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+                    match stream.write_vectored(slices.get(..count).unwrap_or_default()) {
+                        Ok(0) => return Written::Failed(io::ErrorKind::WriteZero.into()),
                         Ok(written) => self.outbox.advance(variant, written),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked,
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -159,7 +159,7 @@ impl State {
     pub(super) fn is_finished(&self) -> bool {
         match &self.lane {
             // The reader waits for the peer's close frame, until the close timeout; or the WebSocket is still to come.
-            Lane::Tcp(_) | Lane::Awaited => false,
+            Lane::Tcp(..) | Lane::Awaited => false,
             Lane::Polling(_) | Lane::Stream(_) => {
                 self.phase == Phase::Closing && self.outbox.is_empty() && !self.owes_close
             }

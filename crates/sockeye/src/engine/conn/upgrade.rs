@@ -3,24 +3,46 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{Packet, ProbeOutcome};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
-use super::Conn;
+use super::{Carrier, Conn, Handover};
 use super::state::{Lane, Phase};
 use crate::engine::now;
 
 impl Conn {
-    /// The session's own WebSocket is there: what is queued goes out on it. False if nobody wants it any more.
-    pub(crate) fn attach(self: &Arc<Self>, write: Option<OwnedWriteHalf>, deflate: Option<usize>) -> bool {
+    /// A WebSocket carries the session from now on: what is queued goes out on it. False if nobody wants it any more.
+    pub(crate) fn attach(self: &Arc<Self>, carrier: Carrier, handover: Handover) -> bool {
         let mut state = self.state.lock();
+        if handover.is_upgrade {
+            if let Some(rare) = &mut state.rare {
+                rare.probe = None;
+            }
+            // A GET that still waits is answered, so that the client can let go of it.
+            state.answer_noop();
+            self.server.metrics.upgrades.increment();
+        }
         if state.phase == Phase::Closed {
             return false;
         }
-        state.lane = write.map_or(Lane::Stream(None), Lane::Tcp);
-        state.deflate = deflate.and_then(|threshold| u32::try_from(threshold).ok());
+        let watched = match carrier {
+            Carrier::Stream => {
+                state.lane = Lane::Stream(None);
+                Ok(())
+            }
+            Carrier::Tcp(mut stream, entry) => {
+                let watched = self.server.poller.watch(self, &mut stream, entry);
+                state.lane = Lane::Tcp(stream, entry);
+                watched
+            }
+        };
+        state.deflate = handover.deflate.and_then(|threshold| u32::try_from(threshold).ok());
         drop(state);
+        if let Err(error) = watched {
+            self.transport_ended(CloseReason::TransportError, &error.to_string());
+            return false;
+        }
         self.dirty.store(true, Ordering::Release);
         self.flush();
         true
@@ -42,19 +64,6 @@ impl Conn {
         let outcome = self.state.lock().session.handle_probe_packet(packet, &self.server.session, now());
         self.arm();
         outcome
-    }
-
-    /// The probing WebSocket takes over. A GET that still waits is answered, so that the client can let go of it.
-    pub(crate) fn complete_upgrade(self: &Arc<Self>, write: Option<OwnedWriteHalf>, deflate: Option<usize>) -> bool {
-        {
-            let mut state = self.state.lock();
-            if let Some(rare) = &mut state.rare {
-                rare.probe = None;
-            }
-            state.answer_noop();
-        }
-        self.server.metrics.upgrades.increment();
-        self.attach(write, deflate)
     }
 
     /// The probing WebSocket is gone; the session stays on long-polling.

@@ -1,0 +1,117 @@
+//! The WebSocket over a stream that only its own task can write to: TLS, or one within HTTP/2.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+
+use super::Stream;
+use super::reader::{Flow, Reader, TURNS};
+use crate::engine::conn::{Carrier, Conn, Handover};
+
+/// How long a stream may take for what is left when one side has closed the WebSocket.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Reads and writes a stream that only its own task can write to.
+pub(super) struct StreamTask {
+    conn: Arc<Conn>,
+    reader: Reader,
+    /// There until the last words are being said.
+    stream: Option<Pin<Box<dyn Stream>>>,
+    rest: Vec<u8>,
+    unflushed: bool,
+    ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Future for StreamTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        for _ in 0..TURNS {
+            if let Some(ending) = &mut this.ending {
+                ready!(ending.as_mut().poll(context));
+                let _over = this.reader.settle(&this.conn, Ok(Flow::PeerClosed));
+                return Poll::Ready(());
+            }
+            let turn = ready!(this.poll_turn(context));
+            if matches!(turn, Ok(Flow::PeerClosed))
+                && let Some(stream) = this.stream.take()
+            {
+                this.ending = Some(Box::pin(last_words(this.conn.clone(), stream)));
+                continue;
+            }
+            match this.reader.settle(&this.conn, turn) {
+                None => return Poll::Ready(()),
+                Some(Flow::Pause(bytes)) => this.rest = bytes,
+                Some(_) => {}
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl StreamTask {
+    /// Lets the stream carry the session, in a task of its own, so that what the handshake needed does not stay.
+    pub(super) fn serve(
+        conn: &Arc<Conn>,
+        stream: Pin<Box<dyn Stream>>,
+        reader: Reader,
+        rest: Vec<u8>,
+        handover: Handover,
+    ) {
+        if conn.attach(Carrier::Stream, handover) {
+            let conn = conn.clone();
+            let server = conn.server().clone();
+            server.spawn(Self { conn, reader, stream: Some(stream), rest, unflushed: false, ending: None });
+        }
+    }
+
+    /// Ready when the session is closed and everything was written.
+    fn poll_write(
+        conn: &Arc<Conn>,
+        mut stream: Pin<&mut dyn Stream>,
+        context: &mut Context<'_>,
+        unflushed: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        let waker = context.waker().clone();
+        let written = conn.poll_stream_write(&waker, |slices| {
+            *unflushed = true;
+            stream.as_mut().poll_write_vectored(context, slices)
+        });
+        if *unflushed {
+            match stream.as_mut().poll_flush(context) {
+                Poll::Ready(Ok(())) => *unflushed = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        written
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Flow>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(Flow::PeerClosed)) };
+        if let Poll::Ready(done) = Self::poll_write(&self.conn, stream.as_mut(), context, &mut self.unflushed) {
+            return Poll::Ready(done.map(|()| Flow::PeerClosed));
+        }
+        ready!(self.reader.poll_backlog(&self.conn, context));
+        if self.rest.is_empty() {
+            return self.reader.poll_read(&self.conn, stream.as_mut(), context);
+        }
+        Poll::Ready(Ok(self.reader.handle_bytes(&self.conn, &mut std::mem::take(&mut self.rest))))
+    }
+}
+
+/// Writes what is left, the close frame for example, and ends the stream.
+async fn last_words(conn: Arc<Conn>, mut stream: Pin<Box<dyn Stream>>) {
+    let write = std::future::poll_fn(|context| {
+        conn.poll_stream_write(context.waker(), |slices| stream.as_mut().poll_write_vectored(context, slices))
+    });
+    let _slow = tokio::time::timeout(LAST_WORDS, write).await;
+    let _unclean = tokio::time::timeout(LAST_WORDS, stream.shutdown()).await;
+}

@@ -1,0 +1,143 @@
+//! The WebSocket over a plain socket: any thread may write to it, and the poller gives its reader a turn.
+
+use std::io;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Wake, Waker};
+
+use tokio::net::TcpStream;
+
+use super::reader::{Flow, Reader, SCRATCH, TURNS, with_scratch};
+use crate::engine::conn::{Carrier, Conn, Handover};
+use crate::engine::poller::Entry;
+use crate::server::Running;
+
+/// What the socket of a connection is ready for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) readable: bool,
+    /// There is no word of more to come: it is to be read to its end, or until it would block.
+    pub(crate) ended: bool,
+    pub(crate) writable: bool,
+}
+
+impl Ready {
+    /// Nobody knows: it must be tried.
+    pub(crate) const UNKNOWN: Self = Self { readable: true, ended: true, writable: false };
+}
+
+/// What is to come after a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// The next one when the socket is ready.
+    Wait,
+    /// Another one, when others have had theirs.
+    Again,
+    /// None; the connection is to be taken out.
+    Ended(Entry),
+}
+
+/// The reader of a plain socket. Only the connection's shard uses it.
+pub(crate) struct TcpReader {
+    reader: Reader,
+    /// What was read, but not decoded yet.
+    rest: Vec<u8>,
+    /// Asks for a turn when a pause is over.
+    waker: Option<Waker>,
+    entry: Entry,
+    _running: Running,
+}
+
+/// Lets a plain socket carry the session. Gives everything back if nobody polls for plain sockets.
+pub(super) fn serve(
+    conn: &Arc<Conn>,
+    stream: TcpStream,
+    reader: Reader,
+    rest: Vec<u8>,
+    handover: Handover,
+) -> Result<(), (TcpStream, Reader, Vec<u8>)> {
+    let server = conn.server();
+    let Some(entry) = server.poller.enter(conn) else { return Err((stream, reader, rest)) };
+    let has_rest = !rest.is_empty();
+    // Locked until all is there: the first turn may be due while it is still being made.
+    let mut slot = conn.tcp.lock();
+    let attached = stream
+        .into_std()
+        .map(|stream| Carrier::Tcp(mio::net::TcpStream::from_std(stream), entry))
+        .is_ok_and(|carrier| conn.attach(carrier, handover));
+    if attached {
+        *slot = Some(Box::new(TcpReader { reader, rest, waker: None, entry, _running: server.begin_work() }));
+    }
+    drop(slot);
+    if !attached {
+        server.poller.leave(conn, entry);
+    } else if has_rest || conn.is_finished() {
+        server.poller.again(conn);
+    }
+    Ok(())
+}
+
+impl Conn {
+    /// A turn of the connection whose socket is ready.
+    pub(crate) fn tcp_turn(self: &Arc<Self>, ready: Ready) -> Turn {
+        if ready.writable {
+            self.handle_writable();
+        }
+        let mut slot = self.tcp.lock();
+        let Some(tcp) = slot.as_mut() else { return Turn::Wait };
+        let turn = tcp.turn(self, ready);
+        if matches!(turn, Turn::Ended(_)) {
+            *slot = None;
+        }
+        turn
+    }
+}
+
+impl TcpReader {
+    fn turn(&mut self, conn: &Arc<Conn>, ready: Ready) -> Turn {
+        let mut readable = ready.readable;
+        for _ in 0..TURNS {
+            if conn.has_backlog() {
+                let waker = self.waker.get_or_insert_with(|| Waker::from(Arc::new(Resume(Arc::downgrade(conn)))));
+                if self.reader.poll_backlog(conn, &mut Context::from_waker(waker)).is_pending() {
+                    return Turn::Wait;
+                }
+            }
+            let flow: io::Result<Flow> = if !self.rest.is_empty() {
+                Ok(self.reader.handle_bytes(conn, &mut std::mem::take(&mut self.rest)))
+            } else if readable {
+                with_scratch(|scratch| {
+                    let count = conn.try_read(scratch)?;
+                    // Less than there was room for: no more is there now, unless it is the end.
+                    readable = ready.ended || count == SCRATCH;
+                    match scratch.get_mut(..count) {
+                        Some(bytes) if !bytes.is_empty() => Ok(self.reader.handle_bytes(conn, bytes)),
+                        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+                    }
+                })
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+            if flow.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                conn.read_again();
+                return Turn::Wait;
+            }
+            match self.reader.settle(conn, flow) {
+                None => return Turn::Ended(self.entry),
+                Some(Flow::Pause(bytes)) => self.rest = bytes,
+                Some(_) => {}
+            }
+        }
+        Turn::Again
+    }
+}
+
+/// Gives a connection a turn when a handler that it waited for is done.
+struct Resume(Weak<Conn>);
+
+impl Wake for Resume {
+    fn wake(self: Arc<Self>) {
+        if let Some(conn) = self.0.upgrade() {
+            conn.server().poller.again(&conn);
+        }
+    }
+}
