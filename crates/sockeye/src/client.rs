@@ -292,7 +292,7 @@ fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<&RecoveredS
         ack: Ack::default(),
         reason: None,
     };
-    run_all(&namespace.listeners().of(Kind::Connection), &context);
+    run_all(&namespace.listeners().of(Kind::Connection), conn, context);
     socket.handle_entered();
     entry
 }

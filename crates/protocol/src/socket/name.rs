@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytestring::ByteString;
+use compact_str::CompactString;
 
 use super::number::js_number;
 
@@ -18,15 +19,10 @@ use super::number::js_number;
 ///
 /// Short names are held in place: decoding a packet does not allocate for them.
 #[derive(Clone)]
-pub struct EventName(Repr);
-
-#[derive(Clone)]
-enum Repr {
-    Inline { len: u8, number: bool, bytes: [u8; INLINE] },
-    Shared { text: ByteString, number: bool },
+pub struct EventName {
+    text: CompactString,
+    number: bool,
 }
-
-const INLINE: usize = 30;
 
 impl EventName {
     /// A name that is a number, as `String(number)` writes it.
@@ -36,30 +32,16 @@ impl EventName {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            // Copied from a str, whole; checking a few bytes is cheaper than sharing a buffer.
-            Repr::Inline { len, bytes, .. } => {
-                bytes.get(..usize::from(*len)).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
-            }
-            Repr::Shared { text, .. } => text,
-        }
+        &self.text
     }
 
     /// Whether the name is written as a number on the wire.
     pub fn is_number(&self) -> bool {
-        match self.0 {
-            Repr::Inline { number, .. } | Repr::Shared { number, .. } => number,
-        }
+        self.number
     }
 
     fn new(text: &str, number: bool) -> Self {
-        Self::inline(text, number).unwrap_or_else(|| Self(Repr::Shared { text: text.into(), number }))
-    }
-
-    fn inline(text: &str, number: bool) -> Option<Self> {
-        let mut bytes = [0; INLINE];
-        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        Some(Self(Repr::Inline { len: u8::try_from(text.len()).ok()?, number, bytes }))
+        Self { text: text.into(), number }
     }
 }
 
@@ -71,19 +53,19 @@ impl From<&str> for EventName {
 
 impl From<ByteString> for EventName {
     fn from(text: ByteString) -> Self {
-        Self::inline(&text, false).unwrap_or(Self(Repr::Shared { text, number: false }))
+        Self::new(&text, false)
     }
 }
 
 impl From<&ByteString> for EventName {
     fn from(text: &ByteString) -> Self {
-        Self::inline(text, false).unwrap_or_else(|| Self(Repr::Shared { text: text.clone(), number: false }))
+        Self::new(text, false)
     }
 }
 
 impl From<String> for EventName {
     fn from(text: String) -> Self {
-        Self::inline(&text, false).unwrap_or_else(|| Self(Repr::Shared { text: text.into(), number: false }))
+        Self { text: text.into(), number: false }
     }
 }
 
@@ -95,10 +77,7 @@ impl From<&String> for EventName {
 
 impl From<EventName> for ByteString {
     fn from(name: EventName) -> Self {
-        match name.0 {
-            Repr::Inline { .. } => name.as_str().into(),
-            Repr::Shared { text, .. } => text,
-        }
+        name.as_str().into()
     }
 }
 

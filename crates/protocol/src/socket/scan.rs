@@ -325,21 +325,13 @@ pub(crate) fn placeholder_index(number: f64, attachments: usize) -> Option<usize
 
 /// How many bytes come before a quote, a backslash or a control character: those that a string is written with as they are.
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The top bit of a byte is set if it is less than `limit`, which is at most 0x80. After one such byte others may be
-    // set, too.
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & TOPS;
-    let (words, _) = bytes.as_chunks::<8>();
-    let plain = words.iter().take_while(|word| {
-        let word = u64::from_le_bytes(**word);
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        below(word, 0x20) | quote | backslash == 0
-    });
-    let start = plain.count() * 8;
+    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Without a branch for each byte the compiler looks at all of a chunk at once.
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let is_plain = |chunk: &&[u8; 16]| !chunk.iter().fold(false, |found, byte| found | is_special(*byte));
+    let start = chunks.iter().take_while(is_plain).count() * 16;
     let rest = bytes.get(start..).unwrap_or_default();
-    start + rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
+    start + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
 }
 
 /// Resolves the escapes of a string that has been scanned.

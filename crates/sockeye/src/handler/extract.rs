@@ -21,6 +21,15 @@ pub trait FromEvent: Sized {
     ///
     /// The occurrence has nothing that fits; the handler is not called then.
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection>;
+
+    /// Takes the last argument of the handler: nobody needs the occurrence any more, so it can be moved out of it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`from_event`](Self::from_event).
+    fn from_last(mut context: EventContext) -> Result<Self, Rejection> {
+        Self::from_event(&mut context)
+    }
 }
 
 /// Why a handler's argument could not be taken from an event: what the client sent does not fit.
@@ -87,11 +96,19 @@ impl FromEvent for EventContext {
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         Ok(context.clone())
     }
+
+    fn from_last(context: EventContext) -> Result<Self, Rejection> {
+        Ok(context)
+    }
 }
 
 impl FromEvent for Args {
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         Ok(context.args.clone())
+    }
+
+    fn from_last(context: EventContext) -> Result<Self, Rejection> {
+        Ok(context.args)
     }
 }
 

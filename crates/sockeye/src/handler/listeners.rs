@@ -1,12 +1,14 @@
 //! The handlers of a namespace: registered once, shared by all its sockets.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use compact_str::CompactString;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
 use sockeye_protocol::socket::Args;
 
 use super::{EventContext, Handler, Step};
@@ -15,6 +17,9 @@ use crate::socket::Socket;
 
 /// A handler whose type is forgotten.
 pub(crate) type Erased = Arc<dyn Fn(EventContext) -> Step + Send + Sync>;
+
+/// Handlers to be called: mostly one.
+pub(crate) type Handlers = SmallVec<[Erased; 1]>;
 
 type MiddlewareFuture = Pin<Box<dyn Future<Output = Result<(), ConnectError>> + Send>>;
 /// Decides on a connection.
@@ -41,7 +46,7 @@ pub(crate) enum Kind {
 /// What is registered now. Replaced as a whole, so that reading it takes no lock.
 #[derive(Clone, Default)]
 pub(crate) struct Table {
-    pub(crate) events: HashMap<String, Vec<Erased>>,
+    pub(crate) events: HashMap<CompactString, Vec<Erased>>,
     pub(crate) connection: Vec<Erased>,
     pub(crate) disconnecting: Vec<Erased>,
     pub(crate) disconnect: Vec<Erased>,
@@ -105,7 +110,7 @@ impl Listeners {
 
     pub(crate) fn on<M, H: Handler<M>>(&self, event: &str, handler: H) {
         let erased = erase(handler);
-        self.update(|table| table.events.entry(event.to_owned()).or_default().push(erased.clone()));
+        self.update(|table| table.events.entry(event.into()).or_default().push(erased.clone()));
     }
 
     pub(crate) fn add<M, H: Handler<M>>(&self, kind: Kind, handler: H) {
@@ -114,8 +119,12 @@ impl Listeners {
     }
 
     /// Every handler of a kind.
-    pub(crate) fn of(&self, kind: Kind) -> Vec<Erased> {
-        self.tables().flat_map(|table| table.of(kind).to_vec()).collect()
+    pub(crate) fn of(&self, kind: Kind) -> Handlers {
+        let mut all = Handlers::new();
+        for table in self.tables() {
+            all.extend(table.of(kind).iter().cloned());
+        }
+        all
     }
 
     pub(crate) fn middlewares(&self) -> Vec<Middleware> {

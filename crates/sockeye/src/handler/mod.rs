@@ -14,7 +14,7 @@ use std::pin::Pin;
 
 pub use context::EventContext;
 pub use extract::{Auth, Data, Event, FromEvent, Reason, Rejection};
-pub(crate) use listeners::{Erased, ErrorListener, EventMiddleware, Kind, Listeners, Middleware, OutgoingListener};
+pub(crate) use listeners::{ErrorListener, EventMiddleware, Handlers, Kind, Listeners, Middleware, OutgoingListener};
 pub(crate) use run::{Budget, finish_all, panic_text, run_all, start};
 
 /// A future of a handler. `Err` is the text of what went wrong.
@@ -91,10 +91,18 @@ pub struct SyncFn<T>(std::marker::PhantomData<T>);
 #[derive(Debug)]
 pub struct AsyncFn<T>(std::marker::PhantomData<T>);
 
-/// An argument of a handler, or the end of the call that lacks it.
-macro_rules! taken {
-    ($name:ident, $context:ident) => {
-        match $name::from_event(&mut $context) {
+/// Takes the arguments of a handler out of the occurrence, or ends the call that lacks one.
+macro_rules! take {
+    ($context:ident) => {};
+    ($context:ident, $last:ident) => {
+        let $last = take!(@ $last::from_last($context));
+    };
+    ($context:ident, $name:ident, $($rest:ident),+) => {
+        let $name = take!(@ $name::from_event(&mut $context));
+        take!($context, $($rest),+);
+    };
+    (@ $taken:expr) => {
+        match $taken {
             Ok(value) => value,
             Err(rejection) => return Step::Done(Err(HandlerError::Rejected(rejection))),
         }
@@ -111,7 +119,7 @@ macro_rules! handlers {
         {
             #[allow(non_snake_case, unused_mut, unused_variables)]
             fn call(&self, mut context: EventContext) -> Step {
-                $(let $name = taken!($name, context);)*
+                take!(context $(, $name)*);
                 Step::Done(self($($name),*).into_result().map_err(HandlerError::Failed))
             }
         }
@@ -125,7 +133,7 @@ macro_rules! handlers {
         {
             #[allow(non_snake_case, unused_mut, unused_variables)]
             fn call(&self, mut context: EventContext) -> Step {
-                $(let $name = taken!($name, context);)*
+                take!(context $(, $name)*);
                 let future = self($($name),*);
                 Step::Future(Box::pin(async move { future.await.into_result() }))
             }

@@ -30,18 +30,20 @@ impl Drop for Budget {
 }
 
 /// Calls each handler with the occurrence. One that waits goes on in a task of its own.
-pub(crate) fn run_all(handlers: &[Erased], context: &EventContext) {
-    for handler in handlers {
-        run(handler, context.clone());
+pub(crate) fn run_all(handlers: &[Erased], conn: &Arc<Conn>, context: EventContext) {
+    let Some((last, others)) = handlers.split_last() else { return };
+    for handler in others {
+        run(handler, conn, context.clone());
     }
+    run(last, conn, context);
 }
 
-fn run(handler: &Erased, context: EventContext) {
-    let conn = context.socket.conn().clone();
+fn run(handler: &Erased, conn: &Arc<Conn>, context: EventContext) {
     let event = context.event.clone();
     match step(handler, context) {
-        Ok(Step::Done(result)) => settle(&conn, event.as_str(), result),
+        Ok(Step::Done(result)) => settle(conn, event.as_str(), result),
         Ok(Step::Future(future)) => {
+            let conn = conn.clone();
             let budget = Budget::take(&conn);
             conn.server().clone().spawn(async move {
                 let _budget = budget;
@@ -51,7 +53,7 @@ fn run(handler: &Erased, context: EventContext) {
                 }
             });
         }
-        Err(panic) => panicked(&conn, event.as_str(), &panic),
+        Err(panic) => panicked(conn, event.as_str(), &panic),
     }
 }
 

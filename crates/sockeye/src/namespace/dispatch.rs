@@ -1,28 +1,67 @@
 //! An event's way from the packet to the handlers: catch-all listeners, middlewares, then its own handlers.
 
-use crate::handler::{Budget, EventContext, Kind, finish_all, run_all, start};
+use std::sync::Arc;
+
+use crate::engine::Conn;
+use crate::handler::{Budget, EventContext, Handlers, Kind, finish_all, run_all, start};
 use crate::socket::Socket;
 
 /// Handles an event of a client.
-pub(crate) fn dispatch(context: EventContext) {
-    let listeners = context.socket.namespace().listeners().clone();
-    context.socket.conn().server().metrics.events_received.increment();
-    if listeners.tables().any(|table| table.sequential) {
+pub(crate) fn dispatch(conn: &Arc<Conn>, context: EventContext) {
+    conn.server().metrics.events_received.increment();
+    let plan = Plan::of(&context);
+    if plan.is_sequential {
         return in_turn(context);
     }
-    run_all(&listeners.of(Kind::Any), &context);
-    if !context.socket.is_connected() {
-        return;
+    if !plan.any.is_empty() {
+        run_all(&plan.any, conn, context.clone());
+        if !context.socket.is_connected() {
+            return;
+        }
     }
-    if listeners.tables().all(|table| table.event_middlewares.is_empty()) {
-        return run_all(&handlers(&context), &context);
+    if !plan.has_middlewares {
+        return run_all(&plan.own_or_fallback(&context), conn, context);
     }
-    let conn = context.socket.conn().clone();
-    start(&conn.server().clone(), &conn, async move {
+    let lent = conn.clone();
+    start(conn.server(), conn, async move {
         if is_allowed(&context).await && context.socket.is_connected() {
-            run_all(&handlers(&context), &context);
+            run_all(&plan.own_or_fallback(&context), &lent, context);
         }
     });
+}
+
+/// Who is to be called for an event.
+struct Plan {
+    /// Events of a socket are handled one at a time.
+    is_sequential: bool,
+    has_middlewares: bool,
+    any: Handlers,
+    own: Handlers,
+}
+
+impl Plan {
+    fn of(context: &EventContext) -> Self {
+        let mut plan =
+            Self { is_sequential: false, has_middlewares: false, any: Handlers::new(), own: Handlers::new() };
+        for table in context.socket.namespace().listeners().tables() {
+            plan.is_sequential |= table.sequential;
+            plan.has_middlewares |= !table.event_middlewares.is_empty();
+            plan.any.extend(table.any.iter().cloned());
+            if let Some(own) = table.events.get(context.event()) {
+                plan.own.extend(own.iter().cloned());
+            }
+        }
+        plan
+    }
+
+    /// The event's own handlers, or those for events that have none.
+    fn own_or_fallback(self, context: &EventContext) -> Handlers {
+        if self.own.is_empty() {
+            context.socket.conn().server().metrics.unhandled_events.increment();
+            return context.socket.namespace().listeners().of(Kind::Fallback);
+        }
+        self.own
+    }
 }
 
 /// Asks the middlewares. The program's error listeners hear of an event that one refuses.
@@ -40,22 +79,6 @@ async fn is_allowed(context: &EventContext) -> bool {
         }
     }
     true
-}
-
-/// The event's own handlers, or those for events that have none.
-fn handlers(context: &EventContext) -> Vec<crate::handler::Erased> {
-    let listeners = context.socket.namespace().listeners();
-    let mut own = Vec::new();
-    for table in listeners.tables() {
-        if let Some(handlers) = table.events.get(context.event()) {
-            own.extend_from_slice(handlers);
-        }
-    }
-    if own.is_empty() {
-        context.socket.conn().server().metrics.unhandled_events.increment();
-        return listeners.of(Kind::Fallback);
-    }
-    own
 }
 
 /// Puts the event behind those that the socket sent before, and sees to it that somebody works on them.
@@ -86,9 +109,10 @@ async fn handle_to_end(context: &EventContext) {
     if !context.socket.is_connected() {
         return;
     }
-    finish_all(&context.socket.namespace().listeners().of(Kind::Any), context).await;
+    let plan = Plan::of(context);
+    finish_all(&plan.any, context).await;
     if is_allowed(context).await && context.socket.is_connected() {
-        finish_all(&handlers(context), context).await;
+        finish_all(&plan.own_or_fallback(context), context).await;
     }
 }
 

@@ -41,9 +41,9 @@ impl SocketEmit<'_> {
 
     /// See [`Socket::emit`].
     pub fn emit(self, event: &str, args: impl IntoArgs) {
-        let metrics = &self.socket.conn().server().clone();
+        let socket = self.socket;
         if let Err(error) = self.try_emit(event, args) {
-            metrics.metrics.emit_failed(event, &error);
+            socket.conn().server().metrics.emit_failed(event, &error);
         }
     }
 

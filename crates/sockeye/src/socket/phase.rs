@@ -61,7 +61,7 @@ impl Socket {
             };
             let (context, _budget) = early;
             if self.is_connected() {
-                crate::namespace::dispatch(context);
+                crate::namespace::dispatch(&self.0.conn, context);
             }
         };
         if let Some(reason) = leaving {
@@ -112,7 +112,7 @@ impl Socket {
                 _ => return,
             }
         }
-        crate::namespace::dispatch(context);
+        crate::namespace::dispatch(&self.0.conn, context);
     }
 
     pub(crate) fn handle_ack(&self, id: u64, args: Args) {
@@ -161,7 +161,7 @@ impl Socket {
             reason: Some(reason),
         };
         // These still see the rooms, so the phase changes only after them.
-        run_all(&listeners.of(Kind::Disconnecting), &context);
+        run_all(&listeners.of(Kind::Disconnecting), &inner.conn, context.clone());
         if reason.is_recoverable()
             && let Some(session) = self.saved_session()
         {
@@ -177,7 +177,7 @@ impl Socket {
         crate::client::forget(&inner.conn, self);
         self.close_acks();
         inner.conn.server().metrics.sockets.add(-1);
-        run_all(&listeners.of(Kind::Disconnect), &context);
+        run_all(&listeners.of(Kind::Disconnect), &inner.conn, context);
         inner.namespace.cleanup_if_empty();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use sockeye_protocol::CloseReason;
@@ -30,6 +31,7 @@ impl Conn {
         let mut state = self.state.lock();
         let was_unjoined = state.phase == Phase::Unjoined;
         state.phase = Phase::Closing;
+        self.ended.store(true, Ordering::Release);
         let now = crate::engine::now();
         state.phase_deadline = now.checked_add(self.server.options.limits.close_timeout);
         state.notify_probe();
@@ -94,6 +96,7 @@ impl Conn {
             return;
         }
         state.phase = Phase::Closed;
+        self.finished.store(true, Ordering::Release);
         state.phase_deadline = None;
         state.outbox.clear();
         match std::mem::replace(&mut state.lane, Lane::Closed) {
@@ -115,6 +118,6 @@ impl Conn {
 
     /// Whether the transport is no longer wanted.
     pub(crate) fn is_finished(&self) -> bool {
-        self.state.lock().phase == Phase::Closed
+        self.finished.load(Ordering::Acquire)
     }
 }

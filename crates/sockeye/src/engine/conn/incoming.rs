@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -24,14 +25,12 @@ impl Conn {
             Outcome::Pong => self.send(Encoded::control(PacketKind::Pong, ""), false),
             Outcome::Closed(reason) => self.session_closed(reason, Ending::Graceful, "by a packet of the client"),
         }
-        let state = self.state.lock();
-        if state.overflowed {
-            drop(state);
-            // Its further events would be answered into nothing.
+        if self.ended.load(Ordering::Acquire) {
+            // Perhaps because the outbox is full, and then the close is still to come.
             self.flush();
             return false;
         }
-        state.session.is_open()
+        true
     }
 
     pub(super) fn handle_message(self: &Arc<Self>, data: Data<'_>) {

@@ -45,6 +45,11 @@ pub(crate) struct Conn {
     dirty: AtomicBool,
     /// Reading is paused because the backlog is full.
     paused: AtomicBool,
+    /// The session is closed, or about to be: its client has not read, and the outbox is full. Follows the state, for those who
+    /// only want to know this.
+    ended: AtomicBool,
+    /// The transport is no longer wanted. Follows the state.
+    finished: AtomicBool,
     /// How the backlog stands: see [`backlog`].
     backlog: AtomicU8,
     /// Handlers that wait.
@@ -119,6 +124,8 @@ impl Conn {
             shard: server.next_shard(),
             dirty: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
             backlog: AtomicU8::new(0),
             handlers: AtomicU32::new(0),
             state: Mutex::new(State {

@@ -35,6 +35,7 @@ impl Conn {
             if !state.outbox.is_empty() && state.outbox.bytes() + packet.cost() > limit {
                 // The flusher closes the connection: the sender must not run its disconnect handlers.
                 state.overflowed = true;
+                self.ended.store(true, Ordering::Release);
                 state.outbox.clear();
             } else if !state.overflowed {
                 state.outbox.push(packet);

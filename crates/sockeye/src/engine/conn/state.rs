@@ -118,7 +118,12 @@ impl State {
                 while !self.outbox.is_empty() {
                     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                     let count = self.outbox.slices(variant, &mut slices);
-                    match stream.write_vectored(slices.get(..count).unwrap_or_default()) {
+                    let result = match slices.get(..count).unwrap_or_default() {
+                        // Cheaper: the kernel need not read a list of buffers.
+                        [one] => stream.write(one),
+                        several => stream.write_vectored(several),
+                    };
+                    match result {
                         Ok(0) => return Written::Failed(io::ErrorKind::WriteZero.into()),
                         Ok(written) => self.outbox.advance(variant, written),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked,

@@ -59,9 +59,9 @@ pub(crate) fn run(conn: &Arc<Conn>, io: Io, first: Vec<u8>, decoder: Decoder, de
 fn serve(conn: &Arc<Conn>, io: Io, rest: Vec<u8>, decoder: Decoder, handover: Handover) {
     let reader = Reader::new(conn, decoder);
     let stream: Pin<Box<dyn Stream>> = match io {
-        Io::Tcp(stream) => match tcp::serve(conn, stream, reader, rest, handover) {
-            Ok(()) => return,
-            Err((stream, reader, rest)) => return StreamTask::serve(conn, Box::pin(stream), reader, rest, handover),
+        Io::Tcp(stream) => match conn.server().poller.enter(conn) {
+            Some(entry) => return tcp::serve(conn, entry, stream, reader, rest, handover),
+            None => Box::pin(stream),
         },
         Io::Other(stream) => stream,
     };

@@ -47,16 +47,16 @@ pub(crate) struct TcpReader {
     _running: Running,
 }
 
-/// Lets a plain socket carry the session. Gives everything back if nobody polls for plain sockets.
+/// Lets a plain socket carry the session; its connection has been entered into the poller.
 pub(super) fn serve(
     conn: &Arc<Conn>,
+    entry: Entry,
     stream: TcpStream,
     reader: Reader,
     rest: Vec<u8>,
     handover: Handover,
-) -> Result<(), (TcpStream, Reader, Vec<u8>)> {
+) {
     let server = conn.server();
-    let Some(entry) = server.poller.enter(conn) else { return Err((stream, reader, rest)) };
     let has_rest = !rest.is_empty();
     // Locked until all is there: the first turn may be due while it is still being made.
     let mut slot = conn.tcp.lock();
@@ -73,7 +73,6 @@ pub(super) fn serve(
     } else if has_rest || conn.is_finished() {
         server.poller.again(conn);
     }
-    Ok(())
 }
 
 impl Conn {
