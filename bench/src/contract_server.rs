@@ -3,9 +3,6 @@
 use clap::Parser;
 use sockeye::{Ack, Args, Data, Namespace, Server, Socket};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Serves `echo`, `ack`, `broadcast`, `join` and `room` for load generators.
 #[derive(Parser)]
 struct Options {

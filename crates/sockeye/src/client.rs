@@ -31,6 +31,17 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    /// The middlewares have decided on a namespace.
+    fn forget_joining(&mut self, namespace: &str) {
+        self.joining.retain(|name| *name != *namespace);
+        if self.joining.is_empty() {
+            // An idle connection keeps no room for it.
+            self.joining = Vec::new();
+        }
+    }
+}
+
 impl Client {
     fn socket(&self, namespace: &str) -> Option<Socket> {
         // The last: one before it is about to end.
@@ -40,7 +51,7 @@ impl Client {
     /// Enters a socket; false if the connection has closed meanwhile.
     fn enter(&self, socket: &Socket) -> bool {
         let mut state = self.0.lock();
-        state.joining.retain(|name| name != socket.namespace().name());
+        state.forget_joining(socket.namespace().name());
         if !state.closed {
             state.sockets.push(socket.clone());
         }
@@ -129,14 +140,14 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
     let conn = conn.clone();
     start(&server, &conn.clone(), async move {
         let refusal = match find_namespace(&conn, &namespace, auth.as_deref()).await {
-            Ok(found) => join(&conn, (*found).clone(), auth)
+            Ok(found) => join(&conn, (*found).clone(), auth.as_deref())
                 .await
                 .map_err(|error| error.to_json(conn.revision() == Revision::V3)),
             // As the official server: in this case an object for clients of Socket.IO 2, too.
             Err(error) => Err(error.to_json(false)),
         };
         if let Err(payload) = refusal {
-            conn.client.0.lock().joining.retain(|name| *name != namespace);
+            conn.client.0.lock().forget_joining(&namespace);
             refuse(&conn, namespace, payload);
         }
     });
@@ -146,10 +157,10 @@ async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>)
     conn.server().find_namespace(name, auth).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
 }
 
-async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<ByteString>) -> Result<(), ConnectError> {
-    let mut recovered = restore(&namespace, auth.as_deref()).await;
+async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<&str>) -> Result<(), ConnectError> {
+    let mut recovered = restore(&namespace, auth).await;
     // Whom nothing can be replayed to after all is told so, as a new client.
-    while admit(conn, &namespace, auth.clone(), recovered.take()).await? == Entry::CannotReplay {}
+    while admit(conn, &namespace, auth, recovered.take()).await? == Entry::CannotReplay {}
     Ok(())
 }
 
@@ -176,7 +187,7 @@ impl Drop for Arrival<'_> {
 async fn admit(
     conn: &Arc<Conn>,
     namespace: &Namespace,
-    auth: Option<ByteString>,
+    auth: Option<&str>,
     recovered: Option<RecoveredSession>,
 ) -> Result<Entry, ConnectError> {
     let server = conn.server();

@@ -17,10 +17,11 @@ use tokio::sync::{Notify, watch};
 use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
 use crate::builder::ServerBuilder;
 use crate::emit::Emit;
-use crate::engine::{Ending, Flusher, Poller, Registry, Wheel};
+use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Wheel};
 use crate::handler::Listeners;
 use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
 use crate::options::Options;
+use crate::request::Interner;
 use crate::telemetry::{Bound, Metrics};
 
 /// A Socket.IO server. A clone is another handle to the same.
@@ -47,10 +48,11 @@ pub(crate) struct ServerInner {
     pub(crate) session: SessionConfig,
     pub(crate) parser_limits: sockeye_protocol::socket::Limits,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Registry<Arc<Conn>>,
     pub(crate) wheel: Arc<Wheel>,
     pub(crate) flusher: Arc<Flusher>,
     pub(crate) poller: Poller,
+    pub(crate) interner: Interner,
     pub(crate) adapter: AdapterFactory,
     namespaces: RwLock<Namespaces>,
     parents: RwLock<Vec<Arc<Parent>>>,
@@ -113,6 +115,7 @@ impl Server {
             wheel: Arc::new(Wheel::new()),
             flusher: Arc::new(Flusher::new(workers)),
             poller: Poller::default(),
+            interner: Interner::default(),
             adapter,
             namespaces: RwLock::default(),
             parents: RwLock::default(),

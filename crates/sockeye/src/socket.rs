@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytestring::ByteString;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +22,7 @@ use self::phase::{CONNECTED, CONNECTING, DISCONNECTED, ENTERING};
 use crate::ack::{PendingAcks, Waiter};
 use crate::adapter::{RecoveredSession, Room, SavedSession};
 use crate::emit::{Emit, Flags, IntoRooms};
-use crate::engine::{Conn, Encoded, Id};
+use crate::engine::{Conn, Encoded, Id, Identified};
 use crate::error::{AckError, EmitError, JoinError};
 use crate::handler::{Budget, EventContext};
 use crate::namespace::Namespace;
@@ -34,6 +33,12 @@ use crate::server::Server;
 #[derive(Clone)]
 pub struct Socket(Arc<Inner>);
 
+impl Identified for Socket {
+    fn id(&self) -> &str {
+        Self::id(self)
+    }
+}
+
 /// A handle that does not keep the socket alive.
 #[derive(Clone)]
 pub(crate) struct WeakSocket(Weak<Inner>);
@@ -43,7 +48,7 @@ struct Inner {
     namespace: Namespace,
     conn: Arc<Conn>,
     /// JSON text of what the client gave as `auth`.
-    auth: Option<ByteString>,
+    auth: Option<Box<str>>,
     /// Changed under the lock of the state only.
     phase: AtomicU8,
     /// The end is decided: a new socket of this client may take its place. Changed under the lock of the state only.
@@ -86,7 +91,8 @@ struct Rare {
 pub(crate) type Line = VecDeque<(EventContext, Budget)>;
 
 impl Socket {
-    pub(crate) fn new(namespace: Namespace, conn: Arc<Conn>, id: Id, auth: Option<ByteString>) -> Self {
+    pub(crate) fn new(namespace: Namespace, conn: Arc<Conn>, id: Id, auth: Option<&str>) -> Self {
+        let auth = auth.map(Box::from);
         let (phase, is_leaving, state) = (AtomicU8::new(CONNECTING), AtomicBool::new(false), Mutex::default());
         Self(Arc::new(Inner { id, namespace, conn, auth, phase, is_leaving, state }))
     }

@@ -19,7 +19,7 @@ use sockeye_protocol::socket::{Args, Packet, PacketBody};
 use super::{AdapterFuture, RemoteSocketData, Room};
 use crate::ack::{self, AckListener, Collector, Member, Waiter};
 use crate::emit::Target;
-use crate::engine::{Encoded, Id};
+use crate::engine::{Encoded, Id, Registry};
 use crate::error::{BroadcastAckError, JoinError};
 use crate::handler::panic_text;
 use crate::namespace::WeakNamespace;
@@ -50,7 +50,7 @@ pub struct Local {
     namespace: WeakNamespace,
     options: Arc<Options>,
     hasher: DefaultHashBuilder,
-    sockets: [RwLock<HashMap<Id, Socket>>; SHARDS],
+    sockets: Registry<Socket>,
     rooms: [RwLock<HashMap<Room, Members>>; SHARDS],
     /// The sockets whose sessions can be recovered, by their secret.
     recoverable: RwLock<HashMap<Id, WeakSocket>>,
@@ -72,7 +72,7 @@ impl Local {
             namespace,
             options,
             hasher: DefaultHashBuilder::default(),
-            sockets: std::array::from_fn(|_| RwLock::default()),
+            sockets: Registry::new(),
             rooms: std::array::from_fn(|_| RwLock::default()),
             recoverable: RwLock::default(),
             listeners: RwLock::default(),
@@ -86,17 +86,17 @@ impl Local {
 
     /// How many sockets there are.
     pub fn len(&self) -> usize {
-        self.sockets.iter().map(|shard| shard.read().len()).sum()
+        self.sockets.len()
     }
 
     /// Whether there is no socket.
     pub fn is_empty(&self) -> bool {
-        self.sockets.iter().all(|shard| shard.read().is_empty())
+        self.sockets.is_empty()
     }
 
     /// A socket by its id.
     pub fn socket(&self, id: &str) -> Option<Socket> {
-        self.shard(&self.sockets, id).read().get(id).cloned()
+        self.sockets.find(id)
     }
 
     /// Calls `listener` on whatever happens to rooms from now on. It must not wait.
@@ -119,7 +119,7 @@ impl Local {
 
     /// Takes a socket in. What is to be told about it is given back, for when no lock is held.
     pub(crate) fn insert(&self, socket: &Socket) -> Vec<RoomEvent> {
-        self.shard(&self.sockets, socket.id()).write().insert(Id::from(socket.id()), socket.clone());
+        self.sockets.insert(socket.clone());
         if let Some(private_id) = socket.private_id() {
             self.recoverable.write().insert(private_id, socket.downgrade());
         }
@@ -206,13 +206,8 @@ impl Local {
         for room in socket.take_rooms() {
             self.remove_member(socket, &room, &mut events);
         }
-        {
-            // A recovered session has the same id on another connection, and may be there already.
-            let mut sockets = self.shard(&self.sockets, socket.id()).write();
-            if sockets.get(socket.id()) == Some(socket) {
-                sockets.remove(socket.id());
-            }
-        }
+        // A recovered session has the same id on another connection, and may be there already.
+        drop(self.sockets.remove_if(socket.id(), |found| found == socket));
         if let Some(private_id) = socket.private_id() {
             let mut recoverable = self.recoverable.write();
             if recoverable.get(&private_id).is_some_and(|each| each.is(socket)) {
@@ -246,9 +241,7 @@ impl Local {
     pub fn sockets(&self, target: &Target) -> Vec<Socket> {
         let mut found = Vec::new();
         if target.rooms.is_empty() {
-            for shard in &self.sockets {
-                found.extend(shard.read().values().cloned());
-            }
+            found = self.sockets.all();
         } else {
             for room in &target.rooms {
                 self.members(room, |socket| found.push(socket.clone()));

@@ -17,7 +17,7 @@ pub(crate) use encoded::Encoded;
 pub(crate) use flusher::Flusher;
 pub(crate) use id::{Id, generate};
 pub(crate) use poller::Poller;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Identified, Registry};
 pub(crate) use websocket::{Io, refuse, run, run_probe};
 pub(crate) use wheel::Wheel;
 

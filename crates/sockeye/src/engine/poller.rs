@@ -183,7 +183,10 @@ struct Wait {
 #[cfg(unix)]
 impl Wait {
     fn new(poll: Poll) -> io::Result<Self> {
-        #[allow(deprecated, reason = "its successor is unsafe, since a type may lie about its descriptor; a poll does not")]
+        #[allow(
+            deprecated,
+            reason = "its successor is unsafe, since a type may lie about its descriptor; a poll does not"
+        )]
         let poll = tokio::io::unix::AsyncFd::with_interest(poll, tokio::io::Interest::READABLE)?;
         Ok(Self { poll, more: false })
     }

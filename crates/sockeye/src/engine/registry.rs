@@ -1,49 +1,100 @@
-//! The sessions of a server, by id.
+//! Tables of what has an id: sessions, and the sockets of a namespace.
 
+use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::RwLock;
 
 use super::conn::Conn;
-use super::id::Id;
 
 const SHARDS: usize = 32;
 
-/// Open sessions by id, in shards so that connects and look-ups on several threads do not wait for each other.
-#[derive(Debug)]
-pub(crate) struct Registry {
-    hasher: DefaultHashBuilder,
-    shards: [RwLock<HashMap<Id, Arc<Conn>>>; SHARDS],
+/// What has an id of its own.
+pub(crate) trait Identified: Clone {
+    fn id(&self) -> &str;
 }
 
-impl Registry {
+impl Identified for Arc<Conn> {
+    fn id(&self) -> &str {
+        Conn::id(self)
+    }
+}
+
+/// Handles by the ids of what they lead to, in shards so that several threads do not wait for each other.
+///
+/// The id is not stored again: a place in the table costs nine bytes.
+pub(crate) struct Registry<T> {
+    hasher: DefaultHashBuilder,
+    shards: [RwLock<HashTable<T>>; SHARDS],
+}
+
+impl<T: Identified> Registry<T> {
     pub(crate) fn new() -> Self {
         Self { hasher: DefaultHashBuilder::default(), shards: std::array::from_fn(|_| RwLock::default()) }
     }
 
-    pub(crate) fn insert(&self, conn: Arc<Conn>) {
-        self.shard(conn.id()).write().insert(conn.id().clone(), conn);
+    /// Enters a handle, in the place of one with the same id.
+    pub(crate) fn insert(&self, item: T) {
+        let hash = self.hasher.hash_one(item.id());
+        let mut shard = self.shard(hash).write();
+        let replaced = match shard.entry(hash, |each| each.id() == item.id(), |each| self.hasher.hash_one(each.id())) {
+            Entry::Occupied(mut entry) => Some(std::mem::replace(entry.get_mut(), item)),
+            Entry::Vacant(entry) => {
+                entry.insert(item);
+                None
+            }
+        };
+        drop(shard);
+        // Without the lock: it may be the last handle.
+        drop(replaced);
     }
 
-    pub(crate) fn remove(&self, id: &str) -> Option<Arc<Conn>> {
-        self.shard(id).write().remove(id)
+    pub(crate) fn remove(&self, id: &str) -> Option<T> {
+        self.remove_if(id, |_| true)
     }
 
-    pub(crate) fn find(&self, id: &str) -> Option<Arc<Conn>> {
-        self.shard(id).read().get(id).cloned()
-    }
-
-    /// All sessions, as they are now.
-    pub(crate) fn all(&self) -> Vec<Arc<Conn>> {
-        self.shards.iter().flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect()
-    }
-
-    fn shard(&self, id: &str) -> &RwLock<HashMap<Id, Arc<Conn>>> {
+    /// Takes out the handle with this id, if it is one that `condition` wants out.
+    pub(crate) fn remove_if(&self, id: &str, condition: impl FnOnce(&T) -> bool) -> Option<T> {
         let hash = self.hasher.hash_one(id);
-        // The top bits choose the shard; the table within uses the low ones.
-        let at = usize::try_from(hash >> 59).unwrap_or(0);
+        let mut shard = self.shard(hash).write();
+        let entry = shard.find_entry(hash, |each| each.id() == id).ok()?;
+        condition(entry.get()).then(|| entry.remove().0)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<T> {
+        let hash = self.hasher.hash_one(id);
+        self.shard(hash).read().find(hash, |each| each.id() == id).cloned()
+    }
+
+    /// All handles, as they are now.
+    pub(crate) fn all(&self) -> Vec<T> {
+        let mut all = Vec::with_capacity(self.len());
+        for shard in &self.shards {
+            all.extend(shard.read().iter().cloned());
+        }
+        all
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().len()).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.read().is_empty())
+    }
+
+    fn shard(&self, hash: u64) -> &RwLock<HashTable<T>> {
+        // The top bits choose the shard; the table within uses the low ones, and seven of the top for its tags.
+        let at = usize::try_from(hash >> 52).unwrap_or(0) % SHARDS;
         self.shards.get(at).unwrap_or(&self.shards[0])
+    }
+}
+
+impl<T: Identified> fmt::Debug for Registry<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("len", &self.len()).finish()
     }
 }

@@ -172,7 +172,7 @@ async fn admit(server: &Arc<ServerInner>, parts: &Parts, verify: &Verify<'_>) ->
     if is_over(server.metrics.unjoined.value() + 1, limits.max_unjoined) {
         return Err(Refusal::Busy(Bound::Unjoined));
     }
-    let request = RequestInfo::new(parts);
+    let request = RequestInfo::new(parts, &server.interner);
     let hooks = &server.options.hooks;
     hooks.allow(&request).await.map_err(|message| Refusal::Engine(HandshakeError::Forbidden(message)))?;
     let revision = verify.revision().map_err(Refusal::Engine)?;

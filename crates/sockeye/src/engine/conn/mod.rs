@@ -200,6 +200,6 @@ mod tests {
     #[test]
     fn a_connection_stays_small() {
         assert!(size_of::<State>() <= 176, "{}", size_of::<State>());
-        assert!(size_of::<Conn>() <= 320, "{}", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 336, "{}", size_of::<Conn>());
     }
 }

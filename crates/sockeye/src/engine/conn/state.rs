@@ -8,12 +8,12 @@ use std::time::Instant;
 use sockeye_protocol::engine::{PacketKind, PayloadEncoder, Session};
 use tokio::sync::{Notify, oneshot};
 
-use mio::net::TcpStream;
 use super::PollReply;
 use super::backlog::Backlog;
 use crate::engine::encoded::{Encoded, Variant};
 use crate::engine::outbox::{MAX_SLICES, Outbox};
 use crate::engine::poller::Entry;
+use mio::net::TcpStream;
 
 pub(super) struct State {
     pub(super) session: Session,

@@ -7,8 +7,8 @@ use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{Packet, ProbeOutcome};
 use tokio::sync::Notify;
 
-use super::{Carrier, Conn, Handover};
 use super::state::{Lane, Phase};
+use super::{Carrier, Conn, Handover};
 use crate::engine::now;
 
 impl Conn {

@@ -106,4 +106,3 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     };
     let _late = tokio::time::timeout(LAST_WORDS, wait).await;
 }
-

@@ -1,5 +1,7 @@
 //! What is kept of the request that opened a connection, and the hooks that look at requests.
 
+mod interned;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
@@ -8,9 +10,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderMap;
+use http::header::{self, HeaderMap};
 use http::request::Parts;
 
+use self::interned::Interned;
+pub(crate) use self::interned::Interner;
 use crate::options::Hook;
 
 /// The address of the peer, as an extension of a request.
@@ -31,26 +35,53 @@ pub struct RequestInfo(Arc<Inner>);
 
 struct Inner {
     /// Path and query.
-    url: Box<str>,
-    /// `name:value` lines. A header's value has no line break.
-    headers: Box<str>,
+    url: Interned,
+    /// `name:value` lines of the headers that clients have in common. A header's value has no line break.
+    headers: Interned,
+    /// The same of the others.
+    own_headers: Box<str>,
     address: Option<SocketAddr>,
     secure: bool,
     issued: SystemTime,
 }
 
+/// Headers whose value is another for each client, as a rule. To take one for common costs a few bytes, no more.
+const OWN_HEADERS: [&str; 16] = [
+    "authorization",
+    "cf-connecting-ip",
+    "cf-ray",
+    "content-length",
+    "cookie",
+    "forwarded",
+    "if-none-match",
+    "traceparent",
+    "tracestate",
+    "true-client-ip",
+    "x-amzn-trace-id",
+    "x-correlation-id",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-real-ip",
+    "x-request-id",
+];
+
 impl RequestInfo {
-    pub(crate) fn new(parts: &Parts) -> Self {
-        let mut headers = String::new();
+    pub(crate) fn new(parts: &Parts, interner: &Interner) -> Self {
+        let (mut headers, mut own_headers) = (String::new(), String::new());
         for (name, value) in &parts.headers {
-            headers.push_str(name.as_str());
-            headers.push(':');
-            headers.push_str(&String::from_utf8_lossy(value.as_bytes()));
-            headers.push('\n');
+            if name == header::SEC_WEBSOCKET_KEY {
+                continue; // a number used once, and that was for the handshake
+            }
+            let lines = if OWN_HEADERS.contains(&name.as_str()) { &mut own_headers } else { &mut headers };
+            lines.push_str(name.as_str());
+            lines.push(':');
+            lines.push_str(&String::from_utf8_lossy(value.as_bytes()));
+            lines.push('\n');
         }
         Self(Arc::new(Inner {
-            url: parts.uri.path_and_query().map_or("/", |path| path.as_str()).into(),
-            headers: headers.into_boxed_str(),
+            url: interner.intern(parts.uri.path_and_query().map_or("/", |path| path.as_str())),
+            headers: interner.intern(&headers),
+            own_headers: own_headers.into_boxed_str(),
             address: parts.extensions.get::<RemoteAddr>().map(|address| address.0),
             secure: parts.extensions.get::<Secure>().is_some(),
             issued: SystemTime::now(),
@@ -67,9 +98,10 @@ impl RequestInfo {
         self.headers().find_map(|(each, value)| (each == name).then_some(value))
     }
 
-    /// All headers: names in lower case, and values.
+    /// All headers but `sec-websocket-key`: names in lower case, and values.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.headers.lines().filter_map(|line| line.split_once(':'))
+        let lines = self.0.headers.lines().chain(self.0.own_headers.lines());
+        lines.filter_map(|line| line.split_once(':'))
     }
 
     /// The first value of a query parameter, decoded.
