@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::target::Target;
 
 /// What to measure.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Bench {
     /// The scenario, with its options.
     #[command(subcommand)]
@@ -56,13 +58,14 @@ pub struct Idle {
 
 /// The options of a scenario with messages.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Messages")]
 pub struct Messages {
     /// Whom to connect, and how.
     #[command(flatten)]
     pub connection: Connection,
 
     /// How long to send before measuring.
-    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = MEASURING, default_value = "2s", value_parser = humantime::parse_duration)]
     pub warmup: Duration,
 
     /// The length of the string that an event carries, in bytes; at least 14.
@@ -92,12 +95,13 @@ pub struct Messages {
     pub answer: Option<String>,
 
     /// Write the distribution of the latencies to a file: a table of percentiles.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = MEASURING)]
     pub histogram: Option<PathBuf>,
 }
 
 /// The options of the rooms.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Rooms")]
 pub struct Rooms {
     /// What all scenarios with messages have.
     #[command(flatten)]
@@ -114,6 +118,7 @@ pub struct Rooms {
 
 /// Whom to connect, how, and what to observe meanwhile.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Clients")]
 pub struct Connection {
     /// The servers, as http://host:port. Clients are spread over them in turn.
     #[arg(required = true, value_name = "URL")]
@@ -132,7 +137,7 @@ pub struct Connection {
     pub connect_timeout: Duration,
 
     /// How long to measure.
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = MEASURING, default_value = "10s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
 
     /// How the clients connect. Default: websocket.
@@ -152,20 +157,20 @@ pub struct Connection {
     pub auth: Option<String>,
 
     /// The threads that the load is made with.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = MEASURING)]
     pub threads: u32,
 
     /// Process ids of the server on this machine, to tell its CPU time and memory (Linux).
-    #[arg(long = "pid", value_name = "PID", value_delimiter = ',')]
+    #[arg(long = "pid", value_name = "PID", value_delimiter = ',', help_heading = MEASURING)]
     pub pids: Vec<u32>,
 
     /// Print the result as JSON.
-    #[arg(long)]
+    #[arg(long, help_heading = MEASURING)]
     pub json: bool,
 }
 
 /// How clients connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// A WebSocket from the beginning.
     Websocket,
@@ -181,6 +186,18 @@ impl Transport {
         }
     }
 }
+
+impl ValueEnum for Transport {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Websocket, Self::Polling]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
+
+const MEASURING: &str = "Measuring";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -24,19 +24,18 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let rest = match url.split_once("://") {
-            Some(("http" | "ws", rest)) => rest,
-            Some(("https" | "wss", _)) => {
+        let uri: http::Uri = url.parse().map_err(|_| HOW.to_owned())?;
+        match uri.scheme_str() {
+            Some("http" | "ws") => {}
+            Some("https" | "wss") => {
                 return Err("TLS is not spoken here: give a port of the server that takes plain http".to_owned());
             }
-            _ => return Err("must look like http://host:port".to_owned()),
-        };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let uri: http::Uri = authority.parse().map_err(|error| format!("{error}"))?;
-        let authority = uri.authority().filter(|_| uri.scheme().is_none() && uri.path().is_empty());
-        let Some(authority) = authority.filter(|it| !it.as_str().contains('@')) else {
-            return Err("must look like http://host:port; a path is given by --path".to_owned());
-        };
+            _ => return Err(HOW.to_owned()),
+        }
+        if !matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("/")) {
+            return Err(format!("{HOW}; a path is given by --path"));
+        }
+        let authority = uri.authority().filter(|it| !it.as_str().contains('@')).ok_or_else(|| HOW.to_owned())?;
         let port = authority.port_u16().unwrap_or(80);
         Ok(Self { authority: format!("{}:{port}", authority.host()) })
     }
@@ -55,6 +54,9 @@ pub(crate) struct Resolved {
     pub(crate) authority: String,
     pub(crate) address: SocketAddr,
 }
+
+/// What a target must look like.
+const HOW: &str = "must look like http://host:port";
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 import { Server } from "socket.io";
 
 const port = Number(process.argv[2] ?? 3000);
-const io = new Server({ serveClient: false });
+const io = new Server();
 
 io.on("connection", (socket) => {
   socket.on("echo", (x) => socket.emit("echo", x));
