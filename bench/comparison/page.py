@@ -19,10 +19,10 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 figure { margin: 0; } figcaption { font-size: .85rem; margin-bottom: .35rem; } svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--text); font: 13px system-ui, sans-serif; } svg .track { fill: var(--line); opacity: .45; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-.figures { width: 100%; } th { color: var(--dim); font-weight: 500; white-space: nowrap; }
+.figures { width: 100%; } .figures td { white-space: nowrap; } th { color: var(--dim); font-weight: 500; white-space: nowrap; }
 th, td { padding: .35rem .7rem; text-align: right; border-bottom: 1px solid var(--line); } tbody tr:last-child > * { border: 0; }
-th:first-child, td:first-child, .facts * { text-align: left; } th:first-child, .facts th { padding-left: 0; }
-.facts th { vertical-align: top; } code { font-size: .82rem; overflow-wrap: anywhere; } .problem { color: var(--sockeye); }
+th:first-child, td:first-child, .facts * { text-align: left; } th:first-child, td:first-child { padding-left: 0; }
+.facts th { vertical-align: top; } code { font-size: .82rem; overflow-wrap: anywhere; } .problem { color: var(--sockeye); margin: .75rem 0 0; }
 """
 WIDTH, BAR, GAP, LABEL, VALUE = 440, 22, 8, 118, 72
 
@@ -50,13 +50,13 @@ def _section(scenario: dict, titles: dict[str, str]) -> str:
     rows, shown = scenario["medians"], text.columns(scenario)
     head = "".join(f"<th>{escape(heading)}</th>" for _, heading in shown)
     body = "".join(
-        f"<tr><td>{escape(titles[name])}</td>" + "".join(f"<td>{text.number(row.get(key), key)}</td>" for key, _ in shown) + "</tr>"
+        f"<tr><td>{escape(titles[name])}</td>" + "".join(f"<td>{text.cell(scenario, row, key)}</td>" for key, _ in shown) + "</tr>"
         for name, row in rows.items()
     )
     figure = scenario["figure"]
     charts = _chart(rows, titles, figure["key"], figure["label"], figure["more_is_better"])
     if figure["key"] != "cpu_us":
-        charts += _chart(rows, titles, "cpu_us", "CPU time of the server a message, microseconds", False)
+        charts += _chart(rows, titles, "cpu_us", "server CPU a message, microseconds", False)
     problems = "".join(
         f'<p class="problem">{escape(titles[name])}: {escape(problem)}</p>' for name, row in rows.items() for problem in row["problems"]
     )

@@ -10,7 +10,8 @@ HOW = (
     "Every scenario ran on every server in turn, each time on a fresh server; the figures are medians. The latency of a scenario at "
     "a fixed rate counts from the time at which a message should have been sent. Where a generator is marked with †, it was busy for "
     "more than 80 % of its time: the messages a second are then what it can do, and the server may do more; the CPU time a message "
-    "still compares the servers. Every server ran with its default options, on one core where there are several."
+    "still compares the servers. Where a rate is marked with ‡, neither the server nor the generator was busy: they waited for one "
+    "another, or for other programs on this machine. Every server ran with its default options, on one core where there are several."
 )
 
 
@@ -19,11 +20,21 @@ def number(value: float | None, key: str) -> str:
     if value is None:
         return "–"
     if key in ("server_busy", "generator_busy"):
-        mark = " †" if key == "generator_busy" and value > SATURATED else ""
-        return f"{value * 100:.0f} %{mark}"
+        return f"{value * 100:.0f} %"
     if value >= 1000:
         return f"{value:,.0f}".replace(",", "\u202f")
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def cell(scenario: dict, row: dict, key: str) -> str:
+    """A figure in the table of a scenario, with its mark."""
+    marked = ""
+    if key == "generator_busy" and (row.get(key) or 0) > SATURATED:
+        marked = " †"
+    if key == "rate" and "--rate" not in scenario["command"] and row.get(key) is not None:
+        busiest = max(row.get("server_busy") or 0, row.get("generator_busy") or 0)
+        marked = " ‡" if busiest < SATURATED else ""
+    return number(row.get(key), key) + marked
 
 
 def columns(scenario: dict) -> list[tuple[str, str]]:
@@ -52,7 +63,7 @@ def markdown(result: dict) -> str:
         lines += ["", f"## {scenario['title']}", "", scenario["about"], "", f"`{scenario['command']}`", ""]
         lines += ["| | " + " | ".join(heading for _, heading in shown) + " |", "|---|" + "---:|" * len(shown)]
         for name, row in scenario["medians"].items():
-            lines.append(f"| {titles[name]} | " + " | ".join(number(row.get(key), key) for key, _ in shown) + " |")
+            lines.append(f"| {titles[name]} | " + " | ".join(cell(scenario, row, key) for key, _ in shown) + " |")
         for name, row in scenario["medians"].items():
             lines += [f"\n{titles[name]}: {problem}" for problem in row["problems"]]
     return "\n".join(lines) + "\n"

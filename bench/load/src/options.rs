@@ -60,10 +60,6 @@ pub struct Idle {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Messages")]
 pub struct Messages {
-    /// Whom to connect, and how.
-    #[command(flatten)]
-    pub connection: Connection,
-
     /// How long to send before measuring.
     #[arg(long, help_heading = MEASURING, default_value = "2s", value_parser = humantime::parse_duration)]
     pub warmup: Duration,
@@ -97,16 +93,16 @@ pub struct Messages {
     /// Write the distribution of the latencies to a file: a table of percentiles.
     #[arg(long, value_name = "FILE", help_heading = MEASURING)]
     pub histogram: Option<PathBuf>,
+
+    /// Whom to connect, and how.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// The options of the rooms.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rooms")]
 pub struct Rooms {
-    /// What all scenarios with messages have.
-    #[command(flatten)]
-    pub messages: Messages,
-
     /// How many clients join each room.
     #[arg(long, value_name = "CLIENTS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub room_size: u32,
@@ -114,6 +110,10 @@ pub struct Rooms {
     /// The event that joins a room: it carries the room's name and wants an acknowledgement.
     #[arg(long, value_name = "NAME", default_value = "join")]
     pub join_event: String,
+
+    /// What all scenarios with messages have.
+    #[command(flatten)]
+    pub messages: Messages,
 }
 
 /// Whom to connect, how, and what to observe meanwhile.
@@ -121,7 +121,7 @@ pub struct Rooms {
 #[command(next_help_heading = "Clients")]
 pub struct Connection {
     /// The servers, as http://host:port. Clients are spread over them in turn.
-    #[arg(required = true, value_name = "URL")]
+    #[arg(required = true, value_name = "URL", help_heading = "Arguments")]
     pub targets: Vec<Target>,
 
     /// How many clients connect.

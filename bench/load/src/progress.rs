@@ -18,7 +18,11 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(ProgressBar::no_length);
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {msg}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+            ProgressBar::no_length().with_style(style)
+        });
         Self { bar, line: None }
     }
 
@@ -46,8 +50,6 @@ impl Progress {
     fn show(&mut self, phase: &'static str, place: u64, length: u64, text: impl FnOnce() -> String) {
         match &self.bar {
             Some(bar) => {
-                let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {msg}");
-                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
                 bar.set_prefix(phase);
                 bar.set_length(length);
                 bar.set_position(place);

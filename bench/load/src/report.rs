@@ -169,7 +169,9 @@ impl Report {
             row(&mut text, "clients", &format!("{} of {} connected", self.connected, self.clients));
         }
         if let Some(messages) = &self.messages {
-            messages.describe(&mut text, self.pace);
+            if self.measured_seconds > 0.0 {
+                messages.describe(&mut text, self.pace);
+            }
         } else {
             row(&mut text, "heartbeats", &format!("{} answered", self.heartbeats));
         }
@@ -208,6 +210,9 @@ impl Report {
     }
 
     fn when(&self) -> String {
+        if self.measured_seconds == 0.0 {
+            return "nothing was measured".to_owned();
+        }
         let early = if self.interrupted { " (ended early)" } else { "" };
         let (connect, warmup, measured) = (self.connect_seconds, self.warmup_seconds, self.measured_seconds);
         format!("connected in {connect:.1} s, {warmup:.1} s of warm-up, measured for {measured:.1} s{early}")

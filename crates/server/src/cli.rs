@@ -48,7 +48,7 @@ enum Command {
         chat: bool,
     },
     /// Load a Socket.IO server, this one or another, and measure how it does.
-    Bench(sockeye_load::Bench),
+    Bench(Box<sockeye_load::Bench>),
     /// Print the version.
     Version,
 }
