@@ -79,8 +79,12 @@ pub(crate) struct Now<'a> {
 impl std::fmt::Display for Now<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.has_messages {
-            let p99 = milliseconds(self.tally.latency.value_at_quantile(0.99));
-            write!(f, "{:.0} messages/s, p99 {p99:.2} ms", self.rate)?;
+            write!(f, "{:.0} messages/s", self.rate)?;
+            // There is none in the warm-up.
+            if !self.tally.latency.is_empty() {
+                let p99 = milliseconds(self.tally.latency.value_at_quantile(0.99));
+                write!(f, ", p99 {p99:.2} ms")?;
+            }
         } else {
             write!(f, "{} clients, {} heartbeats answered", self.clients, self.tally.heartbeats)?;
         }

@@ -112,6 +112,17 @@ fn what_is_lost_is_counted() {
 }
 
 #[test]
+fn a_client_that_is_put_out_counts_and_the_run_goes_on_without_it() {
+    let address = serve();
+    let run = format!("echo http://{address} --clients 2 --senders 1 --namespace /strict --warmup 0s --duration 1s");
+    let report = bench(&run).unwrap();
+    assert_eq!(report.connected, 2);
+    assert_eq!(report.failures.values().sum::<u64>(), 1, "{}", report.to_text());
+    assert!(report.measured_seconds > 0.9 && !report.is_clean());
+    assert!(report.to_text().contains("1 x the server ended the connection"), "{}", report.to_text());
+}
+
+#[test]
 fn failures_say_whose_fault_they_are() {
     let address = serve();
     let failure = |arguments: &str| {

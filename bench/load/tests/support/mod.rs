@@ -30,6 +30,7 @@ pub(crate) fn serve() -> SocketAddr {
         contract(&load);
         load.on("call", |socket: Socket, args: Args| socket.emit("reply", args));
         io.of("/closed").middleware(|_: Socket| async { Err(ConnectError::new("members only")) });
+        io.of("/strict").on("echo", |socket: Socket| socket.disconnect());
         // Swallows every second message.
         let count = AtomicU32::new(0);
         io.of("/lossy").on("echo", move |socket: Socket, args: Args| {
