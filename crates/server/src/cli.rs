@@ -16,7 +16,7 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of serve and check")]
     global: Global,
 }
 
@@ -47,6 +47,8 @@ enum Command {
         #[arg(long)]
         chat: bool,
     },
+    /// Load a Socket.IO server, this one or another, and measure how it does.
+    Bench(Box<sockeye_load::Bench>),
     /// Print the version.
     Version,
 }
@@ -59,6 +61,7 @@ Examples:
   sockeye config --chat > sockeye.toml     or from that of the chat
   sockeye check --config sockeye.toml      see whether it is right
   sockeye serve --config sockeye.toml      use it
+  sockeye bench echo --help                how to measure a server, for example by its echo
 
 Every key can also be set by the environment, for example [engine] ping_interval:
   SOCKEYE__ENGINE__PING_INTERVAL=10s sockeye";
@@ -71,6 +74,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check => with_config(cli.global, |config| print(&startup::describe(&config))),
         Command::Config { chat: true } => print(CHAT),
         Command::Config { chat: false } => print(&config::reference()),
+        Command::Bench(bench) => measure(&bench),
         Command::Version => print(&format!("sockeye {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }
@@ -80,6 +84,18 @@ fn with_config(global: Global, then: impl FnOnce(Config) -> ExitCode) -> ExitCod
     match config::load(global.config.as_deref(), std::env::vars_os(), flags) {
         Ok(config) => then(config),
         Err(problems) => complain(&problems),
+    }
+}
+
+/// Runs a load. The status is that of a failure, too, where something was lost.
+fn measure(bench: &sockeye_load::Bench) -> ExitCode {
+    match sockeye_load::run(bench) {
+        Ok(report) => {
+            let text = if bench.wants_json() { report.to_json() } else { report.to_text() };
+            let printed = print(&text);
+            if report.is_clean() { printed } else { ExitCode::FAILURE }
+        }
+        Err(error) => complain(&[error.to_string()]),
     }
 }
 

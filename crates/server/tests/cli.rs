@@ -29,7 +29,8 @@ fn version_is_that_of_the_package() {
 fn help_has_every_command_and_examples() {
     let (code, help, _) = run(["--help"]);
     assert_eq!(code, Some(0));
-    for expected in ["serve", "check", "config", "version", "--config <FILE>", "--port", "--host", "Examples:"] {
+    for expected in ["serve", "check", "config", "bench", "version", "--config <FILE>", "--port", "--host", "Examples:"]
+    {
         assert!(help.contains(expected), "no {expected} in:\n{help}");
     }
     let (code, _, complaint) = run(["serv"]);
