@@ -12,10 +12,11 @@ use crate::{Operation, Path, TEXT};
 
 pub(crate) const PATHS: &[Path] = &[
     Path { name: "server/connect", runs: 200, per_run: 1, open: connect },
-    Path { name: "server/echo", runs: 500, per_run: 1, open: echo },
+    Path { name: "server/echo", runs: 500, per_run: 1, open: || echo(1) },
+    Path { name: "server/echo-100-clients", runs: 50, per_run: 100, open: || echo(100) },
     Path { name: "server/acknowledged-event", runs: 500, per_run: 1, open: acknowledged_event },
-    Path { name: "server/broadcast-delivery-100", runs: 200, per_run: 100, open: || deliver(100) },
-    Path { name: "server/room-delivery-10-of-100", runs: 1_000, per_run: 10, open: || deliver(10) },
+    Path { name: "server/broadcast-delivery-100", runs: 400, per_run: 100, open: || deliver(100) },
+    Path { name: "server/room-delivery-10-of-100", runs: 2_000, per_run: 10, open: || deliver(10) },
 ];
 
 /// A server that listens, its clients, and the runtime that they run in.
@@ -79,21 +80,25 @@ fn connect() -> Operation {
     })
 }
 
-fn echo() -> Operation {
+fn echo(clients: usize) -> Operation {
     let packet = format!("42[\"echo\",\"{TEXT}\"]");
-    exchange(&packet, &packet)
+    exchange(clients, &packet, &packet)
 }
 
 fn acknowledged_event() -> Operation {
-    exchange(&format!("427[\"ack\",\"{TEXT}\"]"), &format!("437[\"{TEXT}\"]"))
+    exchange(1, &format!("427[\"ack\",\"{TEXT}\"]"), &format!("437[\"{TEXT}\"]"))
 }
 
-/// One client sends a packet and gets another.
-fn exchange(packet: &str, answer: &str) -> Operation {
+/// Each client sends a packet, all at once, and gets another.
+fn exchange(clients: usize, packet: &str, answer: &str) -> Operation {
     let (packet, answer) = (frame(packet), frame_len(answer));
-    Place::open(1).repeat(async move |_, clients| {
-        clients[0].send(&packet);
-        clients[0].receive(answer).await;
+    Place::open(clients).repeat(async move |_, clients| {
+        for client in &mut *clients {
+            client.send(&packet);
+        }
+        for client in clients {
+            client.receive(answer).await;
+        }
     })
 }
 
