@@ -3,7 +3,7 @@
 # Exit status of a section that could not be run here and says why.
 SKIPPED=77
 
-SECTIONS=(tools fmt clippy unit docs release layering differential fuzz autobahn interop python browser)
+SECTIONS=(tools fmt clippy unit docs release instructions layering differential fuzz autobahn interop python browser)
 ON_REQUEST=(interop-reference python-reference)
 
 declare -A ABOUT=(
@@ -13,6 +13,7 @@ declare -A ABOUT=(
   [unit]="Rust tests"
   [docs]="documentation, with warnings as errors, its examples and links"
   [release]="release build of the workspace"
+  [instructions]="the hot paths take no more instructions than recorded"
   [layering]="the protocol crates do no input, output, timing or logging"
   [differential]="packets decoded by Sockeye and by the official parsers"
   [fuzz]="each fuzz target for ten seconds"
@@ -24,7 +25,7 @@ declare -A ABOUT=(
   [python-reference]="the Python suites against the official server"
 )
 
-declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=1500 [docs]=1200 [release]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500)
+declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=1500 [docs]=1200 [release]=1800 [instructions]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500)
 
 section_tools() {
   command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
@@ -54,6 +55,13 @@ section_docs() {
 }
 
 section_release() { cargo build --quiet --release --workspace; }
+
+section_instructions() {
+  need_script bench/instructions/check
+  need_command python3 python3
+  (need_command valgrind valgrind) || skip "valgrind is missing and cannot be installed here"
+  python3 bench/instructions/check
+}
 
 section_layering() { bash testing/lib/layering; }
 

@@ -44,6 +44,18 @@ async fn pings_come_an_interval_after_the_last_pong() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_interval_that_is_shorter_than_the_timeout_is_kept() {
+    let (server, _) = server(Server::builder().ping_interval(seconds(2)).ping_timeout(seconds(30)));
+    let (mut socket, _) = WebSocket::joined(&server).await;
+    socket.answers_pings = false;
+    for _ in 0..3 {
+        let (after, got) = tenths(socket.next()).await;
+        assert_eq!((after, got), (20, Got::Text("2".to_owned())));
+        socket.send("3").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_pong_closes_with_ping_timeout() {
     let (server, reasons) = server(Server::builder());
     let (mut socket, _) = WebSocket::joined(&server).await;

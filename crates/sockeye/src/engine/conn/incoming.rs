@@ -18,7 +18,12 @@ use crate::engine::now;
 impl Conn {
     /// A packet on the session's transport. False when the session is closed, and the rest of the input is not wanted.
     pub(crate) fn handle_packet(self: &Arc<Self>, packet: Packet<'_>, now: Instant) -> bool {
+        let is_heartbeat = matches!(packet.kind, PacketKind::Ping | PacketKind::Pong);
         let outcome = self.state.lock().session.handle_packet(packet, &self.server.session, now);
+        if is_heartbeat {
+            // The next deadline may be earlier than the one for this answer was.
+            self.arm();
+        }
         match outcome {
             Outcome::Ignored => {}
             Outcome::Message(data) => self.handle_message(data),

@@ -1,0 +1,1 @@
+//! Micro benchmarks of the hot paths, in `benches`: `cargo bench -p sockeye-micro`.
