@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use compact_str::CompactString;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -20,6 +20,9 @@ pub(crate) type Erased = Arc<dyn Fn(EventContext) -> Step + Send + Sync>;
 
 /// Handlers to be called: mostly one.
 pub(crate) type Handlers = SmallVec<[Erased; 1]>;
+
+/// What is registered now, for a moment: a pattern's table, if there is one, and the namespace's own.
+pub(crate) type Tables = SmallVec<[Guard<Arc<Table>>; 2]>;
 
 type MiddlewareFuture = Pin<Box<dyn Future<Output = Result<(), ConnectError>> + Send>>;
 /// Decides on a connection.
@@ -95,9 +98,13 @@ impl Listeners {
     }
 
     /// The tables that apply: the parent's first, as its listeners are there before a child's own.
-    pub(crate) fn tables(&self) -> impl Iterator<Item = arc_swap::Guard<Arc<Table>>> {
-        let parent = self.parent.as_ref().map(|parent| parent.table.load());
-        parent.into_iter().chain(std::iter::once(self.table.load()))
+    pub(crate) fn tables(&self) -> Tables {
+        let mut tables = Tables::new();
+        if let Some(parent) = &self.parent {
+            tables.push(parent.table.load());
+        }
+        tables.push(self.table.load());
+        tables
     }
 
     pub(crate) fn update(&self, change: impl Fn(&mut Table)) {
@@ -128,11 +135,11 @@ impl Listeners {
     }
 
     pub(crate) fn middlewares(&self) -> Vec<Middleware> {
-        self.tables().flat_map(|table| table.middlewares.clone()).collect()
+        self.tables().iter().flat_map(|table| table.middlewares.clone()).collect()
     }
 
     pub(crate) fn has_outgoing(&self) -> bool {
-        self.tables().any(|table| !table.outgoing.is_empty())
+        self.tables().iter().any(|table| !table.outgoing.is_empty())
     }
 
     pub(crate) fn notify_outgoing(&self, socket: &Socket, event: &str, args: &Args) {

@@ -30,12 +30,19 @@ impl Drop for Budget {
 }
 
 /// Calls each handler with the occurrence. One that waits goes on in a task of its own.
-pub(crate) fn run_all(handlers: &[Erased], conn: &Arc<Conn>, context: EventContext) {
-    let Some((last, others)) = handlers.split_last() else { return };
-    for handler in others {
+pub(crate) fn run_all<'a>(
+    handlers: impl IntoIterator<Item = &'a Erased>,
+    conn: &Arc<Conn>,
+    context: EventContext,
+) {
+    let mut handlers = handlers.into_iter();
+    let Some(mut handler) = handlers.next() else { return };
+    for next in handlers {
         run(handler, conn, context.clone());
+        handler = next;
     }
-    run(last, conn, context);
+    // The last one may have the occurrence for itself.
+    run(handler, conn, context);
 }
 
 fn run(handler: &Erased, conn: &Arc<Conn>, context: EventContext) {

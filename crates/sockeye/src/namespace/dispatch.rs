@@ -2,75 +2,62 @@
 
 use std::sync::Arc;
 
+use arc_swap::Guard;
+use smallvec::SmallVec;
+
 use crate::engine::Conn;
-use crate::handler::{Budget, EventContext, Handlers, Kind, finish_all, run_all, start};
+use crate::handler::{Budget, Erased, EventContext, Kind, Table, Tables, finish_all, run_all, start};
 use crate::socket::Socket;
 
 /// Handles an event of a client.
 pub(crate) fn dispatch(conn: &Arc<Conn>, context: EventContext) {
     conn.server().metrics.events_received.increment();
-    let plan = Plan::of(&context);
-    if plan.is_sequential {
+    let tables = context.socket.namespace().listeners().tables();
+    if tables.iter().any(|table| table.sequential) {
         return in_turn(context);
     }
-    if !plan.any.is_empty() {
-        run_all(&plan.any, conn, context.clone());
+    if tables.iter().any(|table| !table.any.is_empty()) {
+        run_all(tables.iter().flat_map(|table| &table.any), conn, context.clone());
         if !context.socket.is_connected() {
             return;
         }
     }
-    if !plan.has_middlewares {
-        return run_all(&plan.own_or_fallback(&context), conn, context);
+    if tables.iter().all(|table| table.event_middlewares.is_empty()) {
+        return run_own(&tables, conn, context);
     }
     let lent = conn.clone();
     start(conn.server(), conn, async move {
         if is_allowed(&context).await && context.socket.is_connected() {
-            run_all(&plan.own_or_fallback(&context), &lent, context);
+            let tables = context.socket.namespace().listeners().tables();
+            run_own(&tables, &lent, context);
         }
     });
 }
 
-/// Who is to be called for an event.
-struct Plan {
-    /// Events of a socket are handled one at a time.
-    is_sequential: bool,
-    has_middlewares: bool,
-    any: Handlers,
-    own: Handlers,
+/// Calls the event's own handlers, or those for events that have none.
+///
+/// They are called where they are: to share them would be to count their users, and all threads would fight over the count.
+fn run_own(tables: &Tables, conn: &Arc<Conn>, context: EventContext) {
+    let own: SmallVec<[&[Erased]; 2]> = own(tables, &context).collect();
+    run_all(own.into_iter().flatten(), conn, context);
 }
 
-impl Plan {
-    fn of(context: &EventContext) -> Self {
-        let mut plan =
-            Self { is_sequential: false, has_middlewares: false, any: Handlers::new(), own: Handlers::new() };
-        for table in context.socket.namespace().listeners().tables() {
-            plan.is_sequential |= table.sequential;
-            plan.has_middlewares |= !table.event_middlewares.is_empty();
-            plan.any.extend(table.any.iter().cloned());
-            if let Some(own) = table.events.get(context.event()) {
-                plan.own.extend(own.iter().cloned());
-            }
-        }
-        plan
+fn own<'a>(tables: &'a Tables, context: &EventContext) -> impl Iterator<Item = &'a [Erased]> {
+    let of_event = |table: &'a Guard<Arc<Table>>| table.events.get(context.event()).map(Vec::as_slice);
+    let has_own = tables.iter().any(|table| of_event(table).is_some());
+    if !has_own {
+        context.socket.conn().server().metrics.unhandled_events.increment();
     }
-
-    /// The event's own handlers, or those for events that have none.
-    fn own_or_fallback(self, context: &EventContext) -> Handlers {
-        if self.own.is_empty() {
-            context.socket.conn().server().metrics.unhandled_events.increment();
-            return context.socket.namespace().listeners().of(Kind::Fallback);
-        }
-        self.own
-    }
+    tables.iter().filter_map(move |table| if has_own { of_event(table) } else { Some(table.of(Kind::Fallback)) })
 }
 
 /// Asks the middlewares. The program's error listeners hear of an event that one refuses.
 async fn is_allowed(context: &EventContext) -> bool {
     let listeners = context.socket.namespace().listeners();
-    let middlewares: Vec<_> = listeners.tables().flat_map(|table| table.event_middlewares.clone()).collect();
+    let middlewares: Vec<_> = listeners.tables().iter().flat_map(|table| table.event_middlewares.clone()).collect();
     for middleware in middlewares {
         if let Err(error) = middleware(context.clone()).await {
-            let errors: Vec<_> = listeners.tables().flat_map(|table| table.errors.clone()).collect();
+            let errors: Vec<_> = listeners.tables().iter().flat_map(|table| table.errors.clone()).collect();
             for listener in errors {
                 listener(context, &error);
             }
@@ -109,10 +96,11 @@ async fn handle_to_end(context: &EventContext) {
     if !context.socket.is_connected() {
         return;
     }
-    let plan = Plan::of(context);
-    finish_all(&plan.any, context).await;
+    let listeners = context.socket.namespace().listeners();
+    finish_all(&listeners.of(Kind::Any), context).await;
     if is_allowed(context).await && context.socket.is_connected() {
-        finish_all(&plan.own_or_fallback(context), context).await;
+        let own: Vec<_> = own(&listeners.tables(), context).flatten().cloned().collect();
+        finish_all(&own, context).await;
     }
 }
 

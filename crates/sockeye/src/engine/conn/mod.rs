@@ -56,7 +56,7 @@ pub(crate) struct Conn {
     handlers: AtomicU32,
     state: Mutex<State>,
     inbound: Mutex<Decoder>,
-    /// The reader of a plain socket that carries the session.
+    /// The reader of a plain socket that carries the session. Locked for its whole turn, before every other lock.
     pub(crate) tcp: Mutex<Option<Box<TcpReader>>>,
     pub(crate) client: Client,
 }

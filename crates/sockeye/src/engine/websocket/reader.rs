@@ -20,7 +20,7 @@ use crate::telemetry::Bound;
 pub(super) const SCRATCH: usize = 64 * 1024;
 
 /// How many reads of one connection follow each other before other tasks get their turn.
-pub(super) const TURNS: u32 = 16;
+pub(super) const TURNS: u32 = 4;
 
 /// What the reader does after a turn.
 pub(super) enum Flow {
