@@ -33,7 +33,7 @@ fn text_of(packet: &Packet) -> String {
 #[test]
 fn sizes_stay_small() {
     assert!(size_of::<Decoder>() <= 16);
-    assert_eq!(size_of::<EventName>(), 40);
+    assert_eq!(size_of::<EventName>(), 32);
     assert!(size_of::<Packet>() <= 184, "{}", size_of::<Packet>());
 }
 
