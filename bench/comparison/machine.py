@@ -2,13 +2,15 @@
 
 import os
 import platform
+import resource
 import shutil
 from pathlib import Path
 
 
-def cores() -> dict[str, list[int]]:
-    """One core for the server, up to four others for the load; without taskset, or with one core, all for both."""
-    usable = sorted(os.sched_getaffinity(0))
+def cores(server_first: bool = False) -> dict[str, list[int]]:
+    """The last core, or the first, for the server, up to four others for the load; without taskset, or with one core, all for
+    both."""
+    usable = sorted(os.sched_getaffinity(0), reverse=server_first)
     if len(usable) < 2 or not shutil.which("taskset"):
         return {"server": [], "load": []}
     return {"server": usable[-1:], "load": usable[:-1][:4]}
@@ -17,6 +19,14 @@ def cores() -> dict[str, list[int]]:
 def pinned(command: list[str], to: list[int]) -> list[str]:
     """The command, on these cores only."""
     return ["taskset", "--cpu-list", ",".join(map(str, to)), *command] if to else command
+
+
+def raise_open_files() -> int:
+    """Lets this process and those it starts open as many files as the system allows; how many that is."""
+    # Every connection is a file, and not every server raises its limit itself.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 def describe(pins: dict[str, list[int]]) -> dict[str, str]:

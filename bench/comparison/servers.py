@@ -5,10 +5,12 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import machine
+from . import load, machine
 
 NAMES = ["sockeye", "socketioxide", "node"]
 BUILD_SECONDS = 1800
@@ -50,31 +52,31 @@ def build(root: Path, target: Path, names: list[str]) -> tuple[list[Server], dic
     return built, left_out
 
 
-def measure(server: Server, target: Path, words: list[str], cores: dict[str, list[int]]) -> dict:
-    """Runs one scenario on a fresh server: its report, or what went wrong."""
+@contextmanager
+def running(server: Server, cores: dict[str, list[int]], flags: list[str] | None = None) -> Iterator[tuple[int, int]]:
+    """Runs a fresh server while the block lasts: its process id and its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    program, *rest = server.command
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(machine.pinned([*server.command, str(port)], cores["server"]), **quiet)
+    process = subprocess.Popen(machine.pinned([program, *(flags or []), *rest, str(port)], cores["server"]), **quiet)
     try:
         if not _is_up(process, port):
-            return {"problem": "the server did not start"}
-        threads = ["--threads", str(max(len(cores["load"]), 1))]
-        url = f"http://127.0.0.1:{port}"
-        command = [str(target / "release" / "sockeye"), "bench", *words, *threads, url, "--pid", str(process.pid), "--json"]
-        done = subprocess.run(
-            machine.pinned(command, cores["load"]), capture_output=True, text=True, timeout=RUN_SECONDS, check=False
-        )
-        try:
-            return {"report": json.loads(done.stdout)}
-        except ValueError:
-            return {"problem": (done.stderr.strip().splitlines() or ["the load generator said nothing"])[-1]}
-    except subprocess.TimeoutExpired:
-        return {"problem": f"the run took longer than {RUN_SECONDS} s"}
+            raise load.Failed(f"{server.title} did not start")
+        yield process.pid, port
     finally:
         process.kill()
         process.wait()
+
+
+def measure(server: Server, target: Path, words: list[str], cores: dict[str, list[int]]) -> dict:
+    """Runs one scenario on a fresh server: its report, or what went wrong."""
+    try:
+        with running(server, cores) as (pid, port):
+            return {"report": load.run(target, words, f"http://127.0.0.1:{port}", pid, cores["load"], RUN_SECONDS)}
+    except load.Failed as error:
+        return {"problem": str(error)}
 
 
 def _sockeye(root: Path, target: Path) -> Server:

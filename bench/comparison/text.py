@@ -69,5 +69,11 @@ def markdown(result: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown; all columns but the first hold figures."""
+    lines = ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows])
+
+
 def _cell(value: str) -> str:
     return value.replace("|", "\\|")

@@ -1,7 +1,12 @@
 //! Serves the load contract with nothing but the library's public API: the neutral load generator is run against it.
 
-use clap::Parser;
-use sockeye::{Ack, Args, Data, Namespace, Server, Socket};
+mod tls;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use sockeye::{Ack, Args, Data, Namespace, PerMessageDeflate, Server, Socket};
+use tokio::net::TcpListener;
 
 /// Serves `echo`, `ack`, `broadcast`, `join` and `room` for load generators.
 #[derive(Parser)]
@@ -12,30 +17,66 @@ struct Options {
     /// Threads that serve.
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// How packets are written.
+    #[arg(long, default_value = "json")]
+    parser: PacketParser,
+    /// Agree to permessage-deflate, and compress messages of so many bytes and more.
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "1024")]
+    deflate: Option<usize>,
+    /// Serve https, with this certificate and its key, in PEM.
+    #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
+    tls: Option<Vec<PathBuf>>,
+    /// Serve the same in so many namespaces: / and /ns-1, /ns-2, ...
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    namespaces: u32,
+}
+
+/// How packets are written.
+#[derive(Clone, Copy, ValueEnum)]
+enum PacketParser {
+    Json,
+    Msgpack,
 }
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(options.workers).enable_all().build()?;
-    runtime.block_on(async {
-        let io = Server::new();
-        serve_contract(&io);
-        // In a task: the main thread is not one of the workers.
-        let serving = tokio::spawn(async move { io.listen(("127.0.0.1", options.port)).await });
-        serving.await.map_err(std::io::Error::other)?
-    })
+    // In a task: the main thread is not one of the workers.
+    let serving = runtime.spawn(serve(options));
+    runtime.block_on(serving).map_err(std::io::Error::other)?
 }
 
-fn serve_contract(io: &Server) {
-    io.on("echo", |socket: Socket, args: Args| socket.emit("echo", args));
-    io.on("ack", |args: Args, ack: Ack| ack.send(args));
-    io.on("broadcast", |namespace: Namespace, args: Args| namespace.emit("broadcast", args));
-    io.on("join", |socket: Socket, Data(room): Data<String>, ack: Ack| {
+async fn serve(options: Options) -> std::io::Result<()> {
+    let mut builder = Server::builder().parser(match options.parser {
+        PacketParser::Json => sockeye::Parser::Json,
+        PacketParser::Msgpack => sockeye::Parser::MsgPack,
+    });
+    if let Some(threshold) = options.deflate {
+        builder = builder.per_message_deflate(PerMessageDeflate::from_bytes(threshold));
+    }
+    let io = builder.build();
+    serve_contract(&io.main_namespace());
+    for number in 1..options.namespaces {
+        serve_contract(&io.of(&format!("/ns-{number}")));
+    }
+    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+    match options.tls.as_deref() {
+        Some([certificate, key]) => tls::serve(&io, listener, tls::acceptor(certificate, key)?).await,
+        _ => io.serve(listener, sockeye::NotFound).await,
+    }
+    Ok(())
+}
+
+fn serve_contract(namespace: &Namespace) {
+    namespace.on("echo", |socket: Socket, args: Args| socket.emit("echo", args));
+    namespace.on("ack", |args: Args, ack: Ack| ack.send(args));
+    namespace.on("broadcast", |namespace: Namespace, args: Args| namespace.emit("broadcast", args));
+    namespace.on("join", |socket: Socket, Data(room): Data<String>, ack: Ack| {
         let joined = socket.join(room);
         ack.send(());
         joined
     });
-    io.on("room", |namespace: Namespace, Data((room, x)): Data<(String, sockeye::Value)>| {
+    namespace.on("room", |namespace: Namespace, Data((room, x)): Data<(String, sockeye::Value)>| {
         namespace.to(room).emit("room", x);
     });
 }

@@ -32,6 +32,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}; --insecure needs no certificates of this system")]
+    Tls(String),
     /// A process to observe cannot be observed.
     #[error("process {pid} cannot be observed: {source}; --pid takes the ids of running processes, on Linux")]
     Process {
@@ -67,6 +70,10 @@ pub(crate) enum Failure {
     OpenFiles,
     #[error("cannot connect to {url}: {source}")]
     Connect { url: String, source: io::Error },
+    #[error("no TLS with {url}: {source}; --insecure takes any certificate")]
+    Tls { url: String, source: io::Error },
+    #[error("the server does not agree to permessage-deflate: switch it on there, or leave --deflate out")]
+    NoDeflate,
     #[error("{url} did not let a client in within {}: it is overloaded, or no Socket.IO server", humantime::format_duration(*timeout))]
     Slow { url: String, timeout: Duration },
     #[error("{url} refused the {what} with status {status}{hint}: {body}")]

@@ -10,6 +10,8 @@
 mod client;
 mod error;
 mod limits;
+mod members;
+mod message;
 mod options;
 mod pace;
 mod payload;
@@ -22,9 +24,10 @@ mod session;
 mod shared;
 mod stats;
 mod target;
+mod tls;
 
 pub use error::Error;
-pub use options::{Bench, Connection, Idle, Messages, Rooms, Scenario, Transport};
+pub use options::{Bench, Connection, Idle, Messages, Parser, Rooms, Scenario, Transport};
 pub use report::{GeneratorReport, Latencies, MessagesReport, PaceReport, Report, ServerReport};
 pub use run::run;
 pub use target::Target;

@@ -68,6 +68,10 @@ pub struct Messages {
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     pub payload: usize,
 
+    /// Let events carry a binary value in place of the string: an attachment, or part of the packet with MessagePack.
+    #[arg(long)]
+    pub binary: bool,
+
     /// Closed loop: how many messages of a sender may be under way. A sender waits for one to come back before it sends the
     /// next.
     #[arg(long, value_name = "MESSAGES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -78,7 +82,8 @@ pub struct Messages {
     #[arg(long, value_name = "MESSAGES", conflicts_with = "window")]
     pub rate: Option<f64>,
 
-    /// How many clients send. Default: all of them; one for a broadcast, one in each room for rooms.
+    /// How many clients send. Default: all of them; for a broadcast one in each namespace; for rooms as many as there are
+    /// rooms, so that each room gets messages.
     #[arg(long, value_name = "CLIENTS", value_parser = clap::value_parser!(u32).range(1..))]
     pub senders: Option<u32>,
 
@@ -107,6 +112,15 @@ pub struct Rooms {
     #[arg(long, value_name = "CLIENTS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub room_size: u32,
 
+    /// How many rooms there are in each namespace, in place of --room-size.
+    #[arg(long, conflicts_with = "room_size", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rooms: Option<u32>,
+
+    /// How many rooms a client joins: the first client the first so many, the next the next, and again from the beginning. A
+    /// message goes to any of the sender's.
+    #[arg(long, value_name = "ROOMS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rooms_per_client: u32,
+
     /// The event that joins a room: it carries the room's name and wants an acknowledgement.
     #[arg(long, value_name = "NAME", default_value = "join")]
     pub join_event: String,
@@ -120,7 +134,7 @@ pub struct Rooms {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Clients")]
 pub struct Connection {
-    /// The servers, as http://host:port. Clients are spread over them in turn.
+    /// The servers, as http://host:port or https://host:port. Clients are spread over them in turn.
     #[arg(required = true, value_name = "URL", help_heading = "Arguments")]
     pub targets: Vec<Target>,
 
@@ -144,6 +158,18 @@ pub struct Connection {
     #[arg(long)]
     pub transport: Option<Transport>,
 
+    /// Take any certificate of an https server, self-signed ones too. Else it must be one that this system trusts.
+    #[arg(long)]
+    pub insecure: bool,
+
+    /// Offer permessage-deflate, and inflate what comes. What clients send they do not compress.
+    #[arg(long)]
+    pub deflate: bool,
+
+    /// How packets are written; as the server has it.
+    #[arg(long, default_value = "json")]
+    pub parser: Parser,
+
     /// The path of the server.
     #[arg(long, default_value = "/socket.io/")]
     pub path: String,
@@ -151,6 +177,10 @@ pub struct Connection {
     /// The namespace to join.
     #[arg(long, default_value = "/")]
     pub namespace: String,
+
+    /// Spread the clients over so many namespaces: / and /ns-1, /ns-2, ...
+    #[arg(long, default_value_t = 1, conflicts_with = "namespace", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub namespaces: u32,
 
     /// What to hand to the server as `auth`: a JSON object.
     #[arg(long, value_name = "JSON")]
@@ -194,6 +224,24 @@ impl ValueEnum for Transport {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(PossibleValue::new(self.name()))
+    }
+}
+
+/// How packets are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Parser {
+    /// Text, with binary values as attachments: what clients do by default.
+    Json,
+    /// MessagePack, as the official msgpack parser does.
+    Msgpack,
+}
+
+impl From<Parser> for sockeye_protocol::socket::Parser {
+    fn from(parser: Parser) -> Self {
+        match parser {
+            Parser::Json => Self::Json,
+            Parser::Msgpack => Self::MsgPack,
+        }
     }
 }
 

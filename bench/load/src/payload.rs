@@ -16,6 +16,8 @@ impl Stamp {
     pub(crate) const LEN: usize = RUN + SENDER + INTENDED;
     /// Where [`run`](Self::run) must end.
     pub(crate) const RUNS: u16 = 1 << (6 * RUN);
+    /// Stands for a stamp until there is one.
+    pub(crate) const MARK: Self = Self { run: Self::RUNS - 1, sender: (1 << 24) - 1, intended: (1 << 48) - 1 };
 
     pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
@@ -29,7 +31,12 @@ impl Stamp {
 
     /// The stamp at the start of the JSON of an event's arguments, if the first of them is a string with one.
     pub(crate) fn of_json(elements: &str) -> Option<Self> {
-        let stamp = elements.as_bytes().strip_prefix(b"\"")?.get(..Self::LEN)?;
+        Self::of_bytes(elements.as_bytes().strip_prefix(b"\"")?)
+    }
+
+    /// The stamp that these bytes begin with, if they do.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let stamp = bytes.get(..Self::LEN)?;
         let (run, rest) = stamp.split_at(RUN);
         let (sender, intended) = rest.split_at(SENDER);
         Some(Self {
@@ -38,6 +45,14 @@ impl Stamp {
             intended: read(intended)?,
         })
     }
+}
+
+/// What follows a stamp: letters of an alphabet of sixteen, in no order but always the same. Compressed, it becomes little more
+/// than half as long, as text does; a row of one letter would become nothing.
+pub(crate) fn padding(length: usize) -> impl Iterator<Item = u8> {
+    let numbers =
+        std::iter::successors(Some(1_u32), |last| Some(last.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)));
+    numbers.map(|number| b'A' + (number >> 28) as u8).take(length)
 }
 
 /// How many digits each part has. 48 bits of nanoseconds are three days.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use sockeye_protocol::socket::{Args, Packet, PacketBody};
+use sockeye_protocol::socket::{Packet, PacketBody, Parser};
 
 use crate::error::Error;
-use crate::options::{Bench, Connection, Messages, Scenario, Transport};
+use crate::members::{Members, Rooms};
+use crate::options::{Bench, Connection, Messages, Rooms as RoomsOptions, Scenario, Transport};
 use crate::pace::{Pace, Schedule};
 use crate::payload::Stamp;
 
@@ -17,9 +18,13 @@ pub(crate) struct Plan {
     pub(crate) transport: Transport,
     /// The path of requests, with the slash that it ends with.
     pub(crate) path: String,
-    pub(crate) namespace: String,
-    /// The packet that joins the namespace.
-    pub(crate) connect: String,
+    pub(crate) parser: Parser,
+    /// Whether clients offer permessage-deflate.
+    pub(crate) deflate: bool,
+    /// The namespaces, and what a client hands over when it joins one.
+    namespaces: Vec<String>,
+    auth: Option<String>,
+    pub(crate) members: Members,
     pub(crate) clients: u32,
     pub(crate) warmup: Duration,
     /// The number that marks this run's messages.
@@ -35,8 +40,10 @@ pub(crate) struct Traffic {
     pub(crate) pace: Pace,
     /// Clients with a number below this one send.
     pub(crate) senders: u32,
-    /// The length of the string that a message carries.
+    /// The length of what a message carries.
     pub(crate) payload: usize,
+    /// Whether it is a binary value, else a string.
+    pub(crate) binary: bool,
     pub(crate) event: String,
     /// The event that comes back.
     pub(crate) answer: String,
@@ -49,12 +56,12 @@ pub(crate) enum Kind {
     Echo,
     /// The sender, as an acknowledgement.
     Ack,
-    /// Everybody.
+    /// Everybody in the namespace.
     Broadcast,
     /// A room.
     Rooms {
-        /// How many there are; client `n` is in number `n % rooms`.
-        rooms: u32,
+        /// How many there are in each namespace.
+        rooms: Rooms,
         /// The event that joins one.
         join: String,
     },
@@ -63,15 +70,22 @@ pub(crate) enum Kind {
 impl Plan {
     pub(crate) fn new(bench: &Bench) -> Result<Self, Error> {
         let connection = bench.connection();
+        let members = Members { clients: connection.clients, namespaces: connection.namespaces };
+        if members.namespaces > members.clients {
+            return Err(Error::Options(format!(
+                "--namespaces must be at most the number of clients, {}",
+                members.clients
+            )));
+        }
         let (name, messages, kind) = match &bench.scenario {
             Scenario::Idle(_) => ("idle", None, Kind::Echo),
             Scenario::Echo(messages) => ("echo", Some(messages), Kind::Echo),
             Scenario::Polling(messages) => ("polling", Some(messages), Kind::Echo),
             Scenario::Ack(messages) => ("ack", Some(messages), Kind::Ack),
             Scenario::Broadcast(messages) => ("broadcast", Some(messages), Kind::Broadcast),
-            Scenario::Rooms(rooms) => {
-                let count = connection.clients.div_ceil(rooms.room_size);
-                ("rooms", Some(&rooms.messages), Kind::Rooms { rooms: count, join: rooms.join_event.clone() })
+            Scenario::Rooms(options) => {
+                let kind = Kind::Rooms { rooms: rooms(options, members)?, join: options.join_event.clone() };
+                ("rooms", Some(&options.messages), kind)
             }
         };
         let transport = match (name, connection.transport) {
@@ -86,16 +100,23 @@ impl Plan {
         if !connection.namespace.starts_with('/') || connection.namespace.contains(',') {
             return Err(Error::Options("--namespace begins with a slash and holds no comma".to_owned()));
         }
+        if connection.deflate && transport == Transport::Polling {
+            return Err(Error::Options("--deflate is for WebSocket: long-polling has no such thing".to_owned()));
+        }
+        let more_namespaces = (1..members.namespaces).map(|number| format!("/ns-{number}"));
         Ok(Self {
             name,
             transport,
             path: format!("/{}/", connection.path.trim_matches('/')),
-            namespace: connection.namespace.clone(),
-            connect: connect_packet(connection)?,
+            parser: connection.parser.into(),
+            deflate: connection.deflate,
+            namespaces: std::iter::once(connection.namespace.clone()).chain(more_namespaces).collect(),
+            auth: auth(connection)?,
+            members,
             clients: connection.clients,
             warmup: messages.map_or(Duration::ZERO, |messages| messages.warmup),
             run: rand::random_range(0..Stamp::RUNS),
-            traffic: messages.map(|messages| Traffic::new(messages, kind)).transpose()?,
+            traffic: messages.map(|messages| Traffic::new(messages, kind, members)).transpose()?,
         })
     }
 
@@ -108,35 +129,43 @@ impl Plan {
         }
     }
 
-    /// The room of a client, where there are rooms.
-    pub(crate) fn room(&self, client: u32) -> Option<String> {
-        match &self.traffic.as_ref()?.kind {
-            Kind::Rooms { rooms, .. } => Some(format!("room-{}", client % rooms)),
-            _ => None,
-        }
+    /// The namespace of a client.
+    pub(crate) fn namespace(&self, client: u32) -> &str {
+        &self.namespaces[self.members.namespace(client) as usize]
     }
 
-    /// How many clients get what this one sends.
+    /// The names of the rooms that a client joins, and how many clients are in each.
+    pub(crate) fn rooms(&self, client: u32) -> Vec<(String, u32)> {
+        let Some(Kind::Rooms { rooms, .. }) = self.traffic.as_ref().map(|traffic| &traffic.kind) else {
+            return Vec::new();
+        };
+        let namespace = self.members.namespace(client);
+        let described = |room| (room_name(room, *rooms), self.members.in_room(namespace, room, *rooms));
+        self.members.rooms_of(client, *rooms).map(described).collect()
+    }
+
+    /// How many clients get what this one sends; with rooms it depends on the room.
     pub(crate) fn audience(&self, client: u32) -> u32 {
         match self.traffic.as_ref().map(|traffic| &traffic.kind) {
-            None => 0,
+            None | Some(Kind::Rooms { .. }) => 0,
             Some(Kind::Echo | Kind::Ack) => 1,
-            Some(Kind::Broadcast) => self.clients,
-            Some(Kind::Rooms { rooms, .. }) => (self.clients - client % rooms).div_ceil(*rooms),
+            Some(Kind::Broadcast) => self.members.in_namespace(self.members.namespace(client)),
         }
     }
 
-    /// A packet in the run's namespace, as text.
-    pub(crate) fn packet(&self, body: PacketBody, id: Option<u64>) -> String {
-        let mut text = Vec::new();
-        let namespace = self.namespace.as_str().into();
-        Packet { namespace, id, body }.encode_json_into(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
+    /// The packet by which a client joins its namespace.
+    pub(crate) fn connect(&self, client: u32) -> Packet {
+        self.packet(client, PacketBody::Connect(self.auth.as_deref().map(Into::into)), None)
+    }
+
+    /// A packet in the namespace of a client.
+    pub(crate) fn packet(&self, client: u32, body: PacketBody, id: Option<u64>) -> Packet {
+        Packet { namespace: self.namespace(client).into(), id, body }
     }
 }
 
 impl Traffic {
-    fn new(messages: &Messages, kind: Kind) -> Result<Self, Error> {
+    fn new(messages: &Messages, kind: Kind, members: Members) -> Result<Self, Error> {
         let clients = messages.connection.clients;
         if messages.payload < Stamp::LEN {
             let least = Stamp::LEN;
@@ -145,8 +174,8 @@ impl Traffic {
         let (usual_event, usual_senders) = match &kind {
             Kind::Echo => ("echo", clients),
             Kind::Ack => ("ack", clients),
-            Kind::Broadcast => ("broadcast", 1),
-            Kind::Rooms { rooms, .. } => ("room", *rooms),
+            Kind::Broadcast => ("broadcast", members.namespaces),
+            Kind::Rooms { rooms, .. } => ("room", rooms.count.saturating_mul(members.namespaces).min(clients)),
         };
         let senders = messages.senders.unwrap_or(usual_senders);
         if senders > clients {
@@ -159,7 +188,7 @@ impl Traffic {
         };
         let event = messages.event.clone().unwrap_or_else(|| usual_event.to_owned());
         let answer = messages.answer.clone().unwrap_or_else(|| event.clone());
-        Ok(Self { kind, pace, senders, payload: messages.payload, event, answer })
+        Ok(Self { kind, pace, senders, payload: messages.payload, binary: messages.binary, event, answer })
     }
 }
 
@@ -187,49 +216,28 @@ impl Bench {
     }
 }
 
-/// The text of an event with these arguments, split around the string that stands for the stamp and the padding; the number of
-/// an acknowledgement, if any, belongs where the first part ends.
-#[derive(Debug)]
-pub(crate) struct Template {
-    pub(crate) before_id: String,
-    pub(crate) before_payload: String,
-    pub(crate) after_stamp: String,
+/// The name of a room. All names are equally long.
+pub(crate) fn room_name(number: u32, rooms: Rooms) -> String {
+    let digits = rooms.count.to_string().len();
+    format!("room-{number:0digits$}")
 }
 
-impl Template {
-    /// The message that a client sends.
-    pub(crate) fn new(plan: &Plan, traffic: &Traffic, client: u32) -> Self {
-        let payload = "x".repeat(traffic.payload);
-        let mut args = Args::empty();
-        if let Some(room) = plan.room(client) {
-            args.push_str(&room);
-        }
-        args.push_str(&payload);
-        let text = plan.packet(PacketBody::Event { name: traffic.event.as_str().into(), args }, None);
-        // The type, and the namespace with its comma unless it is the main one.
-        let before_id = if plan.namespace == "/" { 1 } else { 1 + plan.namespace.len() + 1 };
-        let after_stamp = text.len() - (payload.len() - Stamp::LEN) - "\"]".len();
-        let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default().to_owned();
-        Self {
-            before_id: part(0, before_id),
-            before_payload: part(before_id, after_stamp - Stamp::LEN),
-            after_stamp: part(after_stamp, text.len()),
-        }
+fn rooms(options: &RoomsOptions, members: Members) -> Result<Rooms, Error> {
+    let count = options.rooms.unwrap_or_else(|| members.in_namespace(0).div_ceil(options.room_size));
+    let per_client = options.rooms_per_client;
+    if per_client > count {
+        return Err(Error::Options(format!("there are {count} rooms, so --rooms-per-client cannot be {per_client}")));
     }
+    Ok(Rooms { count, per_client })
 }
 
-fn connect_packet(connection: &Connection) -> Result<String, Error> {
-    let auth = match &connection.auth {
-        None => None,
-        Some(text) => match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
-            Ok(object) => Some(serde_json::Value::from(object).to_string()),
-            Err(error) => return Err(Error::Options(format!("--auth must be a JSON object: {error}"))),
-        },
-    };
-    let packet = Packet::new(connection.namespace.as_str(), PacketBody::Connect(auth.map(Into::into)));
-    let mut text = Vec::new();
-    packet.encode_json_into(&mut text);
-    Ok(String::from_utf8_lossy(&text).into_owned())
+/// What a client hands over when it joins its namespace: the text of a JSON object.
+fn auth(connection: &Connection) -> Result<Option<String>, Error> {
+    let Some(text) = &connection.auth else { return Ok(None) };
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+        Ok(object) => Ok(Some(serde_json::Value::from(object).to_string())),
+        Err(error) => Err(Error::Options(format!("--auth must be a JSON object: {error}"))),
+    }
 }
 
 /// The highest rate that can be asked for, in messages a second.

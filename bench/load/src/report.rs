@@ -18,6 +18,8 @@ pub struct Report {
     pub targets: Vec<String>,
     /// How the clients connected.
     pub transport: &'static str,
+    /// What else was not as usual: another parser, TLS, ...
+    pub variants: Vec<&'static str>,
     /// How many clients there should have been.
     pub clients: u32,
     /// How many got ready.
@@ -117,6 +119,8 @@ pub struct ServerReport {
     pub cores: f64,
     /// CPU time for each message received, in microseconds.
     pub cpu_us_per_message: Option<f64>,
+    /// CPU time while the clients connected and joined, for each of them, in microseconds.
+    pub cpu_us_per_connect: Option<f64>,
     /// Resident memory before anybody connected, in bytes.
     pub resident_before: u64,
     /// Resident memory with all connected, before messages were sent; at the end where none were.
@@ -194,6 +198,9 @@ impl Report {
 
     fn what(&self) -> String {
         let mut text = format!("{} clients on {} by {}", self.clients, self.targets.join(", "), self.transport);
+        if !self.variants.is_empty() {
+            text.push_str(&format!(" ({})", self.variants.join(", ")));
+        }
         match self.pace {
             Some(PaceReport::Closed { senders, window }) => {
                 text.push_str(&format!("; closed loop, {senders} senders with {window} under way"));

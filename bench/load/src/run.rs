@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sockeye_protocol::socket::Parser;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -20,7 +21,8 @@ use crate::report::{GeneratorReport, Latencies, MessagesReport, PaceReport, Repo
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::Tally;
-use crate::target::Resolved;
+use crate::target::{Resolved, Target};
+use crate::tls;
 
 /// Runs a scenario to its end, or until Ctrl-C, with progress on standard error.
 ///
@@ -58,9 +60,11 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     async fn new(bench: &'a Bench, plan: Arc<Plan>) -> Result<Self, Error> {
         let connection = bench.connection();
+        let needs_tls = connection.targets.iter().any(Target::is_encrypted);
+        let connector = needs_tls.then(|| tls::connector(connection.insecure)).transpose()?;
         let mut targets = Vec::new();
         for target in &connection.targets {
-            let resolved = target.resolve().await;
+            let resolved = target.resolve(connector.as_ref()).await;
             targets.push(Arc::new(resolved.map_err(|source| Error::Host { url: target.to_string(), source })?));
         }
         Ok(Self {
@@ -80,6 +84,7 @@ impl<'a> Run<'a> {
         self.connect_all().await;
         let connect_seconds = before.at.elapsed().as_secs_f64();
         let connected = self.shared.stats.ready();
+        let connecting = Used::between(&before, &self.moment()?);
         let mut all_connected = self.moment()?;
         let (mut from, mut to) = (None, None);
         if connected == self.plan.clients && self.failures() == 0 && !self.interrupted {
@@ -111,6 +116,7 @@ impl<'a> Run<'a> {
             scenario: self.plan.name,
             targets: self.targets.iter().map(|target| target.url.clone()).collect(),
             transport: self.plan.transport.name(),
+            variants: self.variants(),
             clients: self.plan.clients,
             connected,
             connect_seconds,
@@ -121,7 +127,7 @@ impl<'a> Run<'a> {
             interrupted: self.interrupted,
             messages,
             heartbeats: total.heartbeats,
-            server: self.server(&before, &all_connected, &used, &total, connected),
+            server: self.server((&before, &all_connected), (&connecting, &used), &total, connected),
             generator: self.generator(&used),
             failures,
             warnings: Vec::new(),
@@ -271,6 +277,18 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What is not as usual.
+    fn variants(&self) -> Vec<&'static str> {
+        let connection = self.bench.connection();
+        let variants = [
+            (self.plan.parser == Parser::MsgPack, "MessagePack"),
+            (self.bench.messages().is_some_and(|messages| messages.binary), "binary"),
+            (connection.deflate, "permessage-deflate"),
+            (connection.targets.iter().any(Target::is_encrypted), "TLS"),
+        ];
+        variants.into_iter().filter_map(|(chosen, name)| chosen.then_some(name)).collect()
+    }
+
     fn pace(&self) -> Option<PaceReport> {
         let traffic = self.plan.traffic.as_ref()?;
         let senders = traffic.senders;
@@ -299,9 +317,8 @@ impl<'a> Run<'a> {
 
     fn server(
         &self,
-        before: &Moment,
-        all: &Moment,
-        used: &Used,
+        (before, all): (&Moment, &Moment),
+        (connecting, used): (&Used, &Used),
         total: &Tally,
         connected: u32,
     ) -> Option<ServerReport> {
@@ -317,6 +334,7 @@ impl<'a> Run<'a> {
             cpu_us_per_message: (total.measured_received > 0).then_some(per_message),
             resident_before: before.server.resident,
             resident_connected: all.server.resident,
+            cpu_us_per_connect: (connected > 0).then(|| connecting.server.as_secs_f64() * 1e6 / f64::from(connected)),
             bytes_per_connection: (connected > 0).then(|| grown / f64::from(connected)),
         })
     }

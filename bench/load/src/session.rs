@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sockeye_protocol::Message;
 use sockeye_protocol::engine::{Data, Packet as EnginePacket, PacketKind};
-use sockeye_protocol::socket::{Args, Decoder, Limits, Packet, PacketBody, Parser};
+use sockeye_protocol::socket::{Args, Decoder, Limits, Packet, PacketBody};
 
 use crate::error::Failure;
+use crate::message::Template;
 use crate::pace::Pace;
 use crate::payload::Stamp;
-use crate::plan::{Kind, Plan, Template, Traffic};
+use crate::plan::{Kind, Plan, Traffic};
 use crate::shared::Shared;
 use crate::stats::Tally;
 
@@ -18,6 +20,8 @@ use crate::stats::Tally;
 pub(crate) trait Outgoing {
     /// Adds a packet.
     fn push(&mut self, kind: PacketKind, text: &str);
+    /// Adds a binary message.
+    fn push_binary(&mut self, data: &[u8]);
     /// How many bytes wait.
     fn len(&self) -> usize;
 }
@@ -46,7 +50,8 @@ pub(crate) struct Session {
 enum Stage {
     Opening,
     Connecting,
-    Joining,
+    /// So many rooms have still to be joined.
+    Joining(u32),
     Ready,
 }
 
@@ -54,11 +59,12 @@ enum Stage {
 struct Sender {
     template: Template,
     audience: u32,
+    /// The rooms to send to, and the audience of each.
+    rooms: Vec<(String, u32)>,
     sent: u64,
     under_way: u32,
     /// Acknowledgements that are waited for: their number, and when the message was to be sent.
     waiting: VecDeque<(u64, u64)>,
-    text: String,
 }
 
 impl Session {
@@ -67,13 +73,13 @@ impl Session {
             Box::new(Sender {
                 template: Template::new(&plan, traffic, client),
                 audience: plan.audience(client),
+                rooms: plan.rooms(client),
                 sent: 0,
                 under_way: 0,
                 waiting: VecDeque::new(),
-                text: String::new(),
             })
         });
-        let decoder = Decoder::new(Parser::Json);
+        let decoder = Decoder::new(plan.parser);
         Self { client, plan, shared, decoder, limits: Limits::default(), stage: Stage::Opening, sender }
     }
 
@@ -102,7 +108,7 @@ impl Session {
             (PacketKind::Open, _) => {
                 if self.stage == Stage::Opening {
                     self.stage = Stage::Connecting;
-                    out.push(PacketKind::Message, &self.plan.connect);
+                    push_packet(&self.plan.connect(self.client), &self.plan, out);
                 }
                 return Ok(());
             }
@@ -119,7 +125,7 @@ impl Session {
             _ => return Ok(()),
         };
         match decoded {
-            Ok(Some(packet)) if *packet.namespace == *self.plan.namespace => {
+            Ok(Some(packet)) if *packet.namespace == *self.plan.namespace(self.client) => {
                 self.handle_socket(packet, now, tally, out)
             }
             Ok(_) => Ok(()),
@@ -138,18 +144,26 @@ impl Session {
             (Stage::Connecting, PacketBody::Connect(_)) => {
                 self.stage = Stage::Ready;
                 if let Some(Traffic { kind: Kind::Rooms { join, .. }, .. }) = &self.plan.traffic {
-                    self.stage = Stage::Joining;
-                    let mut args = Args::empty();
-                    args.push_str(&self.plan.room(self.client).unwrap_or_default());
-                    let body = PacketBody::Event { name: join.as_str().into(), args };
-                    out.push(PacketKind::Message, &self.plan.packet(body, Some(JOIN)));
+                    let rooms = self.plan.rooms(self.client);
+                    self.stage = Stage::Joining(rooms.len() as u32);
+                    for (id, (room, _)) in (0..).zip(&rooms) {
+                        let mut args = Args::empty();
+                        args.push_str(room);
+                        let body = PacketBody::Event { name: join.as_str().into(), args };
+                        push_packet(&self.plan.packet(self.client, body, Some(id)), &self.plan, out);
+                    }
                 }
             }
             (_, PacketBody::ConnectError(data)) => {
-                return Err(Failure::Namespace { namespace: self.plan.namespace.clone(), data: data.to_string() });
+                return Err(Failure::Namespace {
+                    namespace: self.plan.namespace(self.client).to_owned(),
+                    data: data.to_string(),
+                });
             }
             (_, PacketBody::Disconnect) => return Err(Failure::Ended("it disconnected the socket".to_owned())),
-            (Stage::Joining, PacketBody::Ack(_)) if packet.id == Some(JOIN) => self.stage = Stage::Ready,
+            (Stage::Joining(left), PacketBody::Ack(_)) => {
+                self.stage = if left > 1 { Stage::Joining(left - 1) } else { Stage::Ready };
+            }
             (Stage::Ready, PacketBody::Ack(_)) => self.handle_ack(packet.id, now, tally),
             (Stage::Ready, PacketBody::Event { name, args }) => {
                 let expected = self.plan.traffic.as_ref().filter(|traffic| !matches!(traffic.kind, Kind::Ack));
@@ -163,7 +177,11 @@ impl Session {
     }
 
     fn handle_answer(&mut self, args: &Args, now: u64, tally: &mut Tally) {
-        let stamp = Stamp::of_json(args.json_elements()).filter(|stamp| stamp.run == self.plan.run);
+        let stamp = match args.attachments().first() {
+            Some(bytes) => Stamp::of_bytes(bytes),
+            None => Stamp::of_json(args.json_elements()),
+        };
+        let stamp = stamp.filter(|stamp| stamp.run == self.plan.run);
         let (Some(stamp), Some(window)) = (stamp, self.shared.window()) else {
             tally.foreign += 1;
             return;
@@ -204,31 +222,36 @@ impl Session {
                 }
             };
             let stamp = Stamp { run: plan.run, sender: *client, intended };
-            sender.send(stamp, matches!(traffic.kind, Kind::Ack), out);
-            tally.count_sent(intended, now, sender.audience, &window);
+            let audience = sender.send(stamp, matches!(traffic.kind, Kind::Ack), out);
+            tally.count_sent(intended, now, audience, &window);
         }
     }
 }
 
 impl Sender {
-    fn send(&mut self, stamp: Stamp, wants_ack: bool, out: &mut impl Outgoing) {
-        let Self { template, text, sent, .. } = self;
-        text.clear();
-        text.push_str(&template.before_id);
+    /// Sends a message; gives how many must get it.
+    fn send(&mut self, stamp: Stamp, wants_ack: bool, out: &mut impl Outgoing) -> u32 {
         if wants_ack {
-            text.push_str(&sent.to_string());
-            self.waiting.push_back((*sent, stamp.intended));
+            self.waiting.push_back((self.sent, stamp.intended));
         }
-        text.push_str(&template.before_payload);
-        text.push_str(std::str::from_utf8(&stamp.to_bytes()).unwrap_or_default());
-        text.push_str(&template.after_stamp);
-        out.push(PacketKind::Message, text);
-        *sent += 1;
+        let room = match self.rooms.len() {
+            0 => None,
+            count => self.rooms.get(rand::random_range(0..count)),
+        };
+        self.template.send(stamp, room.map(|(name, _)| name.as_str()), self.sent, out);
+        self.sent += 1;
         self.under_way += 1;
+        room.map_or(self.audience, |&(_, audience)| audience)
     }
 }
 
-/// The number of the acknowledgement of a join.
-const JOIN: u64 = 0;
+/// Adds a packet without attachments.
+fn push_packet(packet: &Packet, plan: &Plan, out: &mut impl Outgoing) {
+    match packet.encode(plan.parser).head {
+        Message::Text(text) => out.push(PacketKind::Message, &text),
+        Message::Binary(data) => out.push_binary(&data),
+    }
+}
+
 /// A client does not write more than this into its buffer while the server does not read, in bytes.
 const MOST_WAITING: usize = 64 * 1024;

@@ -155,6 +155,9 @@ fn options_that_make_no_sense_are_refused() {
         ("echo http://localhost:1 --auth [1]", "JSON object"),
         ("echo http://localhost:1 --namespace load", "slash"),
         ("polling http://localhost:1 --transport websocket", "take `echo`"),
+        ("echo http://localhost:1 --clients 2 --namespaces 3", "at most the number of clients, 2"),
+        ("rooms http://localhost:1 --rooms 3 --rooms-per-client 4", "there are 3 rooms"),
+        ("polling http://localhost:1 --deflate", "for WebSocket"),
         ("idle http://127.0.0.1:1 --pid 4294967295", "--pid"),
     ] {
         let Err(error) = bench(arguments) else { panic!("{arguments} was accepted") };

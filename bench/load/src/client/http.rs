@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::error::Failure;
 use crate::target::Resolved;
 
@@ -57,9 +57,7 @@ impl Http {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
-        let connected = TcpStream::connect(self.target.address).await;
-        let stream = connected.map_err(|error| Failure::of_connect(&self.target.url, error))?;
-        stream.set_nodelay(true).map_err(|error| Failure::of_io(&error))?;
+        let stream = Stream::open(&self.target).await?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| Failure::Ended(error.to_string()))?;
         // It ends with the sender. What goes wrong there, the sender is told.

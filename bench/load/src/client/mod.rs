@@ -2,6 +2,7 @@
 
 mod http;
 mod polling;
+mod stream;
 mod websocket;
 
 use std::sync::Arc;

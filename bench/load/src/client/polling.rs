@@ -118,6 +118,10 @@ impl Outgoing for Packets {
         self.0.push_text(kind, text);
     }
 
+    fn push_binary(&mut self, data: &[u8]) {
+        self.0.push_binary_message(data);
+    }
+
     fn len(&self) -> usize {
         self.0.len()
     }

@@ -4,12 +4,15 @@ use std::cell::RefCell;
 use std::io;
 
 use sockeye_protocol::engine::{Packet, PacketKind, Revision};
+use sockeye_websocket::deflate::{Agreed, DeflateConfig, accept_response, offer};
 use sockeye_websocket::handshake::{accept_key, client_key};
-use sockeye_websocket::{Decoder, Event, Input, Limits, OpCode, Role, write_masked_close, write_masked_frame};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
-use tokio::net::TcpStream;
+use sockeye_websocket::{
+    Decoder, Event, Inflater, Input, Limits, OpCode, Role, write_masked_close, write_masked_frame,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Until;
+use super::stream::Stream;
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::session::{Outgoing, Session};
@@ -18,7 +21,7 @@ use crate::target::Resolved;
 /// An open WebSocket.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     decoder: Decoder,
     out: Frames,
     /// What came with the response to the handshake.
@@ -28,20 +31,27 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects and asks for a WebSocket.
     pub(super) async fn open(target: &Resolved, plan: &Plan) -> Result<Self, Failure> {
-        let connected = TcpStream::connect(target.address).await;
-        let mut stream = connected.map_err(|error| Failure::of_connect(&target.url, error))?;
-        stream.set_nodelay(true).map_err(|error| Failure::of_io(&error))?;
+        let mut stream = Stream::open(target).await?;
         let key = client_key(rand::random());
+        let extensions = match plan.deflate {
+            true => format!("Sec-WebSocket-Extensions: {}\r\n", offer(&DeflateConfig::default())),
+            false => String::new(),
+        };
         let request = format!(
             "GET {}?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{extensions}\r\n",
             plan.path, target.authority
         );
         stream.write_all(request.as_bytes()).await.map_err(|error| Failure::of_io(&error))?;
-        let early = read_response(&mut stream, target, &key).await?;
+        let (response, early) = read_response(&mut stream, target).await?;
+        let agreed = check_response(&response, &key, plan.deflate)?;
         let largest = plan.traffic.as_ref().map_or(0, |traffic| traffic.payload);
         let limits = Limits { max_message: largest.saturating_mul(2).max(1_000_000), ..Limits::default() };
-        Ok(Self { stream, decoder: Decoder::new(Role::Client, limits), out: Frames::default(), early })
+        let mut decoder = Decoder::new(Role::Client, limits);
+        if let Some(agreed) = agreed {
+            decoder = decoder.with_deflate(Inflater::new(&agreed, Role::Client));
+        }
+        Ok(Self { stream, decoder, out: Frames::default(), early })
     }
 
     /// Moves packets. Returns when the session has come so far, or has failed.
@@ -50,6 +60,8 @@ impl Connection {
         if !early.is_empty() {
             self.receive(&mut early, session)?;
         }
+        // With TLS, some of what came may have been decrypted already.
+        self.read(session)?;
         let shared = session.shared().clone();
         loop {
             {
@@ -62,10 +74,8 @@ impl Connection {
                 Until::Closing if shared.is_closing() => return self.close(),
                 _ => {}
             }
-            let interest =
-                if self.out.bytes.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
             tokio::select! {
-                ready = self.stream.ready(interest) => {
+                ready = self.stream.ready(!self.out.bytes.is_empty()) => {
                     if ready.map_err(|error| Failure::of_io(&error))?.is_readable() {
                         self.read(session)?;
                     }
@@ -76,11 +86,20 @@ impl Connection {
     }
 
     fn read(&mut self, session: &mut Session) -> Result<(), Failure> {
-        SCRATCH.with_borrow_mut(|scratch| match self.stream.try_read(scratch) {
-            Ok(0) => Err(Failure::Ended("the connection was closed".to_owned())),
-            Ok(count) => self.receive(scratch.get_mut(..count).unwrap_or_default(), session),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(Failure::of_io(&error)),
+        SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                match self.stream.try_read(scratch) {
+                    Ok(0) => return Err(Failure::Ended("the connection was closed".to_owned())),
+                    Ok(count) => {
+                        self.receive(scratch.get_mut(..count).unwrap_or_default(), session)?;
+                        if count < scratch.len() {
+                            return Ok(());
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) => return Err(Failure::of_io(&error)),
+                }
+            }
         })
     }
 
@@ -112,15 +131,17 @@ impl Connection {
 
     /// Writes what the socket takes.
     fn flush(&mut self) -> Result<(), Failure> {
-        while !self.out.bytes.is_empty() {
+        loop {
             match self.stream.try_write(&self.out.bytes) {
-                Ok(written) if written == self.out.bytes.len() => self.out.bytes.clear(),
+                Ok(written) if written == self.out.bytes.len() => {
+                    self.out.bytes.clear();
+                    return Ok(());
+                }
                 Ok(written) => drop(self.out.bytes.drain(..written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(Failure::of_io(&error)),
             }
         }
-        Ok(())
     }
 
     fn close(&mut self) -> Result<(), Failure> {
@@ -146,13 +167,17 @@ impl Outgoing for Frames {
         write_masked_frame(&mut self.bytes, OpCode::Text, false, &self.packet, rand::random());
     }
 
+    fn push_binary(&mut self, data: &[u8]) {
+        write_masked_frame(&mut self.bytes, OpCode::Binary, false, data, rand::random());
+    }
+
     fn len(&self) -> usize {
         self.bytes.len()
     }
 }
 
-/// Reads the response to the handshake; gives what came after it.
-async fn read_response(stream: &mut TcpStream, target: &Resolved, key: &str) -> Result<Vec<u8>, Failure> {
+/// Reads the response to the handshake, which must be the one to a WebSocket; gives it, and what came after it.
+async fn read_response(stream: &mut Stream, target: &Resolved) -> Result<(String, Vec<u8>), Failure> {
     let mut received = Vec::new();
     let body = loop {
         if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -165,27 +190,38 @@ async fn read_response(stream: &mut TcpStream, target: &Resolved, key: &str) -> 
             return Err(Failure::Ended("the WebSocket request got no response".to_owned()));
         }
     };
-    let text = String::from_utf8_lossy(&received);
-    let mut lines = text.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse::<u16>().ok());
+    let text = String::from_utf8_lossy(&received).into_owned();
+    let status = text.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
     match status {
-        Some(101) => {}
+        Some(101) => Ok((text, body)),
         Some(status) => {
             let body = rest_of_body(stream, body).await;
-            return Err(Failure::of_status(&target.url, "WebSocket", status, &body));
+            Err(Failure::of_status(&target.url, "WebSocket", status, &body))
         }
-        None => return Err(Failure::Protocol("the response to the WebSocket request is not HTTP".to_owned())),
+        None => Err(Failure::Protocol("the response to the WebSocket request is not HTTP".to_owned())),
     }
-    let mut headers = lines.filter_map(|line| line.split_once(':'));
-    let accept = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-accept"));
-    if accept.map(|(_, value)| value.trim()) != accept_key(key).as_deref() {
+}
+
+/// Checks the headers of a response; what was agreed on, if permessage-deflate was asked for.
+fn check_response(response: &str, key: &str, deflate: bool) -> Result<Option<Agreed>, Failure> {
+    let header = |wanted: &str| {
+        let mut headers = response.lines().filter_map(|line| line.split_once(':'));
+        headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+    };
+    if header("sec-websocket-accept") != accept_key(key).as_deref() {
         return Err(Failure::Protocol("Sec-WebSocket-Accept does not answer the key".to_owned()));
     }
-    Ok(body)
+    match header("sec-websocket-extensions") {
+        None if deflate => Err(Failure::NoDeflate),
+        Some(answer) if deflate => accept_response(answer, &DeflateConfig::default())
+            .map(Some)
+            .map_err(|error| Failure::Protocol(error.to_string())),
+        _ => Ok(None),
+    }
 }
 
 /// What a refusal says, as far as it comes soon.
-async fn rest_of_body(stream: &mut TcpStream, mut body: Vec<u8>) -> Vec<u8> {
+async fn rest_of_body(stream: &mut Stream, mut body: Vec<u8>) -> Vec<u8> {
     let reading = async {
         while body.len() < MOST_HEADERS && matches!(stream.read_buf(&mut body).await, Ok(count) if count > 0) {}
     };
