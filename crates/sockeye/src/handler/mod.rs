@@ -14,7 +14,9 @@ use std::pin::Pin;
 
 pub use context::EventContext;
 pub use extract::{Auth, Data, Event, FromEvent, Reason, Rejection};
-pub(crate) use listeners::{Erased, ErrorListener, EventMiddleware, Kind, Listeners, Middleware, OutgoingListener, Table, Tables};
+pub(crate) use listeners::{
+    Erased, ErrorListener, EventMiddleware, Kind, Listeners, Middleware, OutgoingListener, Table, Tables,
+};
 pub(crate) use run::{Budget, finish_all, panic_text, run_all, start};
 
 /// A future of a handler. `Err` is the text of what went wrong.

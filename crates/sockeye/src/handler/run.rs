@@ -30,11 +30,7 @@ impl Drop for Budget {
 }
 
 /// Calls each handler with the occurrence. One that waits goes on in a task of its own.
-pub(crate) fn run_all<'a>(
-    handlers: impl IntoIterator<Item = &'a Erased>,
-    conn: &Arc<Conn>,
-    context: EventContext,
-) {
+pub(crate) fn run_all<'a>(handlers: impl IntoIterator<Item = &'a Erased>, conn: &Arc<Conn>, context: EventContext) {
     let mut handlers = handlers.into_iter();
     let Some(mut handler) = handlers.next() else { return };
     for next in handlers {
