@@ -2,24 +2,21 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 use sockeye_protocol::socket::{Args, Packet};
-use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::bus::{Bus, Receiver};
+use super::bus::Bus;
+use super::core::{Core, Inbound, State, drive};
 use super::interest;
-use super::machine::{Effect, Machine, MachineOptions, Outcome, Question, UNKNOWN};
-use super::message::{Destination, Message, NodeId, RequestId, Sender};
+use super::machine::{Machine, MachineOptions, Outcome, Question};
+use super::message::{Destination, Message, NodeId};
 use super::metrics::ClusterMetrics;
-use crate::adapter::{
-    AckListener, Adapter, AdapterError, AdapterFuture, Answers, Local, RemoteSocketData, Room, ServerSideAnswers,
-};
+use crate::adapter::{Adapter, AdapterError, AdapterFuture, Answers, Local, RemoteSocketData, Room, ServerSideAnswers};
 use crate::emit::Target;
 use crate::error::{BroadcastAckError, JoinError};
 use crate::socket::Socket;
@@ -62,24 +59,6 @@ impl Default for ClusterOptions {
 /// A node that does not answer takes nothing from what the others say: it is named as missing. One that leaves ends what it owes
 /// at once; one that dies ends it with the question's time.
 pub struct ClusterAdapter(Arc<Core>);
-
-/// What the adapter, its driver and the bus share.
-pub(super) struct Core {
-    pub(super) namespace: String,
-    pub(super) local: Arc<Local>,
-    pub(super) options: ClusterOptions,
-    /// Questions of other nodes that are being worked at.
-    pub(super) served: AtomicUsize,
-    bus: Arc<dyn Bus>,
-    state: Mutex<State>,
-    is_closed: AtomicBool,
-    closed: Arc<Notify>,
-}
-
-struct State {
-    machine: Machine,
-    waiters: HashMap<RequestId, oneshot::Sender<Outcome>>,
-}
 
 impl fmt::Debug for ClusterAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,264 +218,5 @@ impl Adapter for ClusterAdapter {
                 _ => Ok(Answers::default()),
             }
         })
-    }
-}
-
-impl Core {
-    /// Sends a message; a failure is counted.
-    pub(super) fn publish(&self, message: Message, to: &Destination) -> bool {
-        match self.bus.publish(message, to) {
-            Ok(()) => {
-                self.options.metrics.published.increment();
-                true
-            }
-            Err(error) => {
-                self.options.metrics.publish_failed(&self.namespace, &error);
-                false
-            }
-        }
-    }
-
-    /// Sends what the other nodes shall do, unless it is for this node only.
-    fn tell(&self, target: &Target, message: impl FnOnce() -> Message) {
-        if !target.flags.local {
-            self.publish(message(), &Destination::All);
-        }
-    }
-
-    /// Lets `change` change the machine, then does what it says.
-    pub(super) fn with_machine<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> T {
-        let mut effects = SmallVec::<[Effect; 1]>::new();
-        let mut state = self.state.lock();
-        let result = change(&mut state.machine);
-        state.take_effects(&mut effects);
-        drop(state);
-        self.perform(effects);
-        result
-    }
-
-    fn perform(self: &Arc<Self>, effects: SmallVec<[Effect; 1]>) {
-        let metrics = &self.options.metrics;
-        for effect in effects {
-            match effect {
-                Effect::Publish(message, to) => drop(self.publish(message, &to)),
-                Effect::Apply(message, reply_to) => self.apply(message, reply_to),
-                Effect::Joined(node) => tracing::info!(namespace = self.namespace, %node, "a node has come"),
-                Effect::Left(node, true) => metrics.node_lost(&self.namespace, &node),
-                Effect::Left(node, false) => tracing::info!(namespace = self.namespace, %node, "a node has gone"),
-                Effect::Garbage(reason) => metrics.garbage_received(&self.namespace, &reason),
-                // The waiter got it under the lock.
-                Effect::Complete(..) => {}
-            }
-        }
-    }
-
-    /// How many other nodes there are, if the bus counts them.
-    async fn count_others(&self) -> Result<Option<usize>, AdapterError> {
-        if !self.bus.counts_nodes() {
-            return Ok(None);
-        }
-        let count = self.bus.count_nodes().await.map_err(|error| AdapterError::Unreachable(error.to_string()))?;
-        Ok(Some(count.saturating_sub(1)))
-    }
-
-    /// Opens a question.
-    fn open(
-        self: &Arc<Self>,
-        question: Question,
-        others: Option<usize>,
-        timeout: Duration,
-    ) -> Result<Open, AdapterError> {
-        let deadline = Instant::now() + timeout;
-        let (sender, receiver) = oneshot::channel();
-        let mut state = self.state.lock();
-        let request = state.machine.start(question, others, deadline.into_std()).map_err(|refusal| {
-            self.options.metrics.request_refused(&self.namespace);
-            AdapterError::Busy(refusal.to_string())
-        })?;
-        state.waiters.insert(request.clone(), sender);
-        // It may be answered already, if there is nobody to ask.
-        let mut effects = SmallVec::new();
-        state.take_effects(&mut effects);
-        drop(state);
-        self.perform(effects);
-        Ok(Open { core: self.clone(), request, deadline, receiver })
-    }
-
-    /// Asks the other nodes, and waits for what comes in time.
-    async fn ask(
-        self: &Arc<Self>,
-        question: Question,
-        timeout: Duration,
-        message: impl FnOnce(RequestId) -> Message,
-    ) -> Result<Outcome, AdapterError> {
-        let others = self.count_others().await?;
-        let open = self.open(question, others, timeout)?;
-        if !self.publish(message(open.request.clone()), &Destination::All) {
-            self.with_machine(|machine| machine.handle_unsent(&open.request));
-        }
-        open.outcome().await
-    }
-
-    /// Asks the target's clients, here and elsewhere, to acknowledge a packet.
-    async fn ask_clients(
-        self: &Arc<Self>,
-        packet: Packet,
-        mut target: Target,
-        timeout: Duration,
-    ) -> Result<Vec<Args>, BroadcastAckError> {
-        // The other nodes are to wait as long.
-        target.flags.timeout = Some(timeout);
-        let others = self.count_others().await;
-        let is_reached = others.is_ok();
-        let Ok(open) = self.open(Question::Clients, others.unwrap_or(Some(1)), timeout) else {
-            return self.ask_local_clients(packet, &target, timeout).await;
-        };
-        let request = open.request.clone();
-        let message =
-            Message::Broadcast { packet: packet.clone(), target: target.clone(), request: Some(request.clone()) };
-        if !self.publish(message, &Destination::All) || !is_reached {
-            self.with_machine(|machine| machine.handle_unsent(&request));
-        }
-        let listener: Arc<dyn AckListener> = Arc::new(LocalClients { core: Arc::downgrade(self), request });
-        let _open = self.local.start_broadcast_with_ack(packet, &target, &listener);
-        match open.outcome().await {
-            Ok(Outcome::Clients(result)) => result,
-            _ => Err(BroadcastAckError::new(Vec::new(), 0, Vec::new())),
-        }
-    }
-
-    /// Asks this node's clients only, as there are too many questions: the other nodes are missing.
-    async fn ask_local_clients(
-        &self,
-        packet: Packet,
-        target: &Target,
-        timeout: Duration,
-    ) -> Result<Vec<Args>, BroadcastAckError> {
-        let mut missing: Vec<_> = self.state.lock().machine.nodes().map(|node| node.to_string()).collect();
-        if self.bus.counts_nodes() {
-            missing.push(UNKNOWN.to_owned());
-        }
-        let result = self.local.broadcast_with_ack(packet, target, timeout).await;
-        match result {
-            Ok(responses) if missing.is_empty() => Ok(responses),
-            Ok(responses) => {
-                let expected = responses.len();
-                Err(BroadcastAckError::new(responses, expected, missing))
-            }
-            Err(error) => Err(BroadcastAckError { missing, ..error }),
-        }
-    }
-}
-
-impl State {
-    /// Takes the machine's effects; who waits for an answer gets it.
-    fn take_effects(&mut self, effects: &mut SmallVec<[Effect; 1]>) {
-        while let Some(effect) = self.machine.poll_effect() {
-            match effect {
-                Effect::Complete(request, outcome) => {
-                    if let Some(waiter) = self.waiters.remove(&request) {
-                        // Who asked may have given up.
-                        drop(waiter.send(outcome));
-                    }
-                }
-                effect => effects.push(effect),
-            }
-        }
-    }
-}
-
-/// A question that is open, for as long as this lives.
-struct Open {
-    core: Arc<Core>,
-    request: RequestId,
-    deadline: Instant,
-    receiver: oneshot::Receiver<Outcome>,
-}
-
-impl Open {
-    /// Waits until it ends.
-    async fn outcome(mut self) -> Result<Outcome, AdapterError> {
-        let gone = || AdapterError::Unreachable("the question was given up".to_owned());
-        let outcome = match tokio::time::timeout_at(self.deadline, &mut self.receiver).await {
-            Ok(outcome) => outcome.map_err(|_| gone())?,
-            Err(_) => {
-                self.core.with_machine(|machine| machine.handle_timeout(Instant::now().into_std()));
-                self.receiver.try_recv().map_err(|_| gone())?
-            }
-        };
-        if !outcome.missing().is_empty() {
-            self.core.options.metrics.request_incomplete(&self.core.namespace, outcome.missing());
-        }
-        Ok(outcome)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let mut state = self.core.state.lock();
-        state.machine.cancel(&self.request);
-        state.waiters.remove(&self.request);
-    }
-}
-
-/// Tells the machine what this node's clients acknowledge.
-struct LocalClients {
-    core: Weak<Core>,
-    request: RequestId,
-}
-
-impl LocalClients {
-    fn update(&self, change: impl FnOnce(&mut Machine, &RequestId)) {
-        if let Some(core) = self.core.upgrade() {
-            core.with_machine(|machine| change(machine, &self.request));
-        }
-    }
-}
-
-impl AckListener for LocalClients {
-    fn handle_count(&self, clients: usize) {
-        self.update(|machine, request| machine.handle_local_count(request, clients));
-    }
-
-    fn handle_ack(&self, args: Args) {
-        self.update(|machine, request| machine.handle_local_ack(request, args));
-    }
-
-    fn handle_loss(&self) {
-        self.update(Machine::handle_local_loss);
-    }
-}
-
-/// What the bus brings.
-struct Inbound(Weak<Core>);
-
-impl Receiver for Inbound {
-    fn handle_message(&self, sender: Sender, message: Message) {
-        let Some(core) = self.0.upgrade() else { return };
-        core.options.metrics.received.increment();
-        core.with_machine(|machine| machine.handle_message(sender, message, Instant::now().into_std()));
-    }
-
-    fn handle_garbage(&self, reason: &dyn fmt::Display) {
-        if let Some(core) = self.0.upgrade() {
-            core.options.metrics.garbage_received(&core.namespace, reason);
-        }
-    }
-}
-
-/// Sends heartbeats and finds out who is silent, until the adapter is closed. Questions keep their deadlines themselves.
-async fn drive(core: Weak<Core>) {
-    loop {
-        let Some(strong) = core.upgrade().filter(|core| !core.is_closed.load(Ordering::Acquire)) else { return };
-        strong.with_machine(|machine| machine.handle_timeout(Instant::now().into_std()));
-        let Some(next) = strong.state.lock().machine.poll_timeout() else { return };
-        // A namespace that is let go of does not stay for its driver.
-        let closed = strong.closed.clone();
-        drop(strong);
-        tokio::select! {
-            () = tokio::time::sleep_until(next.into()) => {}
-            () = closed.notified() => return,
-        }
     }
 }

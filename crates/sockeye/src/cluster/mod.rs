@@ -26,11 +26,13 @@
 
 mod adapter;
 mod bus;
+mod core;
 mod interest;
 mod machine;
 mod memory_bus;
 mod message;
 mod metrics;
+mod questions;
 mod serve;
 
 pub use adapter::{ClusterAdapter, ClusterOptions};

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use sockeye_protocol::socket::{Args, Packet, PacketBody};
 use tokio::sync::Notify;
 
-use super::adapter::Core;
+use super::core::Core;
 use super::message::{Destination, Message, NodeId, RequestId};
 use crate::adapter::AckListener;
 use crate::emit::Target;

@@ -61,8 +61,13 @@ pub enum Effect {
     Complete(RequestId, Outcome),
     /// A node has come.
     Joined(NodeId),
-    /// A node has gone: it said so, or, if that is true, was not heard of for too long.
-    Left(NodeId, bool),
+    /// A node has gone.
+    Left {
+        /// Which.
+        node: NodeId,
+        /// It was not heard of for too long; otherwise it said so.
+        is_lost: bool,
+    },
     /// A message that makes no sense was ignored.
     Garbage(&'static str),
 }
@@ -295,7 +300,7 @@ impl Machine {
 
     fn remove(&mut self, node: &NodeId, is_lost: bool) {
         if self.nodes.remove(node).is_some() {
-            self.effects.push_back(Effect::Left(node.clone(), is_lost));
+            self.effects.push_back(Effect::Left { node: node.clone(), is_lost });
         }
         let mut ended = Vec::new();
         for (request, pending) in &mut self.pending {

@@ -53,7 +53,7 @@ impl Test {
                 Effect::Apply(message, reply_to) => format!("apply {} for {reply_to:?}", word(&message)),
                 Effect::Complete(_, outcome) => format!("complete {}", told(&outcome)),
                 Effect::Joined(node) => format!("joined {node}"),
-                Effect::Left(node, is_lost) => format!("left {node} {is_lost}"),
+                Effect::Left { node, is_lost } => format!("left {node} {is_lost}"),
                 Effect::Garbage(reason) => format!("garbage: {reason}"),
             });
         }
