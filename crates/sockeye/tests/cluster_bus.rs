@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye::adapter::{Packet, PacketBody};
+use sockeye::adapter::{Packet, PacketBody, RoomEvent};
 use sockeye::cluster::{ClusterAdapter, ClusterMetrics, ClusterOptions, MemoryHub, Message};
 use sockeye::{Args, BroadcastError, Server, Target};
 use support::{WebSocket, request};
@@ -81,7 +81,10 @@ async fn a_full_queue_drops_and_counts() {
         pair.one().to("r").emit("e", number);
     }
     assert!(pair.metrics[0].publish_errors.value() > 0);
-    assert!(pair.one().fetch_sockets().await.is_ok());
+    let start = Instant::now();
+    let found = pair.one().fetch_sockets().await.unwrap();
+    assert_eq!(found.missing, ["two"], "the question was not sent");
+    assert!(start.elapsed().is_zero(), "so that nobody waits for the answer");
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,6 +94,47 @@ async fn a_lost_question_is_answered_by_time_and_a_lost_answer_too() {
     let found = pair.one().fetch_sockets().await.unwrap();
     assert_eq!((found.len(), &found.missing[..]), (1, &["two".to_owned()][..]));
     assert!(pair.one().fetch_sockets().await.unwrap().is_complete());
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_events_in_the_wrong_order_do_not_confuse_the_interest() {
+    let hub = MemoryHub::default();
+    let (other, _) = server(&hub, "other", 10);
+    let make = {
+        let hub = hub.clone();
+        move |local: Arc<sockeye::adapter::Local>| {
+            // A listener that is called before the adapter's, and takes back what it hears of: the adapter hears of that first.
+            let weak = Arc::downgrade(&local);
+            local.on_room_event(move |event| {
+                let Some(local) = weak.upgrade() else { return };
+                if let RoomEvent::Joined(room, id) = event
+                    && &**room == "r"
+                {
+                    local.socket(id).unwrap().leave("r");
+                }
+                if let RoomEvent::Created(room) = event
+                    && &**room == "s"
+                {
+                    for socket in local.sockets(&Target::default()) {
+                        socket.leave("s");
+                    }
+                }
+            });
+            let bus = hub.bus("one", &local.namespace());
+            ClusterAdapter::new(local, bus, ClusterOptions::default())
+        }
+    };
+    let one = Server::builder().adapter(make).build();
+    let (_client, _) = WebSocket::joined(&one).await;
+    let (_other_client, _) = WebSocket::joined(&other).await;
+    for room in ["r", "s"] {
+        one.local().sockets_join(room);
+        let before = hub.delivered("one");
+        for number in 0..10 {
+            other.to(room).emit("e", number);
+        }
+        assert_eq!(hub.delivered("one"), before, "nobody is in {room}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
