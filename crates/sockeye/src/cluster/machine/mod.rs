@@ -212,6 +212,10 @@ impl Machine {
             if matches!(message, Message::Close) {
                 return self.handle_departure(node);
             }
+            if matches!(message, Message::InitialHeartbeat) {
+                // It was made anew under the same name, such as for a namespace that comes and goes.
+                self.closed.retain(|closed| closed != node);
+            }
             self.note_alive(node, now);
         }
         match message {

@@ -117,6 +117,9 @@ fn every_message_is_a_sign_of_life_but_none_of_a_node_that_has_gone() {
     test.hear("a", Message::Close);
     assert_eq!(test.effects(), Vec::<String>::new());
     assert_eq!(test.machine.nodes().count(), 0);
+    test.hear("a", Message::InitialHeartbeat);
+    test.hear("a", Message::Heartbeat);
+    assert_eq!(test.effects(), ["joined a", "Heartbeat to Node(\"a\")"]);
 }
 
 #[test]
