@@ -47,7 +47,7 @@ pub struct BroadcastAckError {
     pub responses: Vec<Args>,
     /// How many clients got the event, as far as the nodes have told.
     pub expected: usize,
-    /// The nodes that have not told how many of their clients got it.
+    /// The nodes that have not told how many of their clients got it, or left before these could answer.
     pub missing: Vec<String>,
 }
 

@@ -31,12 +31,13 @@
 //! - [`Options`] and [`Limits`] have what can be set, with defaults.
 //! - [`SockeyeLayer`] puts the server into a program that has an HTTP server, axum for example;
 //!   [`Server::listen`] serves without one.
-//! - [`adapter`] is where clusters come in.
+//! - [`adapter`] is where clusters come in, [`cluster`] joins nodes over a broker.
 
 mod ack;
 pub mod adapter;
 mod builder;
 mod client;
+pub mod cluster;
 mod emit;
 mod engine;
 mod error;

@@ -42,6 +42,9 @@ pub enum AdapterError {
     /// There is no way to the other nodes: the broker is not reached.
     #[error("the cluster is not reached: {0}")]
     Unreachable(String),
+    /// As many questions between nodes are open as there may be. Ask again later.
+    #[error("the cluster is busy: {0}")]
+    Busy(String),
 }
 
 /// A socket as other nodes describe it.

@@ -1,0 +1,37 @@
+//! Values as JSON text.
+
+use bytestring::ByteString;
+use sockeye::{Args, Value};
+
+use super::CodecError;
+
+/// Reads a value. What JavaScript allows in JSON and serde_json does not, such as halves of surrogate pairs, is read as well.
+pub(super) fn read(text: &str) -> Result<Value, CodecError> {
+    // The parser of arguments wants an array, and bounds how deep it nests.
+    let array = ByteString::from(format!("[{text}]"));
+    let args = Args::from_json_array(&array, Vec::new()).map_err(|_| CodecError::Json)?;
+    let mut values = args.to_values().map_err(|_| CodecError::Json)?;
+    match (values.len(), values.pop()) {
+        (1, Some(value)) => Ok(value),
+        _ => Err(CodecError::Json),
+    }
+}
+
+/// Writes a value without binaries.
+pub(super) fn write(value: &Value) -> Result<String, CodecError> {
+    let args = Args::from_values(vec![value.clone()]);
+    if args.has_binary() {
+        return Err(CodecError::Unwritable);
+    }
+    Ok(args.json_elements().to_owned())
+}
+
+/// Whether there is a binary in it.
+pub(super) fn has_binary(value: &Value) -> bool {
+    match value {
+        Value::Binary(_) => true,
+        Value::Array(items) => items.iter().any(has_binary),
+        Value::Object(members) => members.iter().any(|(_, value)| has_binary(value)),
+        _ => false,
+    }
+}

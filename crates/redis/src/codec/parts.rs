@@ -1,0 +1,144 @@
+//! The parts that the formats have in common: targets, packets, descriptions of sockets.
+
+use std::time::Duration;
+
+use bytestring::ByteString;
+use sockeye::adapter::{Packet, PacketBody, RemoteSocketData, Room};
+use sockeye::{Args, EventName, Target, Value};
+
+use super::CodecError;
+
+pub(super) fn object<const N: usize>(members: [(&'static str, Value); N]) -> Value {
+    Value::Object(members.into_iter().map(|(key, value)| (ByteString::from_static(key), value)).collect())
+}
+
+pub(super) fn member<'a>(value: &'a Value, name: &'static str) -> Result<&'a Value, CodecError> {
+    value.get(name).ok_or(CodecError::Member(name))
+}
+
+pub(super) fn text(value: &Value, name: &'static str) -> Result<String, CodecError> {
+    member(value, name)?.as_str().map(str::to_owned).ok_or(CodecError::Member(name))
+}
+
+pub(super) fn rooms(rooms: &[Room]) -> Value {
+    rooms.iter().map(|room| &**room).collect::<Vec<&str>>().into()
+}
+
+/// Rooms are text; those of JavaScript programs may be numbers.
+pub(super) fn read_rooms(value: &Value, name: &'static str) -> Result<Vec<Room>, CodecError> {
+    let items = member(value, name)?.as_array().ok_or(CodecError::Member(name))?;
+    let room = |item: &Value| match item {
+        Value::String(room) => Ok(Room::from(&**room)),
+        Value::Number(room) => Ok(Room::from(room.to_string())),
+        _ => Err(CodecError::Member(name)),
+    };
+    items.iter().map(room).collect()
+}
+
+/// `opts`: rooms, exceptions and flags. Flags are always there, for some nodes read them without looking.
+pub(super) fn options(target: &Target) -> Value {
+    let mut flags = Vec::new();
+    if !target.flags.compress {
+        flags.push((ByteString::from_static("compress"), false.into()));
+    }
+    if target.flags.volatile {
+        flags.push((ByteString::from_static("volatile"), true.into()));
+    }
+    if let Some(timeout) = target.flags.timeout {
+        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        flags.push((ByteString::from_static("timeout"), millis.into()));
+    }
+    object([("rooms", rooms(&target.rooms)), ("except", rooms(&target.except)), ("flags", Value::Object(flags))])
+}
+
+pub(super) fn read_options(value: &Value) -> Result<Target, CodecError> {
+    let options = member(value, "opts")?;
+    let mut target = Target::default();
+    target.rooms = read_rooms(options, "rooms")?.into();
+    if options.get("except").is_some() {
+        target.except = read_rooms(options, "except")?.into();
+    }
+    let flag = |name| options.get("flags").and_then(|flags| flags.get(name));
+    target.flags.compress = flag("compress").and_then(Value::as_bool).unwrap_or(true);
+    target.flags.volatile = flag("volatile").and_then(Value::as_bool).unwrap_or(false);
+    target.flags.timeout = flag("timeout").and_then(Value::as_u64).map(Duration::from_millis);
+    Ok(target)
+}
+
+/// The name of an event and its arguments, in one array.
+pub(super) fn event(name: &EventName, args: &Args) -> Result<Value, CodecError> {
+    let name = match name.is_number() {
+        true => name.as_str().parse::<f64>().map_or(Value::Null, Value::from),
+        false => name.as_str().into(),
+    };
+    let mut items = vec![name];
+    items.extend(args.to_values().map_err(|_| CodecError::Unwritable)?);
+    Ok(Value::Array(items))
+}
+
+pub(super) fn read_event(value: &Value, name: &'static str) -> Result<(EventName, Args), CodecError> {
+    let [event, args @ ..] = member(value, name)?.as_array().ok_or(CodecError::Member(name))? else {
+        return Err(CodecError::Member(name));
+    };
+    let event = match event {
+        Value::String(event) => EventName::from(event),
+        Value::Number(number) => EventName::from_number(number.as_f64().unwrap_or_default()),
+        _ => return Err(CodecError::Member(name)),
+    };
+    Ok((event, Args::from_values(args.to_vec())))
+}
+
+/// An event's packet, `{type: 2, data}`.
+pub(super) fn packet(packet: &Packet) -> Result<Value, CodecError> {
+    let PacketBody::Event { name, args } = &packet.body else { return Err(CodecError::Unwritable) };
+    Ok(object([("type", 2.into()), ("data", event(name, args)?)]))
+}
+
+pub(super) fn read_packet(value: &Value, namespace: &ByteString) -> Result<Packet, CodecError> {
+    let packet = member(value, "packet")?;
+    if member(packet, "type")?.as_u64() != Some(2) {
+        return Err(CodecError::Member("type"));
+    }
+    if packet.get("nsp").and_then(Value::as_str).is_some_and(|other| other != &**namespace) {
+        return Err(CodecError::OtherNamespace);
+    }
+    let (name, args) = read_event(packet, "data")?;
+    Ok(Packet::event(namespace.clone(), name, args))
+}
+
+/// An answer: what a callback was called with, of which only the first counts; none if there was nothing.
+pub(super) fn answer(args: &Args) -> Result<Option<Value>, CodecError> {
+    Ok(args.to_values().map_err(|_| CodecError::Unwritable)?.into_iter().next())
+}
+
+pub(super) fn read_answer(value: &Value, name: &str) -> Args {
+    value.get(name).map_or_else(Args::empty, |answer| Args::from_values(vec![answer.clone()]))
+}
+
+pub(super) fn sockets(sockets: Vec<RemoteSocketData>) -> Value {
+    let describe = |socket: RemoteSocketData| {
+        object([
+            ("id", socket.id.into()),
+            ("handshake", socket.handshake.into()),
+            ("rooms", rooms(&socket.rooms)),
+            ("data", serde_json::Value::Object(socket.data).into()),
+        ])
+    };
+    Value::Array(sockets.into_iter().map(describe).collect())
+}
+
+pub(super) fn read_sockets(value: &Value) -> Result<Vec<RemoteSocketData>, CodecError> {
+    let read = |socket: &Value| {
+        let data = match socket.get("data").map(Value::to_json) {
+            Some(serde_json::Value::Object(data)) => data,
+            _ => serde_json::Map::new(),
+        };
+        Ok(RemoteSocketData {
+            id: text(socket, "id")?,
+            rooms: read_rooms(socket, "rooms")?,
+            data,
+            handshake: member(socket, "handshake")?.to_json(),
+        })
+    };
+    member(value, "sockets")?.as_array().ok_or(CodecError::Member("sockets"))?.iter().map(read).collect()
+}

@@ -1,0 +1,222 @@
+//! The adapter of a namespace that is served by several nodes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sockeye_protocol::socket::{Args, Packet};
+use tokio::time::Instant;
+
+use super::bus::Bus;
+use super::core::{Core, Inbound, State, drive};
+use super::interest;
+use super::machine::{Machine, MachineOptions, Outcome, Question};
+use super::message::{Destination, Message, NodeId};
+use super::metrics::ClusterMetrics;
+use crate::adapter::{Adapter, AdapterError, AdapterFuture, Answers, Local, RemoteSocketData, Room, ServerSideAnswers};
+use crate::emit::Target;
+use crate::error::{BroadcastAckError, JoinError};
+use crate::socket::Socket;
+
+/// Options of a [`ClusterAdapter`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClusterOptions {
+    /// Time from one heartbeat to the next, where the bus does not count the nodes. Default: 5 s.
+    pub heartbeat_interval: Duration,
+    /// After which silence a node counts as gone. Default: 10 s.
+    pub heartbeat_timeout: Duration,
+    /// How long the other nodes may take to answer a question that has no time of its own. Default: 5 s.
+    pub request_timeout: Duration,
+    /// How many questions of this node may be open at once in a namespace, and how many of other nodes it works at. Default:
+    /// 10,000.
+    pub max_requests: usize,
+    /// How many other nodes there may be. Default: 1,024.
+    pub max_nodes: usize,
+    /// The counters; a clone of the options shares them.
+    pub metrics: Arc<ClusterMetrics>,
+}
+
+impl Default for ClusterOptions {
+    fn default() -> Self {
+        let MachineOptions { heartbeat_timeout, max_requests, max_nodes, .. } = MachineOptions::default();
+        Self {
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout,
+            request_timeout: Duration::from_secs(5),
+            max_requests,
+            max_nodes,
+            metrics: Arc::default(),
+        }
+    }
+}
+
+/// Serves a namespace together with other nodes, over a [`Bus`].
+///
+/// A node that does not answer takes nothing from what the others say: it is named as missing. One that leaves ends what it owes
+/// at once; one that dies ends it with the question's time.
+pub struct ClusterAdapter(Arc<Core>);
+
+impl fmt::Debug for ClusterAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterAdapter").field("bus", &self.0.bus).finish_non_exhaustive()
+    }
+}
+
+impl ClusterAdapter {
+    /// The adapter of the namespace that `local` belongs to, over the bus of that namespace.
+    pub fn new(local: Arc<Local>, bus: impl Bus, options: ClusterOptions) -> Self {
+        let bus: Arc<dyn Bus> = Arc::new(bus);
+        let machine = MachineOptions {
+            heartbeat_interval: (!bus.counts_nodes()).then_some(options.heartbeat_interval),
+            heartbeat_timeout: options.heartbeat_timeout,
+            max_requests: options.max_requests,
+            max_nodes: options.max_nodes,
+        };
+        let machine = Machine::new(bus.node().clone(), machine, rand::random());
+        if bus.routes_by_interest() {
+            interest::follow(&local, bus.clone());
+        }
+        Self(Arc::new(Core {
+            namespace: local.namespace(),
+            local,
+            options,
+            served: AtomicUsize::new(0),
+            bus,
+            state: Mutex::new(State { machine, waiters: HashMap::new() }),
+            is_closed: AtomicBool::new(false),
+            closed: Arc::default(),
+        }))
+    }
+
+    /// The other nodes that are known to be alive; none if the bus only counts them.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.0.state.lock().machine.nodes().cloned().collect()
+    }
+
+    /// How many questions of this node are open.
+    pub fn open_requests(&self) -> usize {
+        self.0.state.lock().machine.open_requests()
+    }
+}
+
+impl Adapter for ClusterAdapter {
+    fn init(&self) -> AdapterFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async {
+            let receiver = Arc::new(Inbound(Arc::downgrade(&self.0)));
+            self.0.bus.open(receiver).await.map_err(|error| AdapterError::Unreachable(error.to_string()))?;
+            self.0.with_machine(|machine| machine.handle_open(Instant::now().into_std()));
+            if !self.0.bus.counts_nodes() {
+                let _detached = tokio::spawn(drive(Arc::downgrade(&self.0)));
+            }
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> AdapterFuture<'_, ()> {
+        Box::pin(async {
+            if self.0.is_closed.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            self.0.with_machine(Machine::handle_close);
+            self.0.closed.notify_one();
+            self.0.bus.close().await;
+        })
+    }
+
+    fn server_count(&self) -> AdapterFuture<'_, Result<usize, AdapterError>> {
+        Box::pin(async {
+            let others = self.0.count_others().await?;
+            Ok(1 + others.unwrap_or_else(|| self.0.state.lock().machine.nodes().count()))
+        })
+    }
+
+    fn add(&self, socket: &Socket, rooms: &[Room]) -> Result<(), JoinError> {
+        self.0.local.add(socket, rooms)
+    }
+
+    fn remove(&self, socket: &Socket, rooms: &[Room]) {
+        self.0.local.remove(socket, rooms);
+    }
+
+    fn remove_all(&self, socket: &Socket) {
+        self.0.local.remove_all(socket);
+    }
+
+    fn broadcast(&self, packet: Packet, target: &Target) {
+        if !target.flags.local {
+            let message = Message::Broadcast { packet: packet.clone(), target: target.clone(), request: None };
+            self.0.publish(message, &Destination::All);
+        }
+        self.0.local.broadcast(&packet, target);
+    }
+
+    fn broadcast_with_ack(
+        &self,
+        packet: Packet,
+        target: Target,
+        timeout: Duration,
+    ) -> AdapterFuture<'_, Result<Vec<Args>, BroadcastAckError>> {
+        Box::pin(async move {
+            match target.flags.local {
+                true => self.0.local.broadcast_with_ack(packet, &target, timeout).await,
+                false => self.0.ask_clients(packet, target, timeout).await,
+            }
+        })
+    }
+
+    fn fetch_sockets(&self, target: Target) -> AdapterFuture<'_, Result<Answers<RemoteSocketData>, AdapterError>> {
+        Box::pin(async move {
+            let mut found = Answers::complete(self.0.local.fetch_sockets(&target));
+            if target.flags.local {
+                return Ok(found);
+            }
+            let timeout = target.flags.timeout.unwrap_or(self.0.options.request_timeout);
+            let message = |request| Message::FetchSockets { target, request };
+            if let Outcome::Sockets(others) = self.0.ask(Question::Sockets, timeout, message).await? {
+                found.answers.extend(others.answers);
+                found.missing = others.missing;
+            }
+            Ok(found)
+        })
+    }
+
+    fn add_sockets(&self, target: &Target, rooms: &[Room]) {
+        self.0.tell(target, || Message::JoinSockets { target: target.clone(), rooms: rooms.to_vec() });
+        self.0.local.add_sockets(target, rooms);
+    }
+
+    fn del_sockets(&self, target: &Target, rooms: &[Room]) {
+        self.0.tell(target, || Message::LeaveSockets { target: target.clone(), rooms: rooms.to_vec() });
+        self.0.local.del_sockets(target, rooms);
+    }
+
+    fn disconnect_sockets(&self, target: &Target, close: bool) {
+        self.0.tell(target, || Message::DisconnectSockets { target: target.clone(), close });
+        self.0.local.disconnect_sockets(target, close);
+    }
+
+    fn server_side_emit(&self, event: &str, args: Args) {
+        let message = Message::ServerSideEmit { event: event.to_owned(), args, request: None };
+        self.0.publish(message, &Destination::All);
+    }
+
+    fn server_side_emit_with_ack(
+        &self,
+        event: &str,
+        args: Args,
+        timeout: Duration,
+    ) -> AdapterFuture<'_, ServerSideAnswers> {
+        let event = event.to_owned();
+        Box::pin(async move {
+            let message = |request| Message::ServerSideEmit { event, args, request: Some(request) };
+            match self.0.ask(Question::Programs, timeout, message).await? {
+                Outcome::Programs(answers) => Ok(answers),
+                _ => Ok(Answers::default()),
+            }
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! One open question: who has still to answer, and what has come.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use sockeye_protocol::socket::Args;
+
+use super::super::message::{NodeId, Sender};
+use crate::adapter::{Answers, RemoteSocketData};
+use crate::error::BroadcastAckError;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The other nodes' sockets.
+    Sockets,
+    /// The other nodes' programs, each of which answers once.
+    Programs,
+    /// The clients, of this node and of the others, for acknowledgements of a broadcast.
+    Clients,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Of [`Question::Sockets`].
+    Sockets(Answers<RemoteSocketData>),
+    /// Of [`Question::Programs`].
+    Programs(Answers<Args>),
+    /// Of [`Question::Clients`].
+    Clients(Result<Vec<Args>, BroadcastAckError>),
+}
+
+impl Outcome {
+    /// The nodes that did not answer.
+    pub fn missing(&self) -> &[String] {
+        match self {
+            Self::Sockets(answers) => &answers.missing,
+            Self::Programs(answers) => &answers.missing,
+            Self::Clients(Ok(_)) => &[],
+            Self::Clients(Err(error)) => &error.missing,
+        }
+    }
+}
+
+/// One open question.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) deadline: Instant,
+    /// The nodes that have still to answer.
+    waiting: HashSet<NodeId>,
+    /// How many more must answer whose names are not known.
+    unnamed: usize,
+    answered: HashSet<NodeId>,
+    missing: Vec<String>,
+    collected: Collected,
+}
+
+#[derive(Debug)]
+pub(super) enum Collected {
+    Sockets(Vec<RemoteSocketData>),
+    Programs(Vec<Args>),
+    Clients(Clients),
+}
+
+/// The acknowledgements of a broadcast.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    /// This node's own clients have been counted.
+    is_local_counted: bool,
+    responses: Vec<Args>,
+    expected: usize,
+    /// How many will not answer any more.
+    lost: usize,
+    /// How many acknowledgements each node still owes.
+    owed: HashMap<NodeId, usize>,
+}
+
+impl Pending {
+    pub(super) fn new(question: Question, waiting: HashSet<NodeId>, unnamed: usize, deadline: Instant) -> Self {
+        let collected = match question {
+            Question::Sockets => Collected::Sockets(Vec::new()),
+            Question::Programs => Collected::Programs(Vec::new()),
+            Question::Clients => Collected::Clients(Clients::default()),
+        };
+        Self { deadline, waiting, unnamed, answered: HashSet::new(), missing: Vec::new(), collected }
+    }
+
+    /// Notes that a node answers; false if it must not, or has.
+    fn accept(&mut self, sender: &Sender) -> bool {
+        match sender {
+            Sender::Node(node) => {
+                if !self.answered.insert(node.clone()) {
+                    return false;
+                }
+                // A node that came after the question was asked is not waited for, and welcome.
+                if !self.waiting.remove(node) {
+                    self.unnamed = self.unnamed.saturating_sub(1);
+                }
+                true
+            }
+            Sender::Unnamed if self.unnamed > 0 => {
+                self.unnamed -= 1;
+                true
+            }
+            Sender::Unnamed => false,
+        }
+    }
+
+    /// Descriptions of sockets have come; false if they make no sense.
+    pub(super) fn handle_sockets(&mut self, sender: &Sender, sockets: Vec<RemoteSocketData>) -> bool {
+        if !matches!(self.collected, Collected::Sockets(_)) || !self.accept(sender) {
+            return false;
+        }
+        if let Collected::Sockets(all) = &mut self.collected {
+            all.extend(sockets);
+        }
+        true
+    }
+
+    /// A program has answered; false if that makes no sense.
+    pub(super) fn handle_program(&mut self, sender: &Sender, args: Args) -> bool {
+        if !matches!(self.collected, Collected::Programs(_)) || !self.accept(sender) {
+            return false;
+        }
+        if let Collected::Programs(all) = &mut self.collected {
+            all.push(args);
+        }
+        true
+    }
+
+    /// A node has told how many of its clients are asked; false if that makes no sense.
+    pub(super) fn handle_count(&mut self, sender: &Sender, count: usize) -> bool {
+        if !matches!(self.collected, Collected::Clients(_)) || !self.accept(sender) {
+            return false;
+        }
+        if let Collected::Clients(clients) = &mut self.collected {
+            clients.expected = clients.expected.saturating_add(count);
+            if let Sender::Node(node) = sender {
+                clients.owed.insert(node.clone(), count);
+            }
+        }
+        true
+    }
+
+    /// A client of another node has acknowledged; false if none was to.
+    pub(super) fn handle_ack(&mut self, sender: &Sender, args: Args) -> bool {
+        let Collected::Clients(clients) = &mut self.collected else { return false };
+        if let Sender::Node(node) = sender {
+            match clients.owed.get_mut(node) {
+                Some(owed) if *owed > 0 => *owed -= 1,
+                _ => return false,
+            }
+        } else if clients.responses.len() >= clients.expected {
+            return false;
+        }
+        clients.responses.push(args);
+        true
+    }
+
+    /// What this node's own clients do.
+    pub(super) fn local(&mut self) -> Option<&mut Clients> {
+        match &mut self.collected {
+            Collected::Clients(clients) => Some(clients),
+            _ => None,
+        }
+    }
+
+    /// A node has left: nothing more is waited for from it.
+    pub(super) fn handle_leave(&mut self, node: &NodeId) {
+        let was_waited_for = self.waiting.remove(node);
+        if was_waited_for {
+            self.missing.push(node.to_string());
+        }
+        if let Collected::Clients(clients) = &mut self.collected
+            && let Some(owed) = clients.owed.remove(node).filter(|owed| *owed > 0)
+        {
+            clients.lost = clients.lost.saturating_add(owed);
+            self.missing.push(node.to_string());
+        }
+    }
+
+    /// The question did not reach anybody.
+    pub(super) fn handle_unsent(&mut self) {
+        let unnamed = std::mem::take(&mut self.unnamed);
+        self.missing.extend(self.waiting.drain().map(|node| node.to_string()));
+        self.missing.extend(std::iter::repeat_n(UNKNOWN.to_owned(), unnamed));
+    }
+
+    /// Whether nothing more is waited for.
+    pub(super) fn is_complete(&self) -> bool {
+        let is_counted = self.waiting.is_empty() && self.unnamed == 0;
+        is_counted
+            && match &self.collected {
+                Collected::Sockets(_) | Collected::Programs(_) => true,
+                Collected::Clients(clients) => {
+                    clients.is_local_counted && clients.responses.len().saturating_add(clients.lost) >= clients.expected
+                }
+            }
+    }
+
+    /// What has come, and who is missing.
+    pub(super) fn into_outcome(mut self) -> Outcome {
+        // Who has not answered by now is missing.
+        self.handle_unsent();
+        let Self { mut missing, collected, .. } = self;
+        missing.sort_unstable();
+        match collected {
+            Collected::Sockets(answers) => Outcome::Sockets(Answers { answers, missing }),
+            Collected::Programs(answers) => Outcome::Programs(Answers { answers, missing }),
+            Collected::Clients(Clients { responses, expected, owed, .. }) => {
+                let silent = owed.into_iter().filter(|(_, owed)| *owed > 0).count();
+                let is_complete = missing.is_empty() && silent == 0 && responses.len() >= expected;
+                Outcome::Clients(match is_complete {
+                    true => Ok(responses),
+                    false => Err(BroadcastAckError::new(responses, expected, missing)),
+                })
+            }
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn handle_count(&mut self, count: usize) {
+        self.is_local_counted = true;
+        self.expected = self.expected.saturating_add(count);
+    }
+
+    pub(super) fn handle_ack(&mut self, args: Args) {
+        self.responses.push(args);
+    }
+
+    pub(super) fn handle_loss(&mut self) {
+        self.lost += 1;
+    }
+}
+
+/// The name of a missing node whose name is not known.
+pub(in super::super) const UNKNOWN: &str = "unknown";

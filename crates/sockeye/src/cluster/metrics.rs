@@ -1,0 +1,52 @@
+//! What the cluster counts.
+
+use std::fmt::Display;
+
+use crate::telemetry::Counter;
+
+/// The counters of this node's part in the cluster, over all namespaces whose options share them.
+#[derive(Debug, Default)]
+pub struct ClusterMetrics {
+    /// Messages given to the bus.
+    pub published: Counter,
+    /// Messages that came from other nodes.
+    pub received: Counter,
+    /// Messages that the bus did not take: they are lost.
+    pub publish_errors: Counter,
+    /// What came over the bus and was no message, or none that makes sense.
+    pub garbage: Counter,
+    /// Questions that were not asked, or not answered, because there were
+    /// [`max_requests`](super::ClusterOptions::max_requests) already.
+    pub requests_refused: Counter,
+    /// Questions that not all nodes answered in time.
+    pub requests_incomplete: Counter,
+    /// Nodes that said nothing for too long.
+    pub nodes_lost: Counter,
+}
+
+impl ClusterMetrics {
+    pub(super) fn publish_failed(&self, namespace: &str, error: &dyn Display) {
+        self.publish_errors.increment();
+        tracing::debug!(namespace, %error, "a message to other nodes was dropped");
+    }
+
+    pub(super) fn garbage_received(&self, namespace: &str, reason: &dyn Display) {
+        self.garbage.increment();
+        tracing::debug!(namespace, %reason, "what came over the bus was ignored");
+    }
+
+    pub(super) fn request_refused(&self, namespace: &str) {
+        self.requests_refused.increment();
+        tracing::debug!(namespace, "too many questions between nodes at once (max_requests)");
+    }
+
+    pub(super) fn request_incomplete(&self, namespace: &str, missing: &[String]) {
+        self.requests_incomplete.increment();
+        tracing::debug!(namespace, ?missing, "not all nodes answered");
+    }
+
+    pub(super) fn node_lost(&self, namespace: &str, node: &str) {
+        self.nodes_lost.increment();
+        tracing::warn!(namespace, node, "a node is not heard of any more");
+    }
+}

@@ -1,0 +1,136 @@
+//! Who gets a broadcast, and in which order.
+
+use bytes::Bytes;
+use sockeye::Value;
+
+use crate::support::WebSocket;
+use crate::{Cluster, Fleet};
+
+/// Everybody gets it once.
+pub async fn a_broadcast_reaches_all_nodes<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(3).await;
+    for at in 0..3 {
+        fleet.server(at).emit("e", ("text", 1, [true]));
+        assert_eq!(fleet.drain().await, vec![["42[\"e\",\"text\",1,[true]]"]; 3]);
+    }
+}
+
+/// One room, several, none twice, and exceptions.
+pub async fn rooms_are_rooms_of_all_nodes<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(3).await;
+    fleet.socket(0).join(["red", "blue"]).unwrap();
+    fleet.socket(1).join(["blue", "rouge à lèvres"]).unwrap();
+    fleet.socket(2).join("green").unwrap();
+    let server = fleet.server(2).clone();
+    fleet.reaches(&server.to("red"), &[0]).await;
+    fleet.reaches(&server.to("blue"), &[0, 1]).await;
+    fleet.reaches(&server.to("rouge à lèvres"), &[1]).await;
+    fleet.reaches(&server.to(["red", "blue"]), &[0, 1]).await;
+    fleet.reaches(&server.to(["red", "green"]), &[0, 2]).await;
+    fleet.reaches(&server.to("blue").except("red"), &[1]).await;
+    fleet.reaches(&server.except("blue"), &[2]).await;
+    fleet.reaches(&server.except(["blue", "green"]), &[]).await;
+    fleet.reaches(&server.to("nobody's"), &[]).await;
+    let id = fleet.clients[1].id.clone();
+    fleet.reaches(&server.to(id.as_str()), &[1]).await;
+    fleet.reaches(&server.except(id.as_str()), &[0, 2]).await;
+}
+
+/// It reaches the clients of its own node.
+pub async fn a_local_emit_stays<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    let server = fleet.server(0).clone();
+    fleet.reaches(&server.local(), &[0]).await;
+}
+
+/// They are taken to other nodes as all else.
+pub async fn volatile_emits_reach_who_is_ready<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    let server = fleet.server(0).clone();
+    fleet.reaches(&server.volatile(), &[0, 1]).await;
+}
+
+/// What a socket broadcasts reaches all others.
+pub async fn a_socket_does_not_hear_itself<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(3).await;
+    for at in 0..3 {
+        fleet.socket(at).join("r").unwrap();
+    }
+    fleet.reaches(&fleet.socket(1).broadcast(), &[0, 2]).await;
+    fleet.reaches(&fleet.socket(2).to("r"), &[0, 1]).await;
+}
+
+/// Attachments arrive as they were.
+pub async fn binary_reaches_all_nodes<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    let value = Value::Binary(Bytes::from_static(&[0, 1, 255]));
+    fleet.server(0).emit("b", ("before", value.clone(), value, 4));
+    let text = "452-[\"b\",\"before\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":1},4]";
+    assert_eq!(fleet.drain().await, vec![vec![text, "[0, 1, 255]", "[0, 1, 255]"]; 2]);
+}
+
+/// What is sent in one is heard in no other.
+pub async fn namespaces_are_apart<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    let mut clients = Vec::new();
+    for at in 0..2 {
+        fleet.server(at).of("/other");
+        let mut client = WebSocket::open(fleet.server(at), "EIO=4&transport=websocket").await;
+        client.text().await;
+        client.send("40/other,").await;
+        assert!(client.text().await.starts_with("40/other,"));
+        clients.push(client);
+    }
+    let adapter = fleet.server(0).of("/other").adapter().clone();
+    crate::fleet::eventually("the namespace knows its nodes", || async {
+        adapter.server_count().await.is_ok_and(|count| count == 2)
+    })
+    .await;
+    fleet.server(0).of("/other").emit("e", 1);
+    for client in &mut clients {
+        assert_eq!(client.text().await, "42/other,[\"e\",1]");
+    }
+    assert_eq!(fleet.drain().await, vec![Vec::<String>::new(); 2]);
+    fleet.server(0).emit("e", 2);
+    assert_eq!(fleet.drain().await, vec![["42[\"e\",2]"]; 2]);
+    for client in &mut clients {
+        client.silence().await;
+    }
+}
+
+/// In order, and nothing twice.
+pub async fn the_order_of_a_sender_is_kept<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    fleet.socket(1).join("r").unwrap();
+    // A message to the room comes by another way than one to all, in some clusters; each way keeps its order.
+    for number in 0..500 {
+        fleet.server(0).emit("all", number);
+        fleet.server(0).to("r").emit("room", number);
+    }
+    let got = fleet.clients[1].drain().await;
+    for name in ["all", "room"] {
+        let prefix = format!("42[\"{name}\",");
+        let numbers: Vec<_> = got.iter().filter_map(|text| text.strip_prefix(&prefix)?.strip_suffix(']')).collect();
+        let expected: Vec<_> = (0..500).map(|number| number.to_string()).collect();
+        assert_eq!(numbers, expected);
+    }
+}
+
+/// Each of many rooms is heard by its member.
+pub async fn many_rooms<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    let rooms: Vec<_> = (0..500).map(|number| format!("room-{number}")).collect();
+    fleet.socket(1).join(rooms.clone()).unwrap();
+    // In some clusters a subscription takes a moment.
+    fleet.drain().await;
+    for room in &rooms {
+        fleet.server(0).to(room).emit("e", room.as_str());
+    }
+    let expected: Vec<_> = rooms.iter().map(|room| format!("42[\"e\",\"{room}\"]")).collect();
+    let mut got = fleet.clients[1].drain().await;
+    let mut sorted = expected;
+    got.sort_unstable();
+    sorted.sort_unstable();
+    assert_eq!(got, sorted);
+    assert!(fleet.clients[0].drain().await.is_empty());
+}
