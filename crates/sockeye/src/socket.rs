@@ -22,7 +22,7 @@ use self::phase::{CONNECTED, CONNECTING, DISCONNECTED, ENTERING};
 use crate::ack::{PendingAcks, Waiter};
 use crate::adapter::{RecoveredSession, Room, SavedSession};
 use crate::emit::{Emit, Flags, IntoRooms};
-use crate::engine::{Conn, Encoded, Id, Identified};
+use crate::engine::{Conn, Encoded, Id, Identified, Queue};
 use crate::error::{AckError, EmitError, JoinError};
 use crate::handler::{Budget, EventContext};
 use crate::namespace::Namespace;
@@ -327,6 +327,11 @@ impl Socket {
 
     pub(crate) fn deliver(&self, packet: Encoded, volatile: bool) {
         self.0.conn.send(packet, volatile);
+    }
+
+    /// The same, for a queue of the flusher.
+    pub(crate) fn deliver_in(&self, queue: Queue, packet: Encoded, volatile: bool) {
+        self.0.conn.send_in(queue, packet, volatile);
     }
 
     /// Sends a packet of this socket's namespace.

@@ -19,7 +19,7 @@ use sockeye_protocol::socket::{Args, Packet, PacketBody};
 use super::{AdapterFuture, RemoteSocketData, Room};
 use crate::ack::{self, AckListener, Collector, Member, Waiter};
 use crate::emit::Target;
-use crate::engine::{Encoded, Id, Registry};
+use crate::engine::{Encoded, Id, Queue, Registry};
 use crate::error::{BroadcastAckError, JoinError};
 use crate::handler::panic_text;
 use crate::namespace::WeakNamespace;
@@ -302,8 +302,9 @@ impl Local {
             return;
         }
         let encoded = Encoded::packet(packet, self.options.parser, target.flags.compress);
+        let queue = Queue::of(sockets.len());
         for socket in &sockets {
-            socket.deliver(encoded.clone(), target.flags.volatile);
+            socket.deliver_in(queue, encoded.clone(), target.flags.volatile);
         }
     }
 
@@ -341,9 +342,10 @@ impl Local {
             return open;
         }
         let encoded = Encoded::packet(&packet, self.options.parser, target.flags.compress);
+        let queue = Queue::of(open.sockets.len());
         for socket in &open.sockets {
             if ack::enter(socket, id, Waiter::Many(Member::of(listener))) {
-                socket.deliver(encoded.clone(), target.flags.volatile);
+                socket.deliver_in(queue, encoded.clone(), target.flags.volatile);
             }
         }
         open

@@ -14,7 +14,7 @@ mod wheel;
 pub(crate) use conn::{Conn, Ending, PollReply};
 pub(crate) use deflate::{Agreement, agree};
 pub(crate) use encoded::Encoded;
-pub(crate) use flusher::Flusher;
+pub(crate) use flusher::{Flusher, Queue};
 pub(crate) use id::{Id, generate};
 pub(crate) use poller::Poller;
 pub(crate) use registry::{Identified, Registry};

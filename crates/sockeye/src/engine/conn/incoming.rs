@@ -13,6 +13,7 @@ use sockeye_protocol::engine::{Data, Outcome, Packet, PacketKind};
 use super::state::{Lane, Phase};
 use super::{Conn, Ending};
 use crate::engine::encoded::Encoded;
+use crate::engine::flusher::Queue;
 use crate::engine::now;
 
 impl Conn {
@@ -32,7 +33,7 @@ impl Conn {
         }
         if self.ended.load(Ordering::Acquire) {
             // Perhaps because the outbox is full, and then the close is still to come.
-            self.flush();
+            self.flush(Queue::Prompt);
             return false;
         }
         true

@@ -41,8 +41,8 @@ pub(crate) struct Conn {
     server: Arc<ServerInner>,
     request: RequestInfo,
     shard: u16,
-    /// In the flusher's list, or about to be flushed by its own reader.
-    dirty: AtomicBool,
+    /// A bit for each of the flusher's queues that it is in; or it is about to be flushed by its own reader.
+    dirty: AtomicU8,
     /// Reading is paused because the backlog is full.
     paused: AtomicBool,
     /// The session is closed, or about to be: its client has not read, and the outbox is full. Follows the state, for those who
@@ -122,7 +122,7 @@ impl Conn {
             server: server.clone(),
             request,
             shard: server.next_shard(),
-            dirty: AtomicBool::new(false),
+            dirty: AtomicU8::new(0),
             paused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             finished: AtomicBool::new(false),

@@ -11,6 +11,7 @@ use sockeye_protocol::CloseReason;
 use super::state::{Lane, State, Written};
 use super::{Conn, Ending};
 use crate::engine::encoded::Encoded;
+use crate::engine::flusher::Queue;
 use crate::engine::outbox::MAX_SLICES;
 use crate::telemetry::Bound;
 
@@ -22,6 +23,11 @@ thread_local! {
 impl Conn {
     /// Queues a packet. A volatile one is dropped unless the transport could take it now.
     pub(crate) fn send(self: &Arc<Self>, packet: Encoded, volatile: bool) {
+        self.send_in(Queue::Prompt, packet, volatile);
+    }
+
+    /// The same, for a queue of the flusher.
+    pub(crate) fn send_in(self: &Arc<Self>, queue: Queue, packet: Encoded, volatile: bool) {
         {
             let mut state = self.state.lock();
             if !state.session.is_open() {
@@ -42,7 +48,7 @@ impl Conn {
             }
         }
         self.server.metrics.packets_sent.increment();
-        self.mark_dirty();
+        self.enter(queue);
     }
 
     /// Queues what belongs to the handshake or the close, whatever the bounds.
@@ -52,8 +58,16 @@ impl Conn {
     }
 
     pub(super) fn mark_dirty(self: &Arc<Self>) {
-        if !self.dirty.swap(true, Ordering::AcqRel) && READING.get() != Arc::as_ptr(self) {
-            self.server.flusher.push(self.clone());
+        self.enter(Queue::Prompt);
+    }
+
+    /// Enters it into a queue of the flusher, unless it is there already, or its own reader will flush it.
+    fn enter(self: &Arc<Self>, queue: Queue) {
+        let is_reading = READING.get() == Arc::as_ptr(self);
+        let queue = if is_reading { Queue::Prompt } else { queue };
+        let before = self.dirty.fetch_or(queue.bit(), Ordering::AcqRel);
+        if before & queue.bit() == 0 && !is_reading {
+            self.server.flusher.push(self.clone(), queue);
         }
     }
 
@@ -69,15 +83,16 @@ impl Conn {
         let before = Before(READING.replace(Arc::as_ptr(self)));
         let result = run();
         drop(before);
-        if self.dirty.load(Ordering::Acquire) {
-            self.flush();
+        if self.dirty.load(Ordering::Acquire) & Queue::Prompt.bit() != 0 {
+            self.flush(Queue::Prompt);
         }
         result
     }
 
-    /// Writes as much of the outbox as the transport takes.
-    pub(crate) fn flush(self: &Arc<Self>) {
-        self.dirty.store(false, Ordering::Release);
+    /// Writes as much of the outbox as the transport takes. It has left `queue`; in the other one it stays, for if that were
+    /// taken back, it could be there more than once.
+    pub(crate) fn flush(self: &Arc<Self>, queue: Queue) {
+        self.dirty.fetch_and(!queue.bit(), Ordering::AcqRel);
         let mut state = self.state.lock();
         if state.overflowed && state.session.is_open() {
             drop(state);
@@ -125,7 +140,7 @@ impl Conn {
         state.draining = false;
         drop(state);
         // Says again what failed, if anything did, and finishes a close that waited for this.
-        self.flush();
+        self.flush(Queue::Prompt);
     }
 
     /// For a stream that only its own task can write to: writes with `write`, and leaves the task's waker.

@@ -1,7 +1,6 @@
 //! The WebSocket: that of a new session, and the one that probes to take over from long-polling.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{Packet, ProbeOutcome};
@@ -9,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::state::{Lane, Phase};
 use super::{Carrier, Conn, Handover};
+use crate::engine::flusher::Queue;
 use crate::engine::now;
 
 impl Conn {
@@ -43,8 +43,7 @@ impl Conn {
             self.transport_ended(CloseReason::TransportError, &error.to_string());
             return false;
         }
-        self.dirty.store(true, Ordering::Release);
-        self.flush();
+        self.flush(Queue::Prompt);
         true
     }
 
