@@ -7,6 +7,7 @@
 //! There are two queues, so that a broadcast to ten thousand does not hold up a message to two: between any two slices of the
 //! [bulk](Queue::Bulk) all that is [prompt](Queue::Prompt) is written.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -55,8 +56,8 @@ struct Shard {
 
 #[derive(Debug, Default)]
 struct Queues {
-    prompt: Vec<Arc<Conn>>,
-    bulk: Vec<Arc<Conn>>,
+    prompt: VecDeque<Arc<Conn>>,
+    bulk: VecDeque<Arc<Conn>>,
 }
 
 impl Flusher {
@@ -77,7 +78,7 @@ impl Flusher {
             Queue::Prompt => &mut dirty.prompt,
             Queue::Bulk => &mut dirty.bulk,
         };
-        queue.push(conn);
+        queue.push_back(conn);
         let is_first = queue.len() == 1;
         drop(dirty);
         if is_first {
@@ -100,18 +101,19 @@ impl Flusher {
                         tokio::task::yield_now().await;
                     }
                 }
-                let rest = taken.bulk.len().saturating_sub(SLICE);
-                for conn in taken.bulk.drain(rest..) {
+                let slice = taken.bulk.len().min(SLICE);
+                // In the order they came, so that nobody is first in one round and last in the next.
+                for conn in taken.bulk.drain(..slice) {
                     conn.flush(Queue::Bulk);
                 }
-                if rest > 0 {
+                if !taken.bulk.is_empty() {
                     tokio::task::yield_now().await;
                 }
             }
             // What a large broadcast needed is not kept for ever.
             for queue in [&mut taken.prompt, &mut taken.bulk] {
                 if queue.capacity() > 16 * 1024 {
-                    *queue = Vec::new();
+                    *queue = VecDeque::new();
                 }
             }
         }
