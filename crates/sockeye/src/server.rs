@@ -194,22 +194,19 @@ impl Server {
         for conn in self.0.registry.all() {
             conn.close(CloseReason::ServerShuttingDown, Ending::Graceful, "the server stops");
         }
+        let limit = self.0.options.limits.close_timeout;
+        if tokio::time::timeout(limit, self.0.all_work_done()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        // The adapters come last: what disconnect handlers emit still reaches the other nodes.
         let namespaces: Vec<_> = self.0.namespaces.read().by_name.values().cloned().collect();
-        let all_gone = async {
+        let adapters_closed = async {
             for namespace in namespaces {
                 namespace.adapter().close().await;
             }
-            loop {
-                let mut idle = std::pin::pin!(self.0.idle.notified());
-                idle.as_mut().enable();
-                if self.0.tasks.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                idle.await;
-            }
         };
-        if tokio::time::timeout(self.0.options.limits.close_timeout, all_gone).await.is_err() {
-            tracing::warn!("some connections, or adapters, did not end in time");
+        if tokio::time::timeout(limit, adapters_closed).await.is_err() {
+            tracing::warn!("some adapters did not close in time");
         }
     }
 
@@ -262,7 +259,8 @@ impl ServerInner {
     /// Lets the adapter of a namespace begin.
     fn init_adapter(self: &Arc<Self>, namespace: &Namespace) {
         let namespace = namespace.clone();
-        self.spawn(async move {
+        // An adapter may try for as long as its broker is not there; the close does not wait for that.
+        self.spawn_aside(async move {
             if !namespace.begin() {
                 return; // both the start and the making of the namespace may see to it
             }
@@ -274,15 +272,32 @@ impl ServerInner {
 
     /// Runs a future of a connection beside everything else. [`Server::close`] waits for it.
     pub(crate) fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
+        let running = self.begin_work();
+        self.spawn_aside(async move {
+            future.await;
+            drop(running);
+        });
+    }
+
+    /// Runs a future that [`Server::close`] does not wait for.
+    fn spawn_aside(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
         let Some(runtime) = Handle::try_current().ok().or_else(|| self.runtime.get().cloned()) else {
             // Before the start there is no connection that could wait for it.
             return tracing::warn!("outside of a runtime, and before the start, nothing can run");
         };
-        let running = self.begin_work();
-        let _detached = runtime.spawn(async move {
-            future.await;
-            drop(running);
-        });
+        let _detached = runtime.spawn(future);
+    }
+
+    /// Waits until nothing runs that [`begin_work`](Self::begin_work) has counted.
+    async fn all_work_done(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.idle.notified());
+            idle.as_mut().enable();
+            if self.tasks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
     }
 
     /// Something has begun that [`Server::close`] waits for, until what is given back is dropped.
