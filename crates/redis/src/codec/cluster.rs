@@ -11,13 +11,10 @@ use sockeye::Value;
 use sockeye::cluster::{Message, NodeId, RequestId, Sender};
 
 use super::parts::{
-    answer, event, member, object, options, packet, read_answer, read_event, read_options, read_packet, read_rooms,
-    read_sockets, rooms, sockets, text,
+    answer, event, member, object, options, packet, read_answer, read_close, read_count, read_event, read_object,
+    read_options, read_packet, read_rooms, read_sockets, rooms, sender, sockets, text, write_object,
 };
 use super::{CodecError, json, msgpack};
-
-/// The name that emitters go by.
-const EMITTER: &str = "emitter";
 
 /// How a message is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +37,10 @@ pub fn encode(message: Message, me: &NodeId, namespace: &str, form: Form) -> Res
     members.push((ByteString::from_static("uid"), Value::from(&**me)));
     members.push((ByteString::from_static("nsp"), Value::from(namespace)));
     let value = Value::Object(members);
-    if form == Form::Smallest && !json::has_binary(&value) {
-        return Ok(json::write(&value)?.into_bytes());
+    match form {
+        Form::Smallest => write_object(&value),
+        Form::MsgPack => Ok(msgpack::to_vec(&value)),
     }
-    let mut out = Vec::new();
-    msgpack::write(&value, &mut out);
-    Ok(out)
 }
 
 /// Reads a message of pub/sub.
@@ -54,10 +49,7 @@ pub fn encode(message: Message, me: &NodeId, namespace: &str, form: Form) -> Res
 ///
 /// It is none, or not of this namespace.
 pub fn decode(data: &Bytes, namespace: &ByteString) -> Result<(Sender, Message), CodecError> {
-    let value = match data.first() {
-        Some(b'{') => json::read(std::str::from_utf8(data).map_err(|_| CodecError::Json)?)?,
-        _ => msgpack::read(data)?,
-    };
+    let value = read_object(data)?;
     if text(&value, "nsp")? != **namespace {
         return Err(CodecError::OtherNamespace);
     }
@@ -75,17 +67,8 @@ pub fn encode_entry(message: Message, me: &NodeId, namespace: &str) -> Result<Ve
     let (kind, data) = parts(message)?;
     let mut fields = vec![("uid", me.to_string()), ("nsp", namespace.to_owned()), ("type", kind.to_string())];
     if let Some(data) = data {
-        fields.push((
-            "data",
-            match json::has_binary(&data) {
-                false => json::write(&data)?,
-                true => {
-                    let mut out = Vec::new();
-                    msgpack::write(&data, &mut out);
-                    STANDARD.encode(out)
-                }
-            },
-        ));
+        let text = json::write(&data)?.unwrap_or_else(|| STANDARD.encode(msgpack::to_vec(&data)));
+        fields.push(("data", text));
     }
     Ok(fields)
 }
@@ -118,13 +101,6 @@ pub fn decode_entry<'a>(
         Some(text) => msgpack::read(&STANDARD.decode(text).map_err(|_| CodecError::Base64)?.into())?,
     };
     Ok((sender(uid), read(kind.ok_or(CodecError::Member("type"))?, &data, namespace)?))
-}
-
-fn sender(uid: Option<&str>) -> Sender {
-    match uid {
-        None | Some(EMITTER) => Sender::Unnamed,
-        Some(node) => Sender::Node(node.into()),
-    }
 }
 
 /// The type and the data of a message.
@@ -183,30 +159,26 @@ fn answered(request: Value, answer: Option<Value>) -> Value {
 
 fn read(kind: u64, data: &Value, namespace: &ByteString) -> Result<Message, CodecError> {
     let request = || Ok(RequestId::from(text(data, "requestId")?));
+    let target = || read_options(member(data, "opts")?);
     let asked = || data.get("requestId").and_then(Value::as_str).map(RequestId::from);
     Ok(match kind {
         1 => Message::InitialHeartbeat,
         2 => Message::Heartbeat,
         3 => {
-            Message::Broadcast { packet: read_packet(data, namespace)?, target: read_options(data)?, request: asked() }
+            let packet = read_packet(member(data, "packet")?, namespace)?;
+            Message::Broadcast { packet, target: target()?, request: asked() }
         }
-        4 => Message::JoinSockets { target: read_options(data)?, rooms: read_rooms(data, "rooms")? },
-        5 => Message::LeaveSockets { target: read_options(data)?, rooms: read_rooms(data, "rooms")? },
-        6 => Message::DisconnectSockets {
-            target: read_options(data)?,
-            close: data.get("close").and_then(Value::as_bool).unwrap_or(false),
-        },
-        7 => Message::FetchSockets { target: read_options(data)?, request: request()? },
+        4 => Message::JoinSockets { target: target()?, rooms: read_rooms(data, "rooms")? },
+        5 => Message::LeaveSockets { target: target()?, rooms: read_rooms(data, "rooms")? },
+        6 => Message::DisconnectSockets { target: target()?, close: read_close(data) },
+        7 => Message::FetchSockets { target: target()?, request: request()? },
         8 => Message::FetchSocketsResponse { request: request()?, sockets: read_sockets(data)? },
         9 => {
             let (event, args) = read_event(data, "packet")?;
             Message::ServerSideEmit { event: event.as_str().to_owned(), args, request: asked() }
         }
         10 => Message::ServerSideEmitResponse { request: request()?, args: read_answer(data, "packet") },
-        11 => {
-            let count = member(data, "clientCount")?.as_u64().and_then(|count| usize::try_from(count).ok());
-            Message::ClientCount { request: request()?, clients: count.ok_or(CodecError::Member("clientCount"))? }
-        }
+        11 => Message::ClientCount { request: request()?, clients: read_count(data)? },
         12 => Message::Acknowledgement { request: request()?, args: read_answer(data, "packet") },
         13 => Message::Close,
         _ => return Err(CodecError::UnknownType),

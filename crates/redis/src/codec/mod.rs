@@ -1,7 +1,9 @@
 //! What the official adapters write into Redis, and read.
 //!
-//! [`cluster`] has the messages of the sharded adapter and of the one over streams.
+//! [`classic`] has the messages of the classic adapter, [`cluster`] those of the sharded adapter and of the one over streams. Both
+//! read the messages of emitters, too.
 
+pub mod classic;
 pub mod cluster;
 mod json;
 mod msgpack;

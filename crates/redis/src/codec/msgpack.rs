@@ -167,6 +167,13 @@ fn millis_text(millis: i64) -> Option<String> {
     Some(format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z"))
 }
 
+/// Writes a value.
+pub(super) fn to_vec(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(value, &mut out);
+    out
+}
+
 /// Appends a value.
 pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
     match value {
@@ -182,10 +189,7 @@ pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
                 out.extend_from_slice(&number.as_f64().unwrap_or_default().to_be_bytes());
             }
         }
-        Value::String(text) => {
-            write_len(text.len(), [Some((0xa0, 31)), Some((0xd9, 0xff))], 0xda, out);
-            out.extend_from_slice(text.as_bytes());
-        }
+        Value::String(text) => write_text(text, out),
         Value::Binary(data) => {
             write_len(data.len(), [None, Some((0xc4, 0xff))], 0xc5, out);
             out.extend_from_slice(data);
@@ -197,11 +201,17 @@ pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
         Value::Object(members) => {
             write_len(members.len(), [Some((0x80, 15)), None], 0xde, out);
             for (key, value) in members {
-                write(&Value::String(key.clone()), out);
+                write_text(key, out);
                 write(value, out);
             }
         }
     }
+}
+
+/// Appends a string.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_len(text.len(), [Some((0xa0, 31)), Some((0xd9, 0xff))], 0xda, out);
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// A length in its smallest form: within the first byte, in one byte, in two from `wide` on, or in four.
