@@ -82,6 +82,16 @@ pub fn encode(message: Message, me: &NodeId) -> Result<Vec<u8>, CodecError> {
     write_object(&members.into_iter().collect())
 }
 
+/// Whether the node `me` has written a broadcast itself: Redis brings it back. This is told without reading it; what it says no to may
+/// still be one's own.
+pub fn is_own(data: &[u8], me: &NodeId) -> bool {
+    match data {
+        // A short string's length is in its first byte.
+        [0x93, len @ 0xa0..=0xbf, rest @ ..] => usize::from(len & 0x1f) == me.len() && rest.starts_with(me.as_bytes()),
+        _ => false,
+    }
+}
+
 /// Answers [`Incoming::Sockets`] with the ids of the sockets.
 ///
 /// # Errors

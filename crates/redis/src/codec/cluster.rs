@@ -14,7 +14,7 @@ use super::parts::{
     answer, event, member, object, options, packet, read_answer, read_close, read_count, read_event, read_object,
     read_options, read_packet, read_rooms, read_sockets, rooms, sender, sockets, text, write_object,
 };
-use super::{CodecError, json, msgpack};
+use super::{CodecError, direct, json, msgpack};
 
 /// How a message is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,12 @@ pub enum Form {
 ///
 /// It cannot be written.
 pub fn encode(message: Message, me: &NodeId, namespace: &str, form: Form) -> Result<Vec<u8>, CodecError> {
+    if form == Form::Smallest
+        && let Message::Broadcast { packet, target, request } = &message
+        && let Some(written) = direct::write_message(packet, target, request.as_ref(), me, namespace)
+    {
+        return Ok(written);
+    }
     let (kind, data) = parts(message)?;
     let mut members = vec![(ByteString::from_static("type"), Value::from(kind))];
     members.extend(data.map(|data| (ByteString::from_static("data"), data)));
@@ -43,12 +49,24 @@ pub fn encode(message: Message, me: &NodeId, namespace: &str, form: Form) -> Res
     }
 }
 
+/// Whether the node `me` has written a broadcast itself: Redis brings it back. This is told without reading it, for JSON alone, as
+/// most broadcasts are; what it says no to may still be one's own.
+pub fn is_own(data: &[u8], me: &NodeId, namespace: &str) -> bool {
+    // No text within a message can end like this, for its quotes would be escaped.
+    let uid = data.strip_suffix(b"\"}").and_then(|data| data.strip_suffix(namespace.as_bytes()));
+    let uid = uid.and_then(|data| data.strip_suffix(br#"","nsp":""#)?.strip_suffix(me.as_bytes()));
+    uid.is_some_and(|data| data.starts_with(b"{") && data.ends_with(br#","uid":""#))
+}
+
 /// Reads a message of pub/sub.
 ///
 /// # Errors
 ///
 /// It is none, or not of this namespace.
 pub fn decode(data: &Bytes, namespace: &ByteString) -> Result<(Sender, Message), CodecError> {
+    if let Some(read) = direct::read_message(data, namespace) {
+        return Ok(read);
+    }
     let value = read_object(data)?;
     if text(&value, "nsp")? != **namespace {
         return Err(CodecError::OtherNamespace);
@@ -64,13 +82,27 @@ pub fn decode(data: &Bytes, namespace: &ByteString) -> Result<(Sender, Message),
 ///
 /// It cannot be written.
 pub fn encode_entry(message: Message, me: &NodeId, namespace: &str) -> Result<Vec<(&'static str, String)>, CodecError> {
-    let (kind, data) = parts(message)?;
+    let direct = match &message {
+        Message::Broadcast { packet, target, request } => direct::write_data(packet, target, request.as_ref()),
+        _ => None,
+    };
+    let (kind, data) = match direct {
+        Some(text) => (3, Some(text)),
+        None => {
+            let (kind, data) = parts(message)?;
+            (kind, data.map(|data| entry_data(&data)).transpose()?)
+        }
+    };
     let mut fields = vec![("uid", me.to_string()), ("nsp", namespace.to_owned()), ("type", kind.to_string())];
-    if let Some(data) = data {
-        let text = json::write(&data)?.unwrap_or_else(|| STANDARD.encode(msgpack::to_vec(&data)));
+    if let Some(text) = data {
         fields.push(("data", text));
     }
     Ok(fields)
+}
+
+/// JSON where it can be, and MessagePack in base64 where it must.
+fn entry_data(data: &Value) -> Result<String, CodecError> {
+    Ok(json::write(data)?.unwrap_or_else(|| STANDARD.encode(msgpack::to_vec(data))))
 }
 
 /// Reads the fields of an entry of a stream.
@@ -95,12 +127,18 @@ pub fn decode_entry<'a>(
     if nsp != Some(&**namespace) {
         return Err(CodecError::OtherNamespace);
     }
+    let kind = kind.ok_or(CodecError::Member("type"))?;
+    if kind == 3
+        && let Some(message) = data.and_then(|data| direct::read_data(data, namespace))
+    {
+        return Ok((sender(uid), message));
+    }
     let data = match data {
         None => Value::Null,
         Some(text) if text.starts_with('{') => json::read(text)?,
         Some(text) => msgpack::read(&STANDARD.decode(text).map_err(|_| CodecError::Base64)?.into())?,
     };
-    Ok((sender(uid), read(kind.ok_or(CodecError::Member("type"))?, &data, namespace)?))
+    Ok((sender(uid), read(kind, &data, namespace)?))
 }
 
 /// The type and the data of a message.
@@ -177,9 +215,9 @@ fn read(kind: u64, data: &Value, namespace: &ByteString) -> Result<Message, Code
             let (event, args) = read_event(data, "packet")?;
             Message::ServerSideEmit { event: event.as_str().to_owned(), args, request: asked() }
         }
-        10 => Message::ServerSideEmitResponse { request: request()?, args: read_answer(data, "packet") },
+        10 => Message::ServerSideEmitResponse { request: request()?, args: read_answer(data, "packet")? },
         11 => Message::ClientCount { request: request()?, clients: read_count(data)? },
-        12 => Message::Acknowledgement { request: request()?, args: read_answer(data, "packet") },
+        12 => Message::Acknowledgement { request: request()?, args: read_answer(data, "packet")? },
         13 => Message::Close,
         _ => return Err(CodecError::UnknownType),
     })

@@ -5,6 +5,7 @@
 
 pub mod classic;
 pub mod cluster;
+mod direct;
 mod json;
 mod msgpack;
 mod parts;
@@ -36,6 +37,9 @@ pub enum CodecError {
     /// It belongs to another namespace.
     #[error("a message of another namespace")]
     OtherNamespace,
+    /// There are binaries, and an object that is none but looks like the placeholder of one: clients would take it for one.
+    #[error("an object looks like a binary's placeholder")]
+    Placeholder,
     /// It cannot be said in this format: the broker's nodes have no such message, or the arguments are not valid.
     #[error("it cannot be written")]
     Unwritable,

@@ -16,6 +16,23 @@ pub(super) fn read(data: &Bytes) -> Result<Value, CodecError> {
     if reader.at == data.len() { Ok(value) } else { Err(CodecError::MsgPack) }
 }
 
+/// A value as it is written.
+pub(super) struct Raw {
+    pub(super) data: Bytes,
+    /// Whether there are extensions in it: they mean one thing in this dialect and another elsewhere.
+    pub(super) has_extension: bool,
+}
+
+/// Divides an array of three values.
+pub(super) fn read_three(data: &Bytes) -> Result<[Raw; 3], CodecError> {
+    let mut reader = Reader { data, at: 0 };
+    if reader.array()? != [0x93] {
+        return Err(CodecError::MsgPack);
+    }
+    let three = [reader.raw()?, reader.raw()?, reader.raw()?];
+    if reader.at == data.len() { Ok(three) } else { Err(CodecError::MsgPack) }
+}
+
 struct Reader<'a> {
     data: &'a Bytes,
     at: usize,
@@ -87,6 +104,37 @@ impl<'a> Reader<'a> {
             }
             0xe0..=0xff => i8::from_be_bytes([prefix]).into(),
         })
+    }
+
+    /// Goes over one value.
+    fn raw(&mut self) -> Result<Raw, CodecError> {
+        let start = self.at;
+        let mut has_extension = false;
+        let mut values_left = 1_usize;
+        while let Some(left) = values_left.checked_sub(1) {
+            let [prefix] = self.array()?;
+            let (len, values) = match prefix {
+                0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => (0, 0),
+                0x80..=0x8f => (0, 2 * usize::from(prefix & 0x0f)),
+                0x90..=0x9f => (0, (prefix & 0x0f).into()),
+                0xa0..=0xbf => ((prefix & 0x1f).into(), 0),
+                0xc1 => return Err(CodecError::MsgPack),
+                0xc4..=0xc6 => (self.len(prefix - 0xc4)?, 0),
+                0xc7..=0xc9 => (self.len(prefix - 0xc7)?.saturating_add(1), 0),
+                0xcc | 0xd0 => (1, 0),
+                0xcd | 0xd1 => (2, 0),
+                0xca | 0xce | 0xd2 => (4, 0),
+                0xcb | 0xcf | 0xd3 => (8, 0),
+                0xd4..=0xd8 => (1 + (1 << (prefix - 0xd4)), 0),
+                0xd9..=0xdb => (self.len(prefix - 0xd9)?, 0),
+                0xdc | 0xdd => (0, self.len(prefix - 0xdc + 1)?),
+                0xde | 0xdf => (0, self.len(prefix - 0xde + 1)?.saturating_mul(2)),
+            };
+            has_extension |= matches!(prefix, 0xc7..=0xc9 | 0xd4..=0xd8);
+            self.take(len)?;
+            values_left = left.saturating_add(values);
+        }
+        Ok(Raw { data: self.data.slice(start..self.at), has_extension })
     }
 
     fn text(&mut self, len: usize) -> Result<Value, CodecError> {

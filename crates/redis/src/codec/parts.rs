@@ -116,7 +116,23 @@ pub(super) fn read_event(value: &Value, name: &'static str) -> Result<(EventName
         Value::Number(number) => EventName::from_number(number.as_f64().unwrap_or_default()),
         _ => return Err(CodecError::Member(name)),
     };
-    Ok((event, Args::from_values(args.to_vec())))
+    Ok((event, read_args(args.to_vec())?))
+}
+
+/// Values that have come. Next to binaries, nothing may look like the placeholder of one: it would become one at the clients.
+fn read_args(values: Vec<Value>) -> Result<Args, CodecError> {
+    fn is_forged(value: &Value) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(is_forged),
+            Value::Object(members) => members
+                .iter()
+                .any(|(key, value)| (key == "_placeholder" && *value == Value::Bool(true)) || is_forged(value)),
+            _ => false,
+        }
+    }
+    let forged = values.iter().any(is_forged);
+    let args = Args::from_values(values);
+    if forged && args.has_binary() { Err(CodecError::Placeholder) } else { Ok(args) }
 }
 
 /// An event's packet, `{type: 2, data}`.
@@ -141,8 +157,8 @@ pub(super) fn answer(args: &Args) -> Result<Option<Value>, CodecError> {
     Ok(args.to_values().map_err(|_| CodecError::Unwritable)?.into_iter().next())
 }
 
-pub(super) fn read_answer(value: &Value, name: &str) -> Args {
-    value.get(name).map_or_else(Args::empty, |answer| Args::from_values(vec![answer.clone()]))
+pub(super) fn read_answer(value: &Value, name: &str) -> Result<Args, CodecError> {
+    value.get(name).map_or_else(|| Ok(Args::empty()), |answer| read_args(vec![answer.clone()]))
 }
 
 pub(super) fn read_count(value: &Value) -> Result<usize, CodecError> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use sockeye::adapter::Room;
+use sockeye::adapter::{Packet, Room};
 use sockeye::cluster::{Message, RequestId, Sender};
 use sockeye::{Target, Value};
 
@@ -11,7 +11,7 @@ use crate::codec::parts::{
     member, read_answer, read_close, read_count, read_event, read_object, read_options, read_packet, read_rooms,
     read_sockets, sender, text,
 };
-use crate::codec::{CodecError, msgpack};
+use crate::codec::{CodecError, direct, msgpack};
 
 /// What has come.
 #[derive(Clone, Debug)]
@@ -60,15 +60,23 @@ pub fn decode(channel: Channel<'_>, data: &Bytes, namespace: &ByteString) -> Res
 }
 
 fn read_broadcast(data: &Bytes, namespace: &ByteString) -> Result<(Sender, Incoming), CodecError> {
-    let value = msgpack::read(data)?;
-    let Some([uid, packet, options]) = value.as_array() else { return Err(CodecError::MsgPack) };
-    // Here, a packet that does not say where it belongs is for the main namespace.
+    let [uid, packet, options] = msgpack::read_three(data)?;
+    let direct = if packet.has_extension { None } else { direct::read_packet(packet.data.clone(), namespace) };
+    let packet = match direct {
+        Some(packet) => packet,
+        None => read_broadcast_packet(&msgpack::read(&packet.data)?, namespace)?,
+    };
+    let target = read_options(&msgpack::read(&options.data)?)?;
+    let message = Message::Broadcast { packet, target, request: None };
+    Ok((sender(msgpack::read(&uid.data)?.as_str()), Incoming::Message(message)))
+}
+
+/// In a broadcast, a packet that does not say where it belongs is for the main namespace.
+fn read_broadcast_packet(packet: &Value, namespace: &ByteString) -> Result<Packet, CodecError> {
     if packet.get("nsp").is_none() && &**namespace != "/" {
         return Err(CodecError::OtherNamespace);
     }
-    let packet = read_packet(packet, namespace)?;
-    let message = Message::Broadcast { packet, target: read_options(options)?, request: None };
-    Ok((sender(uid.as_str()), Incoming::Message(message)))
+    read_packet(packet, namespace)
 }
 
 fn read_request(value: &Value, namespace: &ByteString) -> Result<(Sender, Incoming), CodecError> {
@@ -118,9 +126,9 @@ fn order(
 fn read_response(value: &Value) -> Result<Incoming, CodecError> {
     let request = request(value)?;
     Ok(Incoming::Message(match value.get("type").and_then(Value::as_u64) {
-        Some(6) => Message::ServerSideEmitResponse { request, args: read_answer(value, "data") },
+        Some(6) => Message::ServerSideEmitResponse { request, args: read_answer(value, "data")? },
         Some(8) => Message::ClientCount { request, clients: read_count(value)? },
-        Some(9) => Message::Acknowledgement { request, args: read_answer(value, "packet") },
+        Some(9) => Message::Acknowledgement { request, args: read_answer(value, "packet")? },
         _ => match value.get("sockets").and_then(Value::as_array) {
             // Ids alone answer what only official nodes ask.
             Some([Value::String(_), ..]) | None => return Ok(Incoming::OtherAnswer),
