@@ -49,8 +49,8 @@ pub fn encode(message: Message, me: &NodeId, namespace: &str, form: Form) -> Res
     }
 }
 
-/// Whether the node `me` has written a broadcast itself: Redis brings it back. This is told without reading it, for JSON alone, as
-/// most broadcasts are; what it says no to may still be one's own.
+/// Whether the node `me` has written a message of pub/sub itself: Redis brings it back. This is told without reading it, and for JSON
+/// alone, as most messages are; what it says no to may still be one's own.
 pub fn is_own(data: &[u8], me: &NodeId, namespace: &str) -> bool {
     // No text within a message can end like this, for its quotes would be escaped.
     let uid = data.strip_suffix(b"\"}").and_then(|data| data.strip_suffix(namespace.as_bytes()));
