@@ -97,7 +97,7 @@ impl<C: Cluster> Fleet<C> {
     }
 
     /// What each client has got, in order, until there is nothing more.
-    pub(crate) async fn drain(&mut self) -> Vec<Vec<String>> {
+    pub async fn drain(&mut self) -> Vec<Vec<String>> {
         let mut all = Vec::new();
         for client in &mut self.clients {
             all.push(client.drain().await);
