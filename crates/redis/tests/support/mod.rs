@@ -18,26 +18,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 /// A `redis-server` of a test. It ends with the test.
-pub struct Redis {
-    pub port: u16,
+pub(crate) struct Redis {
+    pub(crate) port: u16,
     process: Mutex<Option<Child>>,
 }
 
 impl Redis {
     /// One that runs.
-    pub fn started() -> Self {
+    pub(crate) fn started() -> Self {
         let redis = Self::stopped();
         redis.start();
         redis
     }
 
     /// A port, and nothing there yet.
-    pub fn stopped() -> Self {
+    pub(crate) fn stopped() -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         Self { port: free.local_addr().unwrap().port(), process: Mutex::default() }
     }
 
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         let port = self.port.to_string();
         let child = Command::new("redis-server")
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
@@ -54,7 +54,7 @@ impl Redis {
         panic!("redis-server does not listen");
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         if let Some(mut process) = self.process.lock().take() {
             process.kill().unwrap();
             process.wait().unwrap();
@@ -62,7 +62,7 @@ impl Redis {
     }
 
     /// Sends a command.
-    pub fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+    pub(crate) fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
         let mut command = redis::Cmd::new();
         command.arg(words);
@@ -118,13 +118,13 @@ async fn pass_on(
 }
 
 /// A mode, as a type.
-pub trait Way: Send + Sync + 'static {
+pub(crate) trait Way: Send + Sync + 'static {
     const MODE: Mode;
 }
 
 macro_rules! ways {
     ($($name:ident = $mode:expr;)*) => {$(
-        pub struct $name;
+        pub(crate) struct $name;
 
         impl Way for $name {
             const MODE: Mode = $mode;
@@ -140,14 +140,14 @@ ways! {
 }
 
 /// Servers over one Redis.
-pub struct Over<W> {
-    pub redis: Redis,
+pub(crate) struct Over<W> {
+    pub(crate) redis: Redis,
     joined: Mutex<HashMap<String, (RedisAdapter, Proxy)>>,
     way: PhantomData<W>,
 }
 
 impl<W: Way> Over<W> {
-    pub fn adapter(&self, node: &str) -> RedisAdapter {
+    pub(crate) fn adapter(&self, node: &str) -> RedisAdapter {
         self.joined.lock()[node].0.clone()
     }
 }
@@ -202,7 +202,7 @@ impl<W: Way> Faults for Over<W> {
     }
 }
 
-pub fn redis_options(address: SocketAddr, mode: Mode, cluster: ClusterOptions) -> RedisOptions {
+pub(crate) fn redis_options(address: SocketAddr, mode: Mode, cluster: ClusterOptions) -> RedisOptions {
     let mut options = RedisOptions::new(format!("redis://{address}/"), mode);
     options.cluster = cluster;
     options.max_backoff = Duration::from_millis(500);
@@ -210,7 +210,7 @@ pub fn redis_options(address: SocketAddr, mode: Mode, cluster: ClusterOptions) -
 }
 
 /// Waits until something is so.
-pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..1_000 {
         if is_so() {
             return;
@@ -221,12 +221,12 @@ pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// An address on this machine.
-pub fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// Shared counters of a node.
-pub fn cluster_options() -> (ClusterOptions, Arc<sockeye::cluster::ClusterMetrics>) {
+pub(crate) fn cluster_options() -> (ClusterOptions, Arc<sockeye::cluster::ClusterMetrics>) {
     let options = ClusterOptions::default();
     let metrics = options.metrics.clone();
     (options, metrics)
