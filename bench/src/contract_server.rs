@@ -48,9 +48,12 @@ enum PacketParser {
 /// How nodes talk to one another.
 #[derive(Clone, Copy, ValueEnum)]
 enum ClusterMode {
-    RedisSharded,
-    RedisStreams,
-    RedisNative,
+    #[value(name = "redis-sharded")]
+    Sharded,
+    #[value(name = "redis-streams")]
+    Streams,
+    #[value(name = "redis-native")]
+    Native,
 }
 
 fn main() -> std::io::Result<()> {
@@ -71,9 +74,9 @@ async fn serve(options: Options) -> std::io::Result<()> {
     }
     if let Some((mode, url)) = options.adapter.zip(options.url) {
         let mode = match mode {
-            ClusterMode::RedisSharded => Mode::Sharded { subscription: Subscription::Dynamic },
-            ClusterMode::RedisStreams => Mode::Streams,
-            ClusterMode::RedisNative => Mode::Native,
+            ClusterMode::Sharded => Mode::Sharded { subscription: Subscription::Dynamic },
+            ClusterMode::Streams => Mode::Streams,
+            ClusterMode::Native => Mode::Native,
         };
         let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
         builder = builder.adapter(redis.factory());

@@ -85,7 +85,7 @@ impl Bus for RedisBus {
 
     fn subscribe(&self, room: &Room) {
         if let Some(channel) = self.wire().room_channel(room) {
-            self.link().table.want(channel, &self.inbox);
+            self.link().table.want(&channel, &self.inbox);
         }
     }
 

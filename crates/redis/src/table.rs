@@ -43,7 +43,7 @@ impl Table {
     pub(crate) fn enter(&self, inbox: &Arc<Inbox>) {
         self.state.lock().namespaces.insert(inbox.wire.namespace().to_owned(), inbox.clone());
         for channel in inbox.wire.own_channels() {
-            self.want(channel, inbox);
+            self.want(&channel, inbox);
         }
     }
 
@@ -58,10 +58,10 @@ impl Table {
     }
 
     /// What comes in this channel is for this namespace.
-    pub(crate) fn want(&self, channel: Channel, inbox: &Arc<Inbox>) {
+    pub(crate) fn want(&self, channel: &Channel, inbox: &Arc<Inbox>) {
         let mut state = self.state.lock();
         state.wanted.insert(channel.clone(), inbox.clone());
-        state.note(&channel);
+        state.note(channel);
         drop(state);
         self.changed.notify_one();
     }
