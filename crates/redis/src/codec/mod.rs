@@ -3,6 +3,7 @@
 //! [`cluster`] has the messages of the official sharded adapter and of the one over streams, [`native`] those between nodes of
 //! Sockeye.
 
+mod broadcast;
 pub mod cluster;
 mod json;
 mod msgpack;
