@@ -1,4 +1,4 @@
-//! The broadcasts of the native mode. All other messages, which are rare, are those of [`cluster`](super::cluster) in MessagePack.
+//! The broadcasts of the native mode. All other messages, which are rare, are those of [`cluster`] in MessagePack.
 //!
 //! A broadcast is `version flags sender rooms except name arguments attachments`. Texts and binaries have their length in front, lists
 //! their count; both are numbers in groups of seven bits, the lowest first, with the high bit set in all but the last. The
