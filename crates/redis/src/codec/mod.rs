@@ -1,10 +1,13 @@
-//! What the official adapters write into Redis, and read.
+//! What nodes write into Redis, and read.
 //!
-//! [`cluster`] has the messages of the sharded adapter and of the one over streams.
+//! [`cluster`] has the messages of the official sharded adapter and of the one over streams, [`native`] those between nodes of
+//! Sockeye.
 
+mod broadcast;
 pub mod cluster;
 mod json;
 mod msgpack;
+pub mod native;
 mod parts;
 
 use thiserror::Error;
@@ -19,6 +22,9 @@ pub enum CodecError {
     /// Not MessagePack.
     #[error("not MessagePack")]
     MsgPack,
+    /// Not in the form of the native mode.
+    #[error("not in the form of the native mode")]
+    Native,
     /// Not base64.
     #[error("not base64")]
     Base64,
