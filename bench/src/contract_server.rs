@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use sockeye::{Ack, Args, Data, Namespace, PerMessageDeflate, Server, Socket};
+use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
 use tokio::net::TcpListener;
 
 /// Serves `echo`, `ack`, `broadcast`, `join` and `room` for load generators.
@@ -26,6 +27,12 @@ struct Options {
     /// Serve https, with this certificate and its key, in PEM.
     #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
     tls: Option<Vec<PathBuf>>,
+    /// Serve together with other nodes, over Redis.
+    #[arg(long, value_name = "NAME", requires = "url")]
+    adapter: Option<ClusterMode>,
+    /// Where Redis is.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Serve the same in so many namespaces: / and /ns-1, /ns-2, ...
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     namespaces: u32,
@@ -36,6 +43,17 @@ struct Options {
 enum PacketParser {
     Json,
     Msgpack,
+}
+
+/// How nodes talk to one another.
+#[derive(Clone, Copy, ValueEnum)]
+enum ClusterMode {
+    #[value(name = "redis-sharded")]
+    Sharded,
+    #[value(name = "redis-streams")]
+    Streams,
+    #[value(name = "redis-native")]
+    Native,
 }
 
 fn main() -> std::io::Result<()> {
@@ -53,6 +71,15 @@ async fn serve(options: Options) -> std::io::Result<()> {
     });
     if let Some(threshold) = options.deflate {
         builder = builder.per_message_deflate(PerMessageDeflate::from_bytes(threshold));
+    }
+    if let Some((mode, url)) = options.adapter.zip(options.url) {
+        let mode = match mode {
+            ClusterMode::Sharded => Mode::Sharded { subscription: Subscription::Dynamic },
+            ClusterMode::Streams => Mode::Streams,
+            ClusterMode::Native => Mode::Native,
+        };
+        let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
+        builder = builder.adapter(redis.factory());
     }
     let io = builder.build();
     serve_contract(&io.main_namespace());

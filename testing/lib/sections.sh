@@ -34,6 +34,7 @@ section_tools() {
   cargo clippy --version >/dev/null || fail "clippy is missing: rustup component add clippy"
   need_command cc build-essential
   need_command c++ build-essential
+  need_command redis-server redis-server
   need_node
   echo "node $(node --version)"
   python_install testing/interop/python/requirements.txt
@@ -46,7 +47,10 @@ section_fmt() { cargo fmt --all --check; }
 
 section_clippy() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
 
-section_unit() { cargo test --quiet --workspace --no-fail-fast --lib --bins --tests --examples; }
+section_unit() {
+  need_command redis-server redis-server
+  cargo test --quiet --workspace --no-fail-fast --lib --bins --tests --examples
+}
 
 section_docs() {
   RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps

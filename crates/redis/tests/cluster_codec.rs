@@ -187,3 +187,33 @@ fn what_is_no_message_is_an_error_and_nothing_worse() {
         }
     }
 }
+
+/// What is read by the short way, and what is not, says the same.
+#[test]
+fn broadcasts_are_read_in_every_spelling() {
+    let usual = r#"{"type":3,"data":{"packet":{"type":2,"data":["e",1,{"a":[true]}]},"opts":{"rooms":["r"],"except":["x"],"flags":{"volatile":true,"timeout":800}}},"uid":"other","nsp":"/"}"#;
+    let unusual = [
+        usual.replace("\"e\"", r#""\u0065""#),
+        usual.replace("[\"r\"]", r#"["\u0072"]"#),
+        usual.replace("\"other\"", r#""\u006fther""#),
+        usual.replace("\"type\":2,", r#""type":2,"nsp":"/","id":null,"#),
+        usual.replace(",1,", " , 1 , ").replace("[\"e\"", "[ \"e\""),
+        r#"{"nsp":"/","uid":"other","data":{"opts":{"flags":{"timeout":800,"volatile":true},"except":["x"],"rooms":["r"]},"packet":{"data":["e",1,{"a":[true]}],"type":2}},"type":3}"#.to_owned(),
+    ];
+    let read = |text: &str| {
+        let (sender, message) =
+            decode(&Bytes::copy_from_slice(text.as_bytes()), &ByteString::from_static("/")).unwrap();
+        let Message::Broadcast { packet, target, request: None } = message else { panic!("{message:?}") };
+        let sockeye::adapter::PacketBody::Event { name, args } = packet.body else { panic!() };
+        format!("{sender:?} {name:?} {:?} {target:?}", args.to_values().unwrap())
+    };
+    for text in unusual {
+        assert_eq!(read(&text), read(usual), "{text}");
+    }
+    let none = usual.replace(",1,{\"a\":[true]}", "");
+    assert!(read(&none).contains(" [] "), "{}", read(&none));
+    for wrong in ["[\"e\",1", "[]", "[{}]", "\"e\""] {
+        let text = usual.replace("[\"e\",1,{\"a\":[true]}]", wrong);
+        assert!(decode(&text.into(), &ByteString::from_static("/")).is_err(), "{wrong}");
+    }
+}

@@ -19,13 +19,15 @@ struct Cell(AtomicU64);
 pub struct Counter([Cell; STRIPES]);
 
 impl Counter {
-    pub(crate) fn add(&self, count: u64) {
+    /// Adds to it.
+    pub fn add(&self, count: u64) {
         if let Some(cell) = self.0.get(stripe()) {
             cell.0.fetch_add(count, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn increment(&self) {
+    /// Adds one.
+    pub fn increment(&self) {
         self.add(1);
     }
 

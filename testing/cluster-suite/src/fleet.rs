@@ -88,7 +88,10 @@ impl<C: Cluster> Fleet<C> {
 
     /// Waits until this node sees so many.
     pub async fn wait_for_count(&self, at: usize, count: usize) {
-        eventually("the nodes know one another", || async { self.count(at).await == count }).await;
+        // While a node comes, it may not be able to tell.
+        let adapter = self.server(at).main_namespace().adapter().clone();
+        let is_so = || async { adapter.server_count().await.is_ok_and(|found| found == count) };
+        eventually("the nodes know one another", is_so).await;
     }
 
     /// Another client of a server, in the main namespace.
@@ -97,7 +100,7 @@ impl<C: Cluster> Fleet<C> {
     }
 
     /// What each client has got, in order, until there is nothing more.
-    pub(crate) async fn drain(&mut self) -> Vec<Vec<String>> {
+    pub async fn drain(&mut self) -> Vec<Vec<String>> {
         let mut all = Vec::new();
         for client in &mut self.clients {
             all.push(client.drain().await);

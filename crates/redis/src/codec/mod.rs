@@ -1,13 +1,14 @@
-//! What the official adapters write into Redis, and read.
+//! What nodes write into Redis, and read.
 //!
-//! [`classic`] has the messages of the classic adapter, [`cluster`] those of the sharded adapter and of the one over streams. Both
-//! read the messages of emitters, too.
+//! [`classic`] has the messages of the classic adapter, [`cluster`] those of the sharded adapter and of the one over streams, and
+//! [`native`] those between nodes of Sockeye. The first two read the messages of emitters, too.
 
 pub mod classic;
 pub mod cluster;
 mod direct;
 mod json;
 mod msgpack;
+pub mod native;
 mod parts;
 
 use thiserror::Error;
@@ -22,6 +23,9 @@ pub enum CodecError {
     /// Not MessagePack.
     #[error("not MessagePack")]
     MsgPack,
+    /// Not in the form of the native mode.
+    #[error("not in the form of the native mode")]
+    Native,
     /// Not base64.
     #[error("not base64")]
     Base64,

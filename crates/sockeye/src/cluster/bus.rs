@@ -18,6 +18,9 @@ pub enum BusError {
     /// The bus is closed, or not open yet.
     #[error("the bus is not open")]
     Closed,
+    /// The broker's format cannot say it.
+    #[error("the message cannot be written: {0}")]
+    Unwritable(String),
     /// The broker is not reached.
     #[error("the broker is not reached: {0}")]
     Unreachable(String),

@@ -21,6 +21,8 @@ pub async fn rooms_are_rooms_of_all_nodes<C: Cluster>() {
     fleet.socket(0).join(["red", "blue"]).unwrap();
     fleet.socket(1).join(["blue", "rouge à lèvres"]).unwrap();
     fleet.socket(2).join("green").unwrap();
+    // In some clusters a subscription takes a moment.
+    fleet.drain().await;
     let server = fleet.server(2).clone();
     fleet.reaches(&server.to("red"), &[0]).await;
     fleet.reaches(&server.to("blue"), &[0, 1]).await;
@@ -56,6 +58,7 @@ pub async fn a_socket_does_not_hear_itself<C: Cluster>() {
     for at in 0..3 {
         fleet.socket(at).join("r").unwrap();
     }
+    fleet.drain().await;
     fleet.reaches(&fleet.socket(1).broadcast(), &[0, 2]).await;
     fleet.reaches(&fleet.socket(2).to("r"), &[0, 1]).await;
 }
@@ -102,6 +105,7 @@ pub async fn namespaces_are_apart<C: Cluster>() {
 pub async fn the_order_of_a_sender_is_kept<C: Cluster>() {
     let mut fleet = Fleet::<C>::of(2).await;
     fleet.socket(1).join("r").unwrap();
+    fleet.drain().await;
     // A message to the room comes by another way than one to all, in some clusters; each way keeps its order.
     for number in 0..500 {
         fleet.server(0).emit("all", number);
@@ -121,7 +125,6 @@ pub async fn many_rooms<C: Cluster>() {
     let mut fleet = Fleet::<C>::of(2).await;
     let rooms: Vec<_> = (0..500).map(|number| format!("room-{number}")).collect();
     fleet.socket(1).join(rooms.clone()).unwrap();
-    // In some clusters a subscription takes a moment.
     fleet.drain().await;
     for room in &rooms {
         fleet.server(0).to(room).emit("e", room.as_str());

@@ -1,5 +1,7 @@
 //! Messages for a room go where it has members, if the cluster routes by interest.
 
+use std::time::Duration;
+
 use crate::{Cluster, Faults, Fleet};
 
 /// How many messages a node gets while `emits` are sent to the room from the first node, or none if that is not known.
@@ -9,6 +11,8 @@ async fn counted<C: Cluster>(fleet: &mut Fleet<C>, at: usize, room: &str, emits:
     for number in 0..emits {
         fleet.server(0).to(room).emit("e", number);
     }
+    // Until they are there.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     Some(delivered(fleet)?.saturating_sub(before))
 }
 

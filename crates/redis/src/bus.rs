@@ -1,0 +1,127 @@
+//! The bus of one namespace.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use redis::cmd;
+use sockeye::adapter::{AdapterFuture, Room};
+use sockeye::cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
+
+use crate::dispatcher::Inbox;
+use crate::link::{Hub, Link, Sending};
+use crate::wire::{Verbs, Wire};
+
+/// One namespace of a server.
+pub(crate) struct RedisBus {
+    hub: Arc<Hub>,
+    inbox: Arc<Inbox>,
+    is_open: AtomicBool,
+}
+
+impl fmt::Debug for RedisBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBus").field("wire", self.wire()).finish_non_exhaustive()
+    }
+}
+
+impl RedisBus {
+    pub(crate) fn new(hub: Arc<Hub>, namespace: &str) -> Self {
+        let wire = Wire::new(&hub.link.options, &hub.link.node, namespace);
+        Self { hub, inbox: Arc::new(Inbox { wire, receiver: OnceLock::new() }), is_open: AtomicBool::new(false) }
+    }
+
+    fn link(&self) -> &Link {
+        &self.hub.link
+    }
+
+    fn wire(&self) -> &Wire {
+        &self.inbox.wire
+    }
+
+    fn leave(&self) {
+        self.link().table.leave(&self.inbox);
+        if self.is_open.swap(false, Ordering::AcqRel) {
+            self.hub.leave();
+        }
+    }
+}
+
+impl Bus for RedisBus {
+    fn node(&self) -> &NodeId {
+        &self.link().node
+    }
+
+    fn open(&self, receiver: Arc<dyn Receiver>) -> AdapterFuture<'_, Result<(), BusError>> {
+        Box::pin(async {
+            if self.inbox.receiver.set(receiver).is_err() {
+                return Err(BusError::Closed);
+            }
+            let link = self.link();
+            link.table.enter(&self.inbox);
+            self.hub.enter();
+            self.is_open.store(true, Ordering::Release);
+            let channels = self.wire().own_channels();
+            link.wait_until(|| link.is_connected() && channels.iter().all(|channel| link.table.is_heard(channel)))
+                .await;
+            Ok(())
+        })
+    }
+
+    fn publish(&self, message: Message, to: &Destination) -> Result<(), BusError> {
+        if !self.is_open.load(Ordering::Acquire) {
+            return Err(BusError::Closed);
+        }
+        let sending = self.wire().command(message, to).map_err(|error| BusError::Unwritable(error.to_string()))?;
+        let Some(outgoing) = sending else { return Ok(()) };
+        let entered = self.link().outgoing.push(Sending::Message(outgoing.command), outgoing.bytes);
+        entered.map_err(|_| BusError::Full)
+    }
+
+    fn routes_by_interest(&self) -> bool {
+        self.wire().routes_by_interest()
+    }
+
+    fn subscribe(&self, room: &Room) {
+        if let Some(channel) = self.wire().room_channel(room) {
+            self.link().table.want(&channel, &self.inbox);
+        }
+    }
+
+    fn unsubscribe(&self, room: &Room) {
+        if let Some(channel) = self.wire().room_channel(room) {
+            self.link().table.unwant(&channel);
+        }
+    }
+
+    fn counts_nodes(&self) -> bool {
+        self.wire().counts_nodes()
+    }
+
+    fn count_nodes(&self) -> AdapterFuture<'_, Result<usize, BusError>> {
+        Box::pin(async {
+            let unreachable = |reason: String| BusError::Unreachable(reason);
+            let commands = self.link().commands.lock().clone();
+            let mut commands = commands.ok_or_else(|| unreachable("there is no connection to Redis".to_owned()))?;
+            let mut count = cmd("PUBSUB");
+            count.arg(Verbs::of(self.link().options.mode).count).arg(&*self.wire().main_channel());
+            let counts: HashMap<Vec<u8>, usize> =
+                count.query_async(&mut commands).await.map_err(|error| unreachable(error.to_string()))?;
+            Ok(counts.values().sum())
+        })
+    }
+
+    fn close(&self) -> AdapterFuture<'_, ()> {
+        Box::pin(async {
+            self.link().flush().await;
+            self.leave();
+        })
+    }
+}
+
+impl Drop for RedisBus {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,112 @@
+//! Options of the adapter over Redis.
+
+use std::fmt;
+use std::time::Duration;
+
+use sockeye::cluster::ClusterOptions;
+
+/// How the nodes talk to one another. All nodes of a cluster must use the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// As the sharded adapter of `@socket.io/redis-adapter` 8. Needs Redis 7.
+    Sharded {
+        /// Which channels a node subscribes to.
+        subscription: Subscription,
+    },
+    /// As `@socket.io/redis-streams-adapter` 0.3: what nodes tell one another is in a stream, so that a node misses nothing
+    /// while its connection is lost. Questions and answers go by pub/sub.
+    Streams,
+    /// Nodes of Sockeye only, and the cheapest of all: a channel for each room, and arguments that are passed on unparsed. Nodes
+    /// know one another by name. Needs Redis 6.
+    Native,
+}
+
+/// Which channels a node of the sharded mode subscribes to, next to those that all messages can take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subscription {
+    /// One for each room that has members here. Sockets' own rooms have none: a name of 20 characters is taken for a socket's id.
+    #[default]
+    Dynamic,
+    /// None: every message reaches every node.
+    Static,
+    /// One for each room that has members here, those of the sockets' ids included.
+    DynamicPrivate,
+}
+
+/// Options of a [`RedisAdapter`](crate::RedisAdapter).
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RedisOptions {
+    /// Where Redis is: `redis://user:password@host:port/`, or `rediss://…` with TLS.
+    pub url: String,
+    /// How the nodes talk to one another.
+    pub mode: Mode,
+    /// What the names of all channels begin with. Default: `socket.io`, and `sockeye` in the native mode.
+    pub channel_prefix: String,
+    /// The streams of the streams mode.
+    pub stream: StreamOptions,
+    /// How much may wait to be sent to Redis, in bytes. What finds no room is dropped. Default: 64 MiB.
+    pub max_outgoing_bytes: usize,
+    /// How much that came from Redis may wait to be handled, in bytes. What finds no room is dropped, except in streams, which are
+    /// read more slowly then. Default: 64 MiB.
+    pub max_incoming_bytes: usize,
+    /// How long a connection may take, and an answer of Redis. Default: 5 s.
+    pub timeout: Duration,
+    /// How long to wait before the second try to connect; before each further one twice as long as before. Default: 50 ms.
+    pub min_backoff: Duration,
+    /// How long to wait at most between tries to connect. Default: 5 s.
+    pub max_backoff: Duration,
+    /// Options of the cluster.
+    pub cluster: ClusterOptions,
+}
+
+/// The streams of [`Mode::Streams`], with the defaults of the official adapter.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StreamOptions {
+    /// The name; with several streams, each has its number after it. Default: `socket.io`.
+    pub name: String,
+    /// How many streams the namespaces are spread over. Default: 1.
+    pub count: u16,
+    /// About how many entries are kept in each. Default: 10,000.
+    pub max_len: usize,
+    /// How many entries are read at once. Default: 100.
+    pub read_count: usize,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self { name: "socket.io".to_owned(), count: 1, max_len: 10_000, read_count: 100 }
+    }
+}
+
+impl RedisOptions {
+    /// The defaults, for this server and mode.
+    pub fn new(url: impl Into<String>, mode: Mode) -> Self {
+        let channel_prefix = if mode == Mode::Native { "sockeye" } else { "socket.io" };
+        Self {
+            url: url.into(),
+            mode,
+            channel_prefix: channel_prefix.to_owned(),
+            stream: StreamOptions::default(),
+            max_outgoing_bytes: 64 * 1024 * 1024,
+            max_incoming_bytes: 64 * 1024 * 1024,
+            timeout: Duration::from_secs(5),
+            min_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_secs(5),
+            cluster: ClusterOptions::default(),
+        }
+    }
+}
+
+/// Without the url, which may have a password.
+impl fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("mode", &self.mode)
+            .field("channel_prefix", &self.channel_prefix)
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,226 @@
+//! What a namespace says to Redis: which channels it has, where a message goes, and in which form.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use redis::Cmd;
+use sockeye::adapter::Room;
+use sockeye::cluster::{Destination, Message, NodeId, Sender};
+
+use crate::codec::cluster::{self, Form};
+use crate::codec::{CodecError, native};
+use crate::options::{Mode, RedisOptions, StreamOptions, Subscription};
+
+/// The name of a channel. A clone shares it.
+pub(crate) type Channel = std::sync::Arc<[u8]>;
+
+/// The commands of pub/sub. Sharded channels have their own, which see nothing of the others.
+#[derive(Debug)]
+pub(crate) struct Verbs {
+    pub(crate) publish: &'static str,
+    pub(crate) subscribe: &'static str,
+    pub(crate) unsubscribe: &'static str,
+    /// Counts the subscribers of a channel, after `PUBSUB`.
+    pub(crate) count: &'static str,
+}
+
+impl Verbs {
+    /// The commands of a mode.
+    pub(crate) fn of(mode: Mode) -> &'static Self {
+        match mode {
+            Mode::Sharded { .. } => &Self {
+                publish: "SPUBLISH",
+                subscribe: "SSUBSCRIBE",
+                unsubscribe: "SUNSUBSCRIBE",
+                count: "SHARDNUMSUB",
+            },
+            Mode::Streams | Mode::Native => {
+                &Self { publish: "PUBLISH", subscribe: "SUBSCRIBE", unsubscribe: "UNSUBSCRIBE", count: "NUMSUB" }
+            }
+        }
+    }
+}
+
+/// The wire format of one namespace.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    mode: Mode,
+    node: NodeId,
+    namespace: ByteString,
+    /// What the names of all its channels begin with: the name of the main one.
+    prefix: String,
+    stream: StreamOptions,
+    /// How own messages end, in JSON and in MessagePack.
+    endings: [Vec<u8>; 2],
+}
+
+/// A command that is to be sent, and about how many bytes it has.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) command: Cmd,
+    pub(crate) bytes: usize,
+}
+
+impl Wire {
+    pub(crate) fn new(options: &RedisOptions, node: &NodeId, namespace: &str) -> Self {
+        Self {
+            mode: options.mode,
+            node: node.clone(),
+            namespace: namespace.into(),
+            prefix: match options.mode {
+                // No name of a namespace or of a room makes a channel that is another's.
+                Mode::Native => format!("{}#{}#{namespace}#", options.channel_prefix, namespace.len()),
+                _ => format!("{}#{namespace}#", options.channel_prefix),
+            },
+            stream: options.stream.clone(),
+            endings: [Form::Smallest, Form::MsgPack].map(|form| cluster::ending(node, namespace, form)),
+        }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The channels that a node must hear: the main one and its own.
+    pub(crate) fn own_channels(&self) -> [Channel; 2] {
+        [self.main_channel(), self.node_channel(&self.node)]
+    }
+
+    /// The channel that reaches all nodes.
+    pub(crate) fn main_channel(&self) -> Channel {
+        self.prefix.as_bytes().into()
+    }
+
+    /// The channel of a node, for answers.
+    fn node_channel(&self, node: &NodeId) -> Channel {
+        self.channel('n', node)
+    }
+
+    /// The channel of a room, if it has one.
+    pub(crate) fn room_channel(&self, room: &Room) -> Option<Channel> {
+        let has_one = match self.mode {
+            Mode::Native => true,
+            // It would be the node's own channel.
+            _ if **room == *self.node => false,
+            Mode::Sharded { subscription: Subscription::Dynamic } => !looks_like_id(room),
+            Mode::Sharded { subscription: Subscription::DynamicPrivate } => true,
+            Mode::Sharded { subscription: Subscription::Static } | Mode::Streams => false,
+        };
+        has_one.then(|| self.channel('r', room))
+    }
+
+    /// A channel besides the main one. Only the native mode says of which kind.
+    fn channel(&self, kind: char, name: &str) -> Channel {
+        let prefix = &self.prefix;
+        match self.mode {
+            Mode::Native => format!("{prefix}{kind}{name}"),
+            _ => format!("{prefix}{name}#"),
+        }
+        .into_bytes()
+        .into()
+    }
+
+    /// Whether rooms have channels.
+    pub(crate) fn routes_by_interest(&self) -> bool {
+        !matches!(self.mode, Mode::Sharded { subscription: Subscription::Static } | Mode::Streams)
+    }
+
+    /// Whether the subscribers of the main channel are counted; else nodes tell one another that they are there.
+    pub(crate) fn counts_nodes(&self) -> bool {
+        self.mode != Mode::Native
+    }
+
+    /// What is to be sent for a message; nothing, if the mode does not have it.
+    pub(crate) fn command(&self, message: Message, to: &Destination) -> Result<Option<Outgoing>, CodecError> {
+        if self.counts_nodes() && matches!(message, Message::Close) {
+            // Whoever leaves is not counted any more.
+            return Ok(None);
+        }
+        if self.mode == Mode::Streams && is_durable(&message) {
+            return self.entry(message).map(Some);
+        }
+        let channel = match to {
+            Destination::Node(node) => self.node_channel(node),
+            Destination::All => {
+                message.room().and_then(|room| self.room_channel(room)).unwrap_or_else(|| self.main_channel())
+            }
+        };
+        let payload = match self.mode {
+            Mode::Sharded { .. } => cluster::encode(message, &self.node, &self.namespace, Form::Smallest)?,
+            Mode::Streams => cluster::encode(message, &self.node, &self.namespace, Form::MsgPack)?,
+            Mode::Native => native::encode(message, &self.node, &self.namespace)?,
+        };
+        let bytes = channel.len() + payload.len();
+        let mut command = Cmd::with_capacity(3, bytes + 8);
+        command.arg(Verbs::of(self.mode).publish).arg(&*channel).arg(&*payload);
+        Ok(Some(Outgoing { command, bytes }))
+    }
+
+    /// The entry of the stream that a message is.
+    fn entry(&self, message: Message) -> Result<Outgoing, CodecError> {
+        let fields = cluster::encode_entry(message, &self.node, &self.namespace)?;
+        let bytes = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let mut command = Cmd::with_capacity(6 + 2 * fields.len(), bytes + 64);
+        command.arg("XADD").arg(stream_of(&self.stream, &self.namespace));
+        command.arg("MAXLEN").arg("~").arg(self.stream.max_len).arg("*");
+        for (name, value) in fields {
+            command.arg(name).arg(value);
+        }
+        Ok(Outgoing { command, bytes })
+    }
+
+    /// Reads a message of pub/sub; none if it is an own one, which is not parsed.
+    pub(crate) fn read(&self, data: &Bytes) -> Result<Option<(Sender, Message)>, CodecError> {
+        match self.mode {
+            Mode::Native => native::decode(data, &self.node, &self.namespace),
+            _ if self.endings.iter().any(|ending| data.ends_with(ending)) => Ok(None),
+            _ => cluster::decode(data, &self.namespace).map(Some),
+        }
+    }
+
+    /// Reads an entry of a stream; none if it is an own one, which is not parsed.
+    pub(crate) fn read_entry(&self, fields: &[(&str, &str)]) -> Result<Option<(Sender, Message)>, CodecError> {
+        if fields.iter().any(|(name, value)| *name == "uid" && **value == *self.node) {
+            return Ok(None);
+        }
+        cluster::decode_entry(fields.iter().copied(), &self.namespace).map(Some)
+    }
+}
+
+/// Whether it goes into the stream: what asks for no answer.
+fn is_durable(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Broadcast { request: None, .. }
+            | Message::JoinSockets { .. }
+            | Message::LeaveSockets { .. }
+            | Message::DisconnectSockets { .. }
+    )
+}
+
+/// Whether the official adapter takes the name of a room for the id of a socket: 20 units of UTF-16.
+fn looks_like_id(room: &str) -> bool {
+    room.len() >= 20 && room.encode_utf16().count() == 20
+}
+
+/// All streams that namespaces may be in.
+pub(crate) fn streams(options: &StreamOptions) -> Vec<String> {
+    let count = i32::from(options.count.max(1));
+    match count {
+        1 => vec![options.name.clone()],
+        _ => (1 - count..count).map(|number| format!("{}-{number}", options.name)).collect(),
+    }
+}
+
+/// The stream of a namespace. The official adapter's remainder keeps the sign of the hash: its nodes write into streams such as
+/// `socket.io--2`, which they do not read; those of Sockeye do.
+fn stream_of(options: &StreamOptions, namespace: &str) -> String {
+    let count = i32::from(options.count.max(1));
+    if count == 1 {
+        return options.name.clone();
+    }
+    let hash = namespace.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+    format!("{}-{}", options.name, hash % count)
+}
+
+#[cfg(test)]
+mod tests;

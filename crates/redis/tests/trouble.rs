@@ -1,0 +1,146 @@
+//! Redis that is late, restarts, hangs up, or is gone.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sockeye::Server;
+use sockeye_cluster_suite::Fleet;
+use sockeye_redis::{Mode, RedisAdapter};
+use support::{Dynamic, Native, Over, Redis, Streams, Way, cluster_options, eventually, local, redis_options};
+
+fn adapters<W: Way>(fleet: &Fleet<Over<W>>) -> Vec<RedisAdapter> {
+    fleet.nodes.iter().map(|node| fleet.cluster.adapter(&node.name)).collect()
+}
+
+/// What one server emits reaches all clients, to all and to a room; questions are answered.
+async fn all_is_well<W: Way>(fleet: &mut Fleet<Over<W>>) {
+    let adapters = adapters(fleet);
+    eventually("all are connected", || adapters.iter().all(RedisAdapter::is_connected)).await;
+    for at in 0..2 {
+        fleet.wait_for_count(at, 2).await;
+    }
+    fleet.drain().await;
+    fleet.server(0).emit("all", 1);
+    fleet.server(0).to("r").emit("room", 1);
+    let mut got = fleet.drain().await;
+    got[1].sort_unstable();
+    assert_eq!(got, [vec!["42[\"all\",1]"], vec!["42[\"all\",1]", "42[\"room\",1]"]]);
+    assert!(fleet.server(1).fetch_sockets().await.unwrap().is_complete());
+}
+
+async fn a_restart_heals<W: Way>() {
+    let mut fleet = Fleet::<Over<W>>::of(2).await;
+    fleet.socket(1).join("r").unwrap();
+    all_is_well(&mut fleet).await;
+    fleet.cluster.redis.stop();
+    let adapters = adapters(&fleet);
+    eventually("it is noticed", || !adapters.iter().any(RedisAdapter::is_connected)).await;
+    fleet.server(0).emit("meanwhile", 1);
+    assert_eq!(fleet.drain().await[0], ["42[\"meanwhile\",1]"], "own clients are served");
+    fleet.cluster.redis.start();
+    all_is_well(&mut fleet).await;
+    assert!(adapters.iter().all(|adapter| adapter.metrics().disconnects.value() >= 2));
+}
+
+#[tokio::test]
+async fn a_restart_heals_sharded() {
+    a_restart_heals::<Dynamic>().await;
+}
+
+#[tokio::test]
+async fn a_restart_heals_streams() {
+    a_restart_heals::<Streams>().await;
+}
+
+#[tokio::test]
+async fn a_restart_heals_native() {
+    a_restart_heals::<Native>().await;
+}
+
+async fn a_hang_up_heals<W: Way>(kind: &str) {
+    let mut fleet = Fleet::<Over<W>>::of(2).await;
+    fleet.socket(1).join("r").unwrap();
+    all_is_well(&mut fleet).await;
+    let adapters = adapters(&fleet);
+    fleet.cluster.redis.command::<()>(&["CLIENT", "KILL", "TYPE", kind]);
+    eventually("it is noticed", || adapters.iter().all(|adapter| adapter.metrics().disconnects.value() >= 1)).await;
+    all_is_well(&mut fleet).await;
+}
+
+#[tokio::test]
+async fn a_subscriber_that_is_hung_up_on_heals() {
+    a_hang_up_heals::<Dynamic>("pubsub").await;
+    a_hang_up_heals::<Native>("pubsub").await;
+}
+
+#[tokio::test]
+async fn a_publisher_that_is_hung_up_on_heals() {
+    a_hang_up_heals::<Dynamic>("normal").await;
+    a_hang_up_heals::<Streams>("normal").await;
+}
+
+/// Streams keep what is sent while a reader is away.
+#[tokio::test]
+async fn a_stream_misses_nothing() {
+    let mut fleet = Fleet::<Over<Streams>>::of(2).await;
+    fleet.drain().await;
+    for number in 0..200 {
+        if number % 50 == 10 {
+            // Readers are normal clients, and so are publishers: what these have on their way may be lost, so they are let be.
+            let clients: String = fleet.cluster.redis.command(&["CLIENT", "LIST"]);
+            for client in clients.lines().filter(|client| client.contains("cmd=xread")) {
+                let id = client.split(' ').find_map(|field| field.strip_prefix("id=")).unwrap();
+                fleet.cluster.redis.command::<()>(&["CLIENT", "KILL", "ID", id]);
+            }
+        }
+        fleet.server(0).emit("e", number);
+    }
+    let adapters = adapters(&fleet);
+    eventually("all are connected", || adapters.iter().all(RedisAdapter::is_connected)).await;
+    let expected: Vec<_> = (0..200).map(|number| format!("42[\"e\",{number}]")).collect();
+    assert_eq!(fleet.drain().await[1], expected);
+    assert!(adapters[1].metrics().disconnects.value() >= 1);
+}
+
+/// What is emitted before waits; what is too much is dropped and counted.
+#[tokio::test]
+async fn redis_may_be_late() {
+    let redis = Redis::stopped();
+    let (cluster, metrics) = cluster_options();
+    let mut options = redis_options(local(redis.port), Mode::Native, cluster);
+    options.max_outgoing_bytes = 10_000;
+    let late = RedisAdapter::new(options).unwrap();
+    let first = Server::builder().adapter(late.factory()).build();
+    let second = RedisAdapter::new(redis_options(local(redis.port), Mode::Native, cluster_options().0)).unwrap();
+    let other = Server::builder().adapter(second.factory()).build();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = heard.clone();
+    other.main_namespace().on_server_event("e", move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { None }
+    });
+    let opening = tokio::spawn({
+        let adapters = [first.main_namespace().adapter().clone(), other.main_namespace().adapter().clone()];
+        async move {
+            for adapter in adapters {
+                adapter.init().await.unwrap();
+            }
+        }
+    });
+    eventually("it is tried", || late.metrics().disconnects.value() >= 4).await;
+    assert!(!opening.is_finished() && !late.is_connected());
+    for number in 0..1_000 {
+        let _full = first.server_side_emit("e", number);
+    }
+    let dropped = metrics.publish_errors.value();
+    assert!((800..990).contains(&dropped), "{dropped}");
+    redis.start();
+    opening.await.unwrap();
+    eventually("both are connected", || late.is_connected() && second.is_connected()).await;
+    first.server_side_emit("e", 0).unwrap();
+    eventually("it is heard", || heard.load(Ordering::Relaxed) >= 1).await;
+}
