@@ -3,7 +3,7 @@
 # Exit status of a section that could not be run here and says why.
 SKIPPED=77
 
-SECTIONS=(tools fmt clippy unit docs release instructions layering differential fuzz autobahn interop python browser)
+SECTIONS=(tools fmt clippy unit docs release instructions layering differential fuzz autobahn interop cluster python browser)
 ON_REQUEST=(interop-reference python-reference)
 
 declare -A ABOUT=(
@@ -19,6 +19,7 @@ declare -A ABOUT=(
   [fuzz]="each fuzz target for ten seconds"
   [autobahn]="WebSocket conformance, Autobahn|Testsuite"
   [interop]="official JavaScript clients, raw requests and attacks against Sockeye"
+  [cluster]="clusters of Sockeye and of Node.js servers over Redis"
   [python]="Python clients against Sockeye"
   [browser]="sockeye.js and the chat page, in Chromium and in Node"
   [interop-reference]="the JavaScript suites against the official server"
@@ -96,6 +97,16 @@ section_interop_reference() {
   npm_install testing/interop
   cd testing/interop
   node --test --test-reporter=spec js/*.test.mjs
+}
+
+section_cluster() {
+  need_command redis-server redis-server
+  build_release interop-server
+  build_release sockeye
+  npm_install testing/interop
+  cd testing/interop
+  TARGET_CMD=$release/interop-server SOCKEYE_BIN=$release/sockeye \
+    node --test --test-concurrency=1 --test-reporter=spec cluster/*.test.mjs
 }
 
 section_python() {

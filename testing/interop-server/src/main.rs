@@ -13,6 +13,7 @@ use sockeye::{
     ConnectError, ConnectionStateRecovery, Cookie, Cors, Limits, NotFound, PerMessageDeflate, Server, Socket,
     TransportKind,
 };
+use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -61,6 +62,32 @@ struct Flags {
     /// Turns permessage-deflate on.
     #[arg(long)]
     deflate: bool,
+    /// Joins a cluster.
+    #[arg(long, requires = "url")]
+    adapter: Option<Adapter>,
+    /// Where the cluster's broker is.
+    #[arg(long)]
+    url: Option<String>,
+    /// Which channels a node of `redis-sharded` subscribes to.
+    #[arg(long, default_value = "dynamic")]
+    subscription_mode: SubscriptionMode,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Adapter {
+    #[value(name = "redis-sharded")]
+    Sharded,
+    #[value(name = "redis-streams")]
+    Streams,
+    #[value(name = "redis-native")]
+    Native,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SubscriptionMode {
+    Dynamic,
+    Static,
+    DynamicPrivate,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -81,7 +108,7 @@ async fn main() -> std::io::Result<()> {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
     let flags = Flags::parse();
-    let io = build(&flags);
+    let io = build(&flags)?;
     serve(&io, &Report::default());
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -99,7 +126,7 @@ async fn main() -> std::io::Result<()> {
     serving.await.map_err(std::io::Error::other)
 }
 
-fn build(flags: &Flags) -> Server {
+fn build(flags: &Flags) -> std::io::Result<Server> {
     let mut limits = Limits::default();
     // The contract gives the whole process three seconds to end.
     limits.close_timeout = Duration::from_secs(2);
@@ -136,16 +163,32 @@ fn build(flags: &Flags) -> Server {
     if flags.deflate {
         builder = builder.per_message_deflate(PerMessageDeflate::from_bytes(1024));
     }
-    builder.build()
+    if let Some((adapter, url)) = flags.adapter.zip(flags.url.as_ref()) {
+        let subscription = match flags.subscription_mode {
+            SubscriptionMode::Dynamic => Subscription::Dynamic,
+            SubscriptionMode::Static => Subscription::Static,
+            SubscriptionMode::DynamicPrivate => Subscription::DynamicPrivate,
+        };
+        let mode = match adapter {
+            Adapter::Sharded => Mode::Sharded { subscription },
+            Adapter::Streams => Mode::Streams,
+            Adapter::Native => Mode::Native,
+        };
+        let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
+        builder = builder.adapter(redis.factory());
+    }
+    Ok(builder.build())
 }
 
 /// Registers the contract's namespaces and their events.
 fn serve(io: &Server, report: &Report) {
     events::serve!(io, report);
+    events::serve_nodes(&io.main_namespace());
 
     let custom = io.of("/custom");
     custom.on_connection(|socket: Socket| socket.emit("welcome", socket.id()));
     events::serve!(custom, report);
+    events::serve_nodes(&custom);
 
     let digits = Regex::new(r"^/dyn-\d+$").expect("a pattern that is one");
     let dynamic = io.of_pattern(digits);
