@@ -3,7 +3,7 @@
 # Exit status of a section that could not be run here and says why.
 SKIPPED=77
 
-SECTIONS=(tools fmt clippy unit docs release instructions layering differential fuzz autobahn interop cluster python browser)
+SECTIONS=(tools fmt clippy unit docs release instructions layering differential fuzz autobahn interop forwarded cluster python browser)
 ON_REQUEST=(interop-reference python-reference)
 
 declare -A ABOUT=(
@@ -19,6 +19,7 @@ declare -A ABOUT=(
   [fuzz]="each fuzz target for ten seconds"
   [autobahn]="WebSocket conformance, Autobahn|Testsuite"
   [interop]="official JavaScript clients, raw requests and attacks against Sockeye"
+  [forwarded]="the same JavaScript suites, with each request sent to a node that must forward it"
   [cluster]="clusters of Sockeye and of Node.js servers over Redis"
   [python]="Python clients against Sockeye"
   [browser]="sockeye.js and the chat page, in Chromium and in Node"
@@ -91,6 +92,11 @@ section_autobahn() {
 section_interop() {
   build_release interop-server
   TARGET_CMD=$release/interop-server section_interop_reference
+}
+
+section_forwarded() {
+  build_release interop-server
+  TARGET_CMD="$release/interop-server --forwarded" section_interop_reference
 }
 
 section_interop_reference() {

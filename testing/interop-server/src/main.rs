@@ -1,5 +1,6 @@
 //! Serves the interop contract (`../interop/CONTRACT.md`) with nothing but the library's public API.
 
+mod balancer;
 mod control;
 mod events;
 mod report;
@@ -19,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use balancer::Balancer;
 use report::Report;
 
 /// A server for the interop suites.
@@ -62,6 +64,9 @@ struct Flags {
     /// Turns permessage-deflate on.
     #[arg(long)]
     deflate: bool,
+    /// Three nodes, and a load balancer in front that sends no request to the node that has its session.
+    #[arg(long)]
+    forwarded: bool,
     /// Joins a cluster.
     #[arg(long, requires = "url")]
     adapter: Option<Adapter>,
@@ -117,12 +122,27 @@ async fn main() -> std::io::Result<()> {
     writeln!(out, "listening {}", listener.local_addr()?.port())?;
     out.flush()?;
 
+    let balancer = match flags.forwarded {
+        true => {
+            let nodes = Balancer::new(io.clone(), [build(&flags)?, build(&flags)?]).await;
+            Some(nodes.map_err(std::io::Error::other)?)
+        }
+        false => None,
+    };
     let serving = tokio::spawn({
-        let io = io.clone();
-        async move { io.serve(listener, NotFound).await }
+        let (io, balancer) = (io.clone(), balancer.clone());
+        async move {
+            match balancer {
+                Some(balancer) => balancer.serve(listener).await,
+                None => io.serve(listener, NotFound).await,
+            }
+        }
     });
     let _signal = terminate.recv().await;
     io.close().await;
+    if let Some(balancer) = balancer {
+        balancer.close().await;
+    }
     serving.await.map_err(std::io::Error::other)
 }
 
