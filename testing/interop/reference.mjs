@@ -4,6 +4,9 @@ import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server } from "socket.io";
 import msgpackParser from "socket.io-msgpack-parser";
+import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
+import { createClient } from "redis";
 
 const { values: flags } = parseArgs({
   options: {
@@ -22,6 +25,9 @@ const { values: flags } = parseArgs({
     "no-upgrades": { type: "boolean", default: false },
     deflate: { type: "boolean", default: false },
     path: { type: "string", default: "/socket.io" },
+    adapter: { type: "string" },
+    url: { type: "string" },
+    "subscription-mode": { type: "string", default: "dynamic" },
   },
 });
 
@@ -43,6 +49,21 @@ if (flags.csr) options.connectionStateRecovery = { maxDisconnectionDuration: Num
 if (flags.cors) options.cors = { origin: flags.cors, credentials: flags.cors !== "*" };
 if (flags.cookie) options.cookie = { name: flags.cookie, path: "/", httpOnly: true, sameSite: "lax" };
 
+if (flags.adapter) options.adapter = await makeAdapter();
+
+async function makeAdapter() {
+  const client = createClient({ url: flags.url });
+  await client.connect();
+  if (flags.adapter === "redis-streams") return createStreamsAdapter(client);
+  const subscriber = client.duplicate();
+  await subscriber.connect();
+  if (flags.adapter === "redis") return createAdapter(client, subscriber);
+  if (flags.adapter === "redis-sharded") {
+    return createShardedAdapter(client, subscriber, { subscriptionMode: flags["subscription-mode"] });
+  }
+  throw new Error(`no adapter ${flags.adapter}`);
+}
+
 const httpServer = createServer((_request, response) => response.writeHead(404).end());
 const io = new Server(httpServer, options);
 
@@ -52,6 +73,8 @@ const sequences = new Map();
 const counters = { connects: 0, csrMiddleware: 0 };
 
 function serve(nsp) {
+  nsp.on("server-event", (...args) => nsp.local?.emit("server-event", ...args));
+  nsp.on("server-question", (x, answer) => answer(x));
   nsp.on("connection", (socket) => {
     counters.connects += 1;
     if (socket.nsp.name === "/custom") socket.emit("welcome", socket.id);
@@ -123,6 +146,13 @@ function addHandlers(socket) {
   socket.on("sockets-leave", (names, removed, done) => { nsp.in(names).socketsLeave(removed); done(); });
   socket.on("disconnect-room", (names, close) => { nsp.in(names).disconnectSockets(close); });
   socket.on("disconnect-me", (close) => { socket.disconnect(close); });
+
+  // the other nodes of a cluster
+  socket.on("server-emit", (...args) => nsp.serverSideEmit("server-event", ...args));
+  socket.on("server-question", (x, done) => {
+    nsp.serverSideEmit("server-question", x, (error, answers) => done(error ? "timeout" : null, answers));
+  });
+  socket.on("server-count", async (done) => done(await nsp.adapter.serverCount()));
 
   // state
   socket.on("set-data", (value, done) => { socket.data = value; done(); });

@@ -3,7 +3,7 @@
 # Exit status of a section that could not be run here and says why.
 SKIPPED=77
 
-SECTIONS=(tools fmt clippy unit docs release instructions layering differential fuzz autobahn interop python browser)
+SECTIONS=(tools fmt clippy unit docs release instructions layering differential fuzz autobahn interop forwarded cluster python browser)
 ON_REQUEST=(interop-reference python-reference)
 
 declare -A ABOUT=(
@@ -19,6 +19,8 @@ declare -A ABOUT=(
   [fuzz]="each fuzz target for ten seconds"
   [autobahn]="WebSocket conformance, Autobahn|Testsuite"
   [interop]="official JavaScript clients, raw requests and attacks against Sockeye"
+  [forwarded]="the same JavaScript suites, with each request sent to a node that must forward it"
+  [cluster]="clusters of Sockeye and of Node.js servers over Redis"
   [python]="Python clients against Sockeye"
   [browser]="sockeye.js and the chat page, in Chromium and in Node"
   [interop-reference]="the JavaScript suites against the official server"
@@ -92,10 +94,25 @@ section_interop() {
   TARGET_CMD=$release/interop-server section_interop_reference
 }
 
+section_forwarded() {
+  build_release interop-server
+  TARGET_CMD="$release/interop-server --forwarded" section_interop_reference
+}
+
 section_interop_reference() {
   npm_install testing/interop
   cd testing/interop
   node --test --test-reporter=spec js/*.test.mjs
+}
+
+section_cluster() {
+  need_command redis-server redis-server
+  build_release interop-server
+  build_release sockeye
+  npm_install testing/interop
+  cd testing/interop
+  TARGET_CMD=$release/interop-server SOCKEYE_BIN=$release/sockeye \
+    node --test --test-concurrency=1 --test-reporter=spec cluster/*.test.mjs
 }
 
 section_python() {

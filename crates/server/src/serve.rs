@@ -49,7 +49,11 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return complain(&[format!("cannot catch signals: {error}")]),
     };
-    let server = ServerBuilder::from(config.options.clone()).build();
+    let mut builder = ServerBuilder::from(config.options.clone());
+    if let Some(cluster) = &config.cluster {
+        builder = builder.adapter(cluster.adapter.factory());
+    }
+    let server = builder.build();
     let stopping = Stopping::default();
     install(&server, &config.namespaces, &stopping);
     match is_text {

@@ -74,6 +74,7 @@ pub(crate) fn log(config: &Config, local: SocketAddr) {
         transports = transports(config).join(","),
         namespaces = names.join(" "),
         chat = config.demo,
+        cluster = config.cluster.as_ref().map(|cluster| cluster.name),
         "listening"
     );
 }
@@ -89,6 +90,9 @@ fn facts(text: &mut String, config: &Config) {
         None => "/sockeye.js".to_owned(),
     };
     row(text, "client", &client);
+    if let Some(cluster) = &config.cluster {
+        row(text, "cluster", &format!("{}, as node {}", cluster.name, cluster.adapter.node()));
+    }
     row(text, "config", &config.source);
 }
 

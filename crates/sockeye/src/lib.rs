@@ -31,7 +31,7 @@
 //! - [`Options`] and [`Limits`] have what can be set, with defaults.
 //! - [`SockeyeLayer`] puts the server into a program that has an HTTP server, axum for example;
 //!   [`Server::listen`] serves without one.
-//! - [`adapter`] is where clusters come in, [`cluster`] joins nodes over a broker.
+//! - [`adapter`] is where clusters come in, [`cluster`] joins nodes over a broker, [`peers`] makes sticky sessions unnecessary.
 
 mod ack;
 pub mod adapter;
@@ -46,6 +46,7 @@ mod http;
 mod listen;
 mod namespace;
 mod options;
+pub mod peers;
 mod request;
 mod server;
 mod socket;

@@ -21,6 +21,7 @@ use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Wheel};
 use crate::handler::Listeners;
 use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
 use crate::options::Options;
+use crate::peers::Peers;
 use crate::request::Interner;
 use crate::telemetry::{Bound, Metrics};
 
@@ -54,6 +55,8 @@ pub(crate) struct ServerInner {
     pub(crate) poller: Poller,
     pub(crate) interner: Interner,
     pub(crate) adapter: AdapterFactory,
+    /// The other nodes, once the server has joined them.
+    pub(crate) peers: OnceLock<Arc<Peers>>,
     namespaces: RwLock<Namespaces>,
     parents: RwLock<Vec<Arc<Parent>>>,
     new_namespace: RwLock<Vec<NamespaceListener>>,
@@ -117,6 +120,7 @@ impl Server {
             poller: Poller::default(),
             interner: Interner::default(),
             adapter,
+            peers: OnceLock::new(),
             namespaces: RwLock::default(),
             parents: RwLock::default(),
             new_namespace: RwLock::default(),
@@ -216,9 +220,7 @@ impl Server {
     ///
     /// It can be dropped and called again.
     pub async fn closing(&self) {
-        let mut closing = self.0.closing.subscribe();
-        // The sender lives in the server, so the wait cannot fail.
-        let _closing = closing.wait_for(|closing| *closing).await;
+        self.0.closed().await;
     }
 
     fn listeners(&self) -> Arc<Listeners> {
@@ -308,6 +310,18 @@ impl ServerInner {
 
     pub(crate) fn is_closing(&self) -> bool {
         *self.closing.borrow()
+    }
+
+    /// Waits until the server closes.
+    pub(crate) async fn closed(&self) {
+        let mut closing = self.closing_signal();
+        // The sender lives in the server, so the wait cannot fail.
+        let _closing = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// Tells when the server closes, or is gone, without holding it.
+    pub(crate) fn closing_signal(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
     }
 
     pub(crate) fn next_shard(&self) -> u16 {

@@ -64,6 +64,10 @@ macro_rules! serve {
         $nsp.on("disconnect-room", e::disconnect_room);
         $nsp.on("disconnect-me", e::disconnect_me);
 
+        $nsp.on("server-emit", e::server_emit);
+        $nsp.on("server-question", e::server_question);
+        $nsp.on("server-count", e::server_count);
+
         $nsp.on("set-data", e::set_data);
         $nsp.on("get-data", e::own_data);
         $nsp.on("recovered", e::recovered);
@@ -280,6 +284,39 @@ pub(crate) fn disconnect_me(socket: Socket, Data(close): Data<Option<bool>>) {
     } else {
         socket.disconnect();
     }
+}
+
+// ---- the other nodes of a cluster ------------------------------------------------------------------------------------
+
+/// What this node does with the events of the others.
+pub(crate) fn serve_nodes(namespace: &Namespace) {
+    let here = namespace.clone();
+    namespace.on_server_event("server-event", move |args| {
+        here.local().emit("server-event", args);
+        std::future::ready(None)
+    });
+    namespace.on_server_event("server-question", |args| std::future::ready(Some(args)));
+}
+
+pub(crate) fn server_emit(namespace: Namespace, args: Args) -> Result<(), sockeye::EmitError> {
+    namespace.server_side_emit("server-event", args)
+}
+
+pub(crate) async fn server_question(
+    namespace: Namespace,
+    Data(question): Data<Value>,
+    ack: Ack,
+) -> Result<(), sockeye::ServerSideError> {
+    let found = namespace.server_side_emit_with_ack("server-question", (question,), Duration::from_secs(5)).await?;
+    let answers: Vec<Value> = found.iter().filter_map(|args| args.deserialize().ok()).collect();
+    let verdict = if found.is_complete() { Value::Null } else { "timeout".into() };
+    ack.send((verdict, answers));
+    Ok(())
+}
+
+pub(crate) async fn server_count(namespace: Namespace, ack: Ack) -> Result<(), sockeye::adapter::AdapterError> {
+    ack.send(namespace.adapter().server_count().await?);
+    Ok(())
 }
 
 // ---- state -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 //! Serves the interop contract (`../interop/CONTRACT.md`) with nothing but the library's public API.
 
+mod balancer;
 mod control;
 mod events;
 mod report;
@@ -13,11 +14,13 @@ use sockeye::{
     ConnectError, ConnectionStateRecovery, Cookie, Cors, Limits, NotFound, PerMessageDeflate, Server, Socket,
     TransportKind,
 };
+use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use balancer::Balancer;
 use report::Report;
 
 /// A server for the interop suites.
@@ -61,6 +64,35 @@ struct Flags {
     /// Turns permessage-deflate on.
     #[arg(long)]
     deflate: bool,
+    /// Three nodes, and a load balancer in front that sends no request to the node that has its session.
+    #[arg(long)]
+    forwarded: bool,
+    /// Joins a cluster.
+    #[arg(long, requires = "url")]
+    adapter: Option<Adapter>,
+    /// Where the cluster's broker is.
+    #[arg(long)]
+    url: Option<String>,
+    /// Which channels a node of `redis-sharded` subscribes to.
+    #[arg(long, default_value = "dynamic")]
+    subscription_mode: SubscriptionMode,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Adapter {
+    #[value(name = "redis-sharded")]
+    Sharded,
+    #[value(name = "redis-streams")]
+    Streams,
+    #[value(name = "redis-native")]
+    Native,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SubscriptionMode {
+    Dynamic,
+    Static,
+    DynamicPrivate,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -81,7 +113,7 @@ async fn main() -> std::io::Result<()> {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
     let flags = Flags::parse();
-    let io = build(&flags);
+    let io = build(&flags)?;
     serve(&io, &Report::default());
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -90,16 +122,31 @@ async fn main() -> std::io::Result<()> {
     writeln!(out, "listening {}", listener.local_addr()?.port())?;
     out.flush()?;
 
+    let balancer = match flags.forwarded {
+        true => {
+            let nodes = Balancer::new(io.clone(), [build(&flags)?, build(&flags)?]).await;
+            Some(nodes.map_err(std::io::Error::other)?)
+        }
+        false => None,
+    };
     let serving = tokio::spawn({
-        let io = io.clone();
-        async move { io.serve(listener, NotFound).await }
+        let (io, balancer) = (io.clone(), balancer.clone());
+        async move {
+            match balancer {
+                Some(balancer) => balancer.serve(listener).await,
+                None => io.serve(listener, NotFound).await,
+            }
+        }
     });
     let _signal = terminate.recv().await;
     io.close().await;
+    if let Some(balancer) = balancer {
+        balancer.close().await;
+    }
     serving.await.map_err(std::io::Error::other)
 }
 
-fn build(flags: &Flags) -> Server {
+fn build(flags: &Flags) -> std::io::Result<Server> {
     let mut limits = Limits::default();
     // The contract gives the whole process three seconds to end.
     limits.close_timeout = Duration::from_secs(2);
@@ -136,16 +183,32 @@ fn build(flags: &Flags) -> Server {
     if flags.deflate {
         builder = builder.per_message_deflate(PerMessageDeflate::from_bytes(1024));
     }
-    builder.build()
+    if let Some((adapter, url)) = flags.adapter.zip(flags.url.as_ref()) {
+        let subscription = match flags.subscription_mode {
+            SubscriptionMode::Dynamic => Subscription::Dynamic,
+            SubscriptionMode::Static => Subscription::Static,
+            SubscriptionMode::DynamicPrivate => Subscription::DynamicPrivate,
+        };
+        let mode = match adapter {
+            Adapter::Sharded => Mode::Sharded { subscription },
+            Adapter::Streams => Mode::Streams,
+            Adapter::Native => Mode::Native,
+        };
+        let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
+        builder = builder.adapter(redis.factory());
+    }
+    Ok(builder.build())
 }
 
 /// Registers the contract's namespaces and their events.
 fn serve(io: &Server, report: &Report) {
     events::serve!(io, report);
+    events::serve_nodes(&io.main_namespace());
 
     let custom = io.of("/custom");
     custom.on_connection(|socket: Socket| socket.emit("welcome", socket.id()));
     events::serve!(custom, report);
+    events::serve_nodes(&custom);
 
     let digits = Regex::new(r"^/dyn-\d+$").expect("a pattern that is one");
     let dynamic = io.of_pattern(digits);

@@ -3,6 +3,7 @@
 //! A file of TOML, then environment variables over it ([`environment`]), then options of the command line. All that is wrong
 //! is reported at once, each with its key and its place.
 
+mod cluster;
 mod environment;
 mod namespaces;
 mod problems;

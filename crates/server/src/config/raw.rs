@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sockeye::cluster::ClusterOptions;
 use sockeye::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
 
 use super::section::{choices, section};
@@ -19,6 +20,8 @@ section! {
         socket: SocketSection = SocketSection::default();
         /// Bounds on what clients can make the server hold. Reaching one is counted and logged.
         limits: LimitsSection = LimitsSection::default();
+        /// Other nodes that serve the same clients, each with this table. Without it the server is alone.
+        cluster: Option<ClusterSection> = None;
         /// The log, on standard error.
         log: LogSection = LogSection::default();
         /// What clients may do in a namespace. Repeat for more. Without any, clients can connect to "/", and every event of
@@ -44,6 +47,48 @@ section! {
         shutdown_timeout: Duration = Duration::from_secs(10);
         /// Encryption. With this table the port speaks https and wss, and HTTP/2 where the client can.
         tls: Option<TlsSection> = None;
+    }
+}
+
+section! {
+    /// Other nodes that serve the same clients, each with this table.
+    struct ClusterSection {
+        /// How the nodes talk to one another. "redis-sharded" and "redis-streams": as the official adapters of these names, so
+        /// that servers with Node.js can be among them. "redis-native": nodes of Sockeye only, and the cheapest. Required.
+        adapter: Option<ClusterMode> = None, example "\"redis-native\"";
+        /// Where Redis is: "redis://user:password@host:6379"; "rediss://" with TLS. Required.
+        url: Option<String> = None, example "\"redis://127.0.0.1:6379\"";
+        /// What the names of channels begin with. Unset: as in the official adapters, and "sockeye" with "redis-native".
+        channel_prefix: Option<String> = None, example "\"socket.io\"";
+        /// Which channels a node with "redis-sharded" subscribes to. "dynamic": one for each room that has members on it;
+        /// "dynamic-private": also one for each of its clients; "static": one for all. The same on all nodes.
+        subscription_mode: SubscriptionMode = SubscriptionMode::Dynamic;
+        /// How long other nodes may take to answer.
+        request_timeout: Duration = ClusterOptions::default().request_timeout;
+    }
+}
+
+choices! {
+    /// How nodes talk to one another.
+    enum ClusterMode {
+        /// As the sharded adapter of `@socket.io/redis-adapter`.
+        Sharded = "redis-sharded",
+        /// As `@socket.io/redis-streams-adapter`.
+        Streams = "redis-streams",
+        /// Nodes of Sockeye only.
+        Native = "redis-native",
+    }
+}
+
+choices! {
+    /// Which channels a node subscribes to.
+    enum SubscriptionMode {
+        /// Those of rooms.
+        Dynamic = "dynamic",
+        /// Those of rooms and of clients.
+        DynamicPrivate = "dynamic-private",
+        /// None besides the main one.
+        Static = "static",
     }
 }
 

@@ -12,13 +12,15 @@ use sockeye::{
     ClientFiles, ConnectionStateRecovery, Cookie, Cors, HttpCompression, Limits, Options, OriginPattern, Parser,
     PerMessageDeflate, SameSite, TransportKind,
 };
+use sockeye_redis::RedisAdapter;
 use tracing_subscriber::EnvFilter;
 
+use super::cluster::cluster;
 use super::namespaces::{NamespaceRule, resolve_namespaces};
 use super::problems::Problems;
 use super::raw::{
-    CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice, RawConfig, RecoverySection,
-    SameSiteChoice, ServerSection, TlsSection, Transport,
+    ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice, RawConfig,
+    RecoverySection, SameSiteChoice, ServerSection, TlsSection, Transport,
 };
 
 /// What the server works with.
@@ -33,11 +35,21 @@ pub(crate) struct Config {
     pub(crate) workers: Option<usize>,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) tls: Option<Tls>,
+    /// What joins it to other nodes.
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) options: Options,
     pub(crate) log: Log,
     pub(crate) namespaces: Vec<NamespaceRule>,
     /// What is not wrong, but surely not meant.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What joins the server to other nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    /// The word in the configuration.
+    pub(crate) name: &'static str,
+    pub(crate) adapter: RedisAdapter,
 }
 
 /// Encryption.
@@ -80,6 +92,14 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
         problems.add("log.level", format!("must be {allowed}: {error}"));
     }
     let tls = raw.server.tls.as_ref().map(|section| tls(section, problems));
+    let cluster = raw.cluster.as_ref().map(|section| {
+        let name = section.adapter.map(ClusterMode::as_str).unwrap_or_default();
+        cluster(section, problems).map(|adapter| Cluster { name, adapter })
+    });
+    if cluster.is_some() && options.connection_state_recovery.take().is_some() {
+        let text = "socket.recovery is for a single node and off in a [cluster]; who comes back is told that it is not recovered";
+        warnings.push(text.to_owned());
+    }
     for (path, duration) in [
         ("socket.connect_timeout", raw.socket.connect_timeout),
         ("limits.attachment_timeout", raw.limits.attachment_timeout),
@@ -97,7 +117,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     if namespaces.is_empty() {
         warnings.push("there is no [[namespace]]: clients can connect, and all their events are refused".to_owned());
     }
-    if tls.as_ref().is_some_and(Option::is_none) {
+    if tls.as_ref().is_some_and(Option::is_none) || cluster.as_ref().is_some_and(Option::is_none) {
         return None;
     }
     Some(Config {
@@ -108,6 +128,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
         workers: (raw.server.workers > 0).then_some(raw.server.workers),
         shutdown_timeout: raw.server.shutdown_timeout,
         tls: tls.flatten(),
+        cluster: cluster.flatten(),
         options,
         log: Log { directives: raw.log.level, format: raw.log.format },
         namespaces,

@@ -23,6 +23,18 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
     for (text, expected) in [
         ("sever = 1", "a.toml:1: sever: unknown key; did you mean \"server\"?"),
         ("[server]\nprot = 1", "a.toml:2: server.prot: unknown key; did you mean \"port\"?"),
+        (
+            "[cluster]\nadapter = \"redis-native\"",
+            "a.toml:1: cluster.url: is missing: such as \"redis://127.0.0.1:6379\"",
+        ),
+        (
+            "[cluster]\nurl = \"redis://127.0.0.1\"",
+            "a.toml:1: cluster.adapter: is missing: \"redis-sharded\", \"redis-streams\" or \"redis-native\"",
+        ),
+        (
+            "[cluster]\nadapter = \"redis-native\"\nurl = \"http://secret@x\"",
+            "a.toml:3: cluster.url: the url of Redis cannot be used",
+        ),
         ("[server]\nport = 70000", "a.toml:2: server.port: must be a whole number from 0 to 65535, not 70000"),
         ("[server]\nhost = 1", "a.toml:2: server.host: must be a string, not 1"),
         ("[server]\nhost = \"\"", "a.toml:2: server.host: must be an address or a host name"),

@@ -15,10 +15,10 @@ pub(crate) use conn::{Conn, Ending, PollReply};
 pub(crate) use deflate::{Agreement, agree};
 pub(crate) use encoded::Encoded;
 pub(crate) use flusher::{Flusher, Queue};
-pub(crate) use id::{Id, generate};
+pub(crate) use id::{Id, IdBytes, decode_id, encode_id, generate};
 pub(crate) use poller::Poller;
 pub(crate) use registry::{Identified, Registry};
-pub(crate) use websocket::{Io, refuse, run, run_probe};
+pub(crate) use websocket::{Io, Stream, refuse, run, run_probe};
 pub(crate) use wheel::Wheel;
 
 /// The time, as the runtime sees it: in tests it can be virtual.

@@ -10,8 +10,10 @@ use http_body::Body;
 use http_body_util::Full;
 use sockeye_protocol::engine::{EngineRequest, HandshakeError, Query, Revision, TransportKind, Verify};
 
+use super::forward::{Relayed, forward};
 use super::{polling, upgrade};
 use crate::engine::{Conn, Id, generate};
+use crate::peers::{ForwardFailure, Forwarded, Peers};
 use crate::request::RequestInfo;
 use crate::server::ServerInner;
 use crate::telemetry::Bound;
@@ -20,12 +22,12 @@ use crate::telemetry::Bound;
 pub(super) type EngineResponse = Response<Full<Bytes>>;
 
 /// Whether a request is the server's.
-pub(super) fn is_ours(server: &ServerInner, path: &str) -> bool {
+pub(crate) fn is_ours(server: &ServerInner, path: &str) -> bool {
     path.starts_with(&server.options.mount_path)
 }
 
 /// Answers a request of ours.
-pub(super) async fn handle<B>(server: &Arc<ServerInner>, request: Request<B>) -> EngineResponse
+pub(crate) async fn handle<B>(server: &Arc<ServerInner>, request: Request<B>) -> EngineResponse
 where
     B: Body + Send + 'static,
     B::Data: Send,
@@ -33,6 +35,9 @@ where
 {
     server.start();
     let (mut parts, body) = request.into_parts();
+    if server.peers.get().is_some() {
+        Peers::strip(&mut parts.headers);
+    }
     if let Some(cors) = server.options.cors.as_ref().filter(|_| parts.method == Method::OPTIONS)
         && let Some(response) = cors.preflight(&parts.headers)
     {
@@ -42,6 +47,9 @@ where
         Some(response) => response,
         None => route(server, &mut parts, body).await,
     };
+    if response.extensions_mut().remove::<Relayed>().is_some() {
+        return response;
+    }
     // A WebSocket is not subject to CORS: browsers do not look.
     if let Some(cors) = server.options.cors.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
         cors.apply(&parts.method, &parts.headers, response.headers_mut());
@@ -92,6 +100,25 @@ where
         server.metrics.request_refused(error.message(), error);
         error_response(error, is_upgrade)
     };
+    if let (Err(HandshakeError::SessionUnknown), Some(peers)) = (&checked, server.peers.get())
+        && parts.extensions.get::<Forwarded>().is_none()
+        && let Some(owner) = query.sid.as_deref().and_then(|sid| peers.owner(sid))
+    {
+        // Boxed, so that the requests that stay here do not pay for it.
+        return match Box::pin(forward(server, peers, owner, parts, upgrade, body)).await {
+            Ok(response) => {
+                peers.metrics().forwarded.increment();
+                response
+            }
+            Err(failure) => {
+                peers.metrics().forward_failed(owner, failure);
+                match failure {
+                    ForwardFailure::Busy | ForwardFailure::Directory => busy(),
+                    _ => refuse(&HandshakeError::SessionUnknown),
+                }
+            }
+        };
+    }
     match (checked, found, upgrade) {
         (Err(error), _, _) => refuse(&error),
         (Ok(EngineRequest::Handshake { revision: _, transport }), _, upgrade) => {
@@ -176,7 +203,11 @@ async fn admit(server: &Arc<ServerInner>, parts: &Parts, verify: &Verify<'_>) ->
     let hooks = &server.options.hooks;
     hooks.allow(&request).await.map_err(|message| Refusal::Engine(HandshakeError::Forbidden(message)))?;
     let revision = verify.revision().map_err(Refusal::Engine)?;
-    let id = hooks.generate_id(&request).map_or_else(generate, Id::from);
+    let id = match (hooks.generate_id(&request), server.peers.get()) {
+        (Some(id), _) => Id::from(id),
+        (None, Some(peers)) => peers.session_id(),
+        (None, None) => generate(),
+    };
     Ok(Admitted { id, request, revision, handshake })
 }
 

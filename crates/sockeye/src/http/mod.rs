@@ -5,7 +5,9 @@ mod compression;
 mod cookie;
 mod cors;
 mod engine;
+mod forward;
 mod polling;
+mod relay;
 mod service;
 mod upgrade;
 
@@ -13,4 +15,5 @@ pub use client_files::ClientFiles;
 pub use compression::HttpCompression;
 pub use cookie::{Cookie, SameSite};
 pub use cors::{Cors, OriginPattern};
+pub(crate) use engine::{handle, is_ours};
 pub use service::{NotFound, ResponseBody, SockeyeLayer, SockeyeService};

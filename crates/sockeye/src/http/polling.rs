@@ -171,14 +171,18 @@ async fn while_open(conn: &Conn, body: impl Future<Output = Result<Bytes, Incomp
     .await
 }
 
+/// Whether a body is too long by its own account, so that it need not be read.
+pub(super) fn is_too_long(body: &impl Body, limit: usize) -> bool {
+    body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX)
+}
+
 async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Incomplete>
 where
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: std::fmt::Display,
 {
-    // What is too long by its own account need not be read.
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+    if is_too_long(&body, limit) {
         return Err(Incomplete::TooLong);
     }
     let body = body.map_err(|error| std::io::Error::other(error.to_string()));

@@ -127,10 +127,7 @@ impl Request {
             }
             options.threshold
         });
-        let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
-            tracing::error!("the HTTP server does not offer upgrades; serve it `with_upgrades`");
-            return Err(Box::new(respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "upgrades are not served")));
-        };
+        let on_upgrade = take(parts)?;
         Ok(Accepted { response, on_upgrade, decoder, deflate })
     }
 }
@@ -142,7 +139,15 @@ struct Accepted {
     deflate: Option<usize>,
 }
 
-async fn upgraded(on_upgrade: OnUpgrade) -> Option<(Io, Vec<u8>)> {
+/// The way to the stream of the request. It can be taken once.
+pub(super) fn take(parts: &mut Parts) -> Result<OnUpgrade, Box<EngineResponse>> {
+    parts.extensions.remove::<OnUpgrade>().ok_or_else(|| {
+        tracing::error!("the HTTP server does not offer upgrades; serve it `with_upgrades`");
+        Box::new(respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "upgrades are not served"))
+    })
+}
+
+pub(super) async fn upgraded(on_upgrade: OnUpgrade) -> Option<(Io, Vec<u8>)> {
     match on_upgrade.await {
         Ok(upgraded) => Some(Io::from_upgraded(upgraded)),
         Err(error) => {

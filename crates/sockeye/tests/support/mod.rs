@@ -10,7 +10,7 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use sockeye::{NotFound, RemoteAddr, Server};
 use sockeye_websocket::{Decoder, Event, Input, Limits, OpCode, Role, write_masked_close, write_masked_frame};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tower_service::Service as _;
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
@@ -28,9 +28,13 @@ pub enum Got {
     End,
 }
 
+/// A stream of bytes in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
 /// A WebSocket client.
 pub struct WebSocket {
-    stream: DuplexStream,
+    stream: Box<dyn Stream>,
     decoder: Decoder,
     pending: VecDeque<Got>,
     /// Answers `2` with `3` by itself.
@@ -45,8 +49,13 @@ impl WebSocket {
 
     /// The same with more headers, and a pipe of this size; an error is the response's head.
     pub async fn open_with(server: &Server, query: &str, headers: &str, pipe: usize) -> Result<Self, String> {
-        let (mut stream, theirs) = tokio::io::duplex(pipe);
+        let (stream, theirs) = tokio::io::duplex(pipe);
         tokio::spawn(server.clone().serve_connection(theirs, None, false, NotFound));
+        Self::open_on(stream, query, headers).await
+    }
+
+    /// The same on a stream that leads to a server.
+    pub async fn open_on(mut stream: impl Stream, query: &str, headers: &str) -> Result<Self, String> {
         let request = format!(
             "GET /socket.io/?{query} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
@@ -63,9 +72,14 @@ impl WebSocket {
         if !head.starts_with("HTTP/1.1 101") {
             return Err(head);
         }
+        Ok(Self::opened(stream))
+    }
+
+    /// On a stream that is one already.
+    pub fn opened(stream: impl Stream) -> Self {
         let limits = Limits { max_message: 64 << 20, ..Limits::default() };
         let decoder = Decoder::new(Role::Client, limits);
-        Ok(Self { stream, decoder, pending: VecDeque::new(), answers_pings: true })
+        Self { stream: Box::new(stream), decoder, pending: VecDeque::new(), answers_pings: true }
     }
 
     /// Opens a session and joins the main namespace.

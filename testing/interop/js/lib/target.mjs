@@ -6,12 +6,20 @@ import { io } from "socket.io-client";
 import msgpackParser from "socket.io-msgpack-parser";
 
 const folder = fileURLToPath(new URL("../../", import.meta.url));
-const [program, ...fixedArguments] = (process.env.TARGET_CMD ?? "node reference.mjs").split(/\s+/);
+/** The official server. */
+export const REFERENCE = "node reference.mjs";
+/** The server under test. */
+export const TARGET = process.env.TARGET_CMD ?? REFERENCE;
 
 /** One running server process. Flags are those of CONTRACT.md. */
 export class Target {
   static async start(...flags) {
-    const target = new Target(flags);
+    return Target.run(TARGET, ...flags);
+  }
+
+  /** The same with another program. */
+  static async run(command, ...flags) {
+    const target = new Target(flags, command);
     await target.#spawn("0");
     return target;
   }
@@ -23,8 +31,9 @@ export class Target {
     return target;
   }
 
-  constructor(flags) {
+  constructor(flags, command) {
     this.flags = flags;
+    this.command = command.split(/\s+/);
     this.clients = new Set();
     this.log = "";
   }
@@ -33,7 +42,8 @@ export class Target {
   get alive() { return this.child.exitCode === null && this.child.signalCode === null; }
 
   async #spawn(port) {
-    const child = spawn(program, [...fixedArguments, ...this.flags, "--port", port], {
+    const [program, ...fixed] = this.command;
+    const child = spawn(program, [...fixed, ...this.flags, "--port", port], {
       cwd: folder,
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -48,6 +48,14 @@ impl Io {
             Err(upgraded) => (Self::Other(Box::pin(TokioIo::new(upgraded))), Vec::new()),
         }
     }
+
+    /// The stream, whatever it is.
+    pub(crate) fn into_stream(self) -> Pin<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(stream) => Box::pin(stream),
+            Self::Other(stream) => stream,
+        }
+    }
 }
 
 /// The WebSocket of a new session.

@@ -1,14 +1,13 @@
 //! The WebSocket that probes for a long-polling session, and the one that nobody wants.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use sockeye_protocol::engine::{Packet, ProbeOutcome};
 use sockeye_websocket::{Decoder, Event, Input, OpCode, write_close, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::Io;
 use super::stream::LAST_WORDS;
-use super::{Io, Stream};
 use crate::engine::conn::{Conn, Handover};
 
 /// A WebSocket that wants to take over a long-polling session.
@@ -39,10 +38,7 @@ pub(crate) async fn run_probe(
 pub(crate) async fn refuse(io: Io) {
     let mut frame = Vec::new();
     write_close(&mut frame, None, "");
-    let mut stream: Pin<Box<dyn Stream>> = match io {
-        Io::Tcp(stream) => Box::pin(stream),
-        Io::Other(stream) => stream,
-    };
+    let mut stream = io.into_stream();
     if stream.write_all(&frame).await.is_ok() {
         linger(&mut stream).await;
     }

@@ -1,0 +1,203 @@
+//! Joining the other nodes: the listener for their requests, and the announcement of where it is.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::directory::{Directory, DirectoryError};
+use super::node::{Peers, REFUSED, places};
+use super::options::PeerOptions;
+use crate::http::{handle, is_ours};
+use crate::server::{Server, ServerInner};
+
+/// Why a node could not join the others.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// The secret is too short: take at least [`PeerOptions::MIN_SECRET`] random bytes.
+    #[error("the secret of the nodes is too short: {0} bytes")]
+    Secret(usize),
+    /// The address cannot be listened on.
+    #[error("the listener for other nodes: {0}")]
+    Listen(#[from] io::Error),
+    /// The directory did not take the address.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The server has joined before.
+    #[error("the server has joined its peers already")]
+    Joined,
+}
+
+/// How long a connection may be without a request; those of other nodes end sooner, by themselves.
+const SILENCE: Duration = Duration::from_secs(90);
+/// The most that the headers of a request may take: what a client's may, and what is added.
+const MAX_HEADER_BYTES: usize = 34 * 1024;
+/// The shortest time from one announcement to the next.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait after a failure to accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Server {
+    /// Makes this server one of several nodes that need no sticky sessions: a load balancer may send each request to any of
+    /// them. Session ids name, unreadably, the node that has the session; a node that gets a request for another's session
+    /// forwards it there. See the [module](crate::peers).
+    ///
+    /// Call it before clients come: sessions that are there already are not found by other nodes. Ids of
+    /// [`generate_id`](crate::ServerBuilder::generate_id) name no node, so do without that. Path, CORS and limits should be the
+    /// same on all nodes. [`close`](Self::close) makes the node leave.
+    ///
+    /// # Errors
+    ///
+    /// The node did not join, and works alone: see [`PeerError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped the node has not joined, though it may be in the directory until its time to live is over.
+    pub async fn join_peers(&self, options: PeerOptions, directory: impl Directory) -> Result<(), PeerError> {
+        if options.secret.len() < PeerOptions::MIN_SECRET {
+            return Err(PeerError::Secret(options.secret.len()));
+        }
+        if self.inner().peers.get().is_some() {
+            return Err(PeerError::Joined);
+        }
+        self.inner().start();
+        let listener = TcpListener::bind(options.listen).await?;
+        let directory: Arc<dyn Directory> = Arc::new(directory);
+        let peers = Arc::new(Peers::new(&options, directory.clone()));
+        let address = match &options.advertise {
+            Some(address) => address.clone(),
+            None => listener.local_addr()?.to_string(),
+        };
+        let announcement = Announcement { peers: peers.clone(), directory, address, options };
+        announcement.announce().await?;
+        if self.inner().peers.set(peers.clone()).is_err() {
+            return Err(PeerError::Joined);
+        }
+        let mut closing = self.inner().closing_signal();
+        let incoming = places(announcement.options.max_incoming);
+        // Neither holds the server, which may be dropped.
+        let server = Arc::downgrade(self.inner());
+        let _detached = tokio::spawn(async move {
+            while let Some(stream) = accept(&listener, &mut closing).await {
+                let (Ok(place), Some(server)) = (incoming.clone().acquire_owned().await, server.upgrade()) else {
+                    return;
+                };
+                let peers = peers.clone();
+                let connection = serve(server.clone(), peers, stream);
+                server.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+        });
+        self.inner().spawn(announcement.renew(self.inner().closing_signal()));
+        Ok(())
+    }
+}
+
+/// What the directory is told.
+struct Announcement {
+    peers: Arc<Peers>,
+    directory: Arc<dyn Directory>,
+    address: String,
+    options: PeerOptions,
+}
+
+impl Announcement {
+    async fn announce(&self) -> Result<(), DirectoryError> {
+        let announce = self.directory.announce(self.peers.tag(), &self.address, self.options.time_to_live);
+        let late = |_| Err(DirectoryError("it does not answer".to_owned()));
+        tokio::time::timeout(self.options.connect_timeout, announce).await.unwrap_or_else(late)
+    }
+
+    /// Renews the address until the server closes, then takes it back.
+    async fn renew(self, mut closing: watch::Receiver<bool>) {
+        let pause = (self.options.time_to_live / 3).max(MIN_PAUSE);
+        while tokio::time::timeout(pause, closed(&mut closing)).await.is_err() {
+            if let Err(error) = self.announce().await {
+                tracing::warn!(%error, "this node's address was not renewed");
+            }
+        }
+        let withdraw = self.directory.withdraw(self.peers.tag());
+        if let Ok(Err(error)) = tokio::time::timeout(self.options.connect_timeout, withdraw).await {
+            tracing::warn!(%error, "this node's address was not taken back");
+        }
+    }
+}
+
+/// Waits until the server closes, or is gone.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    let _closing = closing.wait_for(|closing| *closing).await;
+}
+
+/// The next connection of another node, or `None` once the server closes.
+async fn accept(listener: &TcpListener, closing: &mut watch::Receiver<bool>) -> Option<TcpStream> {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = closed(closing) => return None,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let _kept_as_it_was = stream.set_nodelay(true);
+                return Some(stream);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept failed on the listener for other nodes");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves a connection of another node until it ends or becomes a WebSocket.
+async fn serve(server: Arc<ServerInner>, peers: Arc<Peers>, stream: TcpStream) {
+    let mut closing = server.closing_signal();
+    let service = service_fn(move |request| {
+        let (server, peers) = (server.clone(), peers.clone());
+        async move { Ok::<_, Infallible>(serve_request(&server, &peers, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SILENCE)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = closed(&mut closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection of another node ended");
+    }
+}
+
+async fn serve_request(
+    server: &Arc<ServerInner>,
+    peers: &Peers,
+    mut request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    if peers.accept(&mut request).is_none() || !is_ours(server, request.uri().path()) {
+        peers.metrics().request_refused();
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = REFUSED;
+        return response;
+    }
+    handle(server, request).await
+}
