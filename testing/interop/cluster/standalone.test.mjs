@@ -9,7 +9,7 @@ import { Redis } from "./lib/redis.mjs";
 
 const program = process.env.SOCKEYE_BIN ?? "../../target/release/sockeye";
 
-for (const adapter of ["redis-native", "redis-sharded", "redis-streams"]) {
+for (const adapter of ["redis-native", "redis", "redis-sharded", "redis-streams"]) {
   describe(`sockeye with ${adapter}`, () => {
     const servers = [];
     const clients = [];
