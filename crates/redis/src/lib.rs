@@ -19,6 +19,7 @@ mod adapter;
 mod bus;
 pub mod codec;
 mod connection;
+mod directory;
 mod dispatcher;
 mod link;
 mod metrics;
@@ -36,5 +37,6 @@ mod wire;
 struct Guide;
 
 pub use adapter::{RedisAdapter, UrlError};
+pub use directory::RedisDirectory;
 pub use metrics::RedisMetrics;
 pub use options::{Mode, RedisOptions, StreamOptions, Subscription};
