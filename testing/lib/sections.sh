@@ -20,7 +20,7 @@ declare -A ABOUT=(
   [autobahn]="WebSocket conformance, Autobahn|Testsuite"
   [interop]="official JavaScript clients, raw requests and attacks against Sockeye"
   [forwarded]="the same JavaScript suites, with each request sent to a node that must forward it"
-  [cluster]="clusters of Sockeye and of Node.js servers over Redis"
+  [cluster]="clusters of Sockeye and of Node.js servers over Redis, behind nginx and HAProxy"
   [python]="Python clients against Sockeye"
   [browser]="sockeye.js and the chat page, in Chromium and in Node"
   [interop-reference]="the JavaScript suites against the official server"
@@ -107,6 +107,8 @@ section_interop_reference() {
 
 section_cluster() {
   need_command redis-server redis-server
+  need_command nginx nginx-light
+  need_command haproxy haproxy
   build_release interop-server
   build_release sockeye
   npm_install testing/interop

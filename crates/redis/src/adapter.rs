@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::bus::RedisBus;
 use crate::connection;
+use crate::directory::RedisDirectory;
 use crate::link::Hub;
 use crate::metrics::RedisMetrics;
 use crate::options::RedisOptions;
@@ -52,6 +53,12 @@ impl RedisAdapter {
             let bus = RedisBus::new(hub.clone(), &local);
             ClusterAdapter::new(local, bus, hub.link.options.cluster.clone())
         }
+    }
+
+    /// Where nodes that forward requests to one another find their addresses, see
+    /// [`Server::join_peers`](sockeye::Server::join_peers). It works while the server serves.
+    pub fn directory(&self) -> RedisDirectory {
+        RedisDirectory(self.0.link.clone())
     }
 
     /// The name of this node.

@@ -20,6 +20,7 @@ mod bus;
 mod classic;
 pub mod codec;
 mod connection;
+mod directory;
 mod dispatcher;
 mod link;
 mod metrics;
@@ -37,5 +38,6 @@ mod wire;
 struct Guide;
 
 pub use adapter::{RedisAdapter, UrlError};
+pub use directory::RedisDirectory;
 pub use metrics::RedisMetrics;
 pub use options::{Mode, RedisOptions, StreamOptions, Subscription};

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use sockeye::peers::{PeerError, PeerOptions};
 use sockeye::{Server, ServerBuilder};
+use sockeye_redis::RedisAdapter;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::TaskTracker;
 
@@ -56,6 +58,20 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
     let server = builder.build();
     let stopping = Stopping::default();
     install(&server, &config.namespaces, &stopping);
+    if let Some(cluster) = &config.cluster
+        && let Some(peers) = &cluster.peers
+    {
+        let joined = tokio::select! {
+            joined = join_peers(&server, peers, &cluster.adapter) => joined,
+            (signal, _) = signals.next() => {
+                tracing::info!(signal, "stopped before it has served");
+                return ExitCode::SUCCESS;
+            }
+        };
+        if let Err(error) = joined {
+            return complain(&[format!("cluster.peers: {error}")]);
+        }
+    }
     match is_text {
         true => print(&startup::banner(&config, local)),
         false => startup::log(&config, local),
@@ -85,6 +101,17 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
             #[expect(clippy::exit, reason = "nothing is waited for any more")]
             std::process::exit(status)
         }
+    }
+}
+
+/// Joins the other nodes. While Redis is not reached it tries again: sessions that begin before would be found by no other node.
+async fn join_peers(server: &Server, options: &PeerOptions, adapter: &RedisAdapter) -> Result<(), PeerError> {
+    loop {
+        match server.join_peers(options.clone(), adapter.directory()).await {
+            Err(PeerError::Directory(error)) => tracing::warn!(%error, "cannot join the other nodes yet"),
+            joined => return joined,
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

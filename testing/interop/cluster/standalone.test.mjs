@@ -1,13 +1,11 @@
 // The standalone server as a cluster by configuration alone: two processes, one Redis, the chat that is built in.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
-import { connected, until, within } from "../js/lib/target.mjs";
+import { connected, until } from "../js/lib/target.mjs";
 import { Redis } from "./lib/redis.mjs";
-
-const program = process.env.SOCKEYE_BIN ?? "../../target/release/sockeye";
+import { Sockeye } from "./lib/sockeye.mjs";
 
 for (const adapter of ["redis-native", "redis", "redis-sharded", "redis-streams"]) {
   describe(`sockeye with ${adapter}`, () => {
@@ -18,7 +16,7 @@ for (const adapter of ["redis-native", "redis", "redis-sharded", "redis-streams"
     before(async () => {
       redis = await Redis.start();
       for (let n = 0; n < 2; n += 1) {
-        const server = await start({ SOCKEYE__CLUSTER__ADAPTER: adapter, SOCKEYE__CLUSTER__URL: redis.url });
+        const server = await Sockeye.start({ SOCKEYE__CLUSTER__ADAPTER: adapter, SOCKEYE__CLUSTER__URL: redis.url });
         servers.push(server);
         const client = io(server.url, { forceNew: true, reconnection: false, auth: { name: `n${n}`, color: "#123456" } });
         clients.push(client);
@@ -29,10 +27,7 @@ for (const adapter of ["redis-native", "redis", "redis-sharded", "redis-streams"
 
     after(async () => {
       for (const client of clients) client.disconnect();
-      for (const server of servers) {
-        server.child.kill("SIGTERM");
-        await within(server.exit, 10_000, "the server did not end");
-      }
+      for (const server of servers) await server.stop();
       await redis?.stop();
     });
 
@@ -50,23 +45,4 @@ for (const adapter of ["redis-native", "redis", "redis-sharded", "redis-streams"
       }
     });
   });
-}
-
-async function start(environment) {
-  const child = spawn(program, ["--port", "0"], {
-    env: { ...process.env, ...environment, SOCKEYE__LOG__FORMAT: "json", SOCKEYE__SERVER__HOST: "127.0.0.1" },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let log = "";
-  const exit = new Promise((resolve) => child.once("exit", resolve));
-  const url = new Promise((resolve, reject) => {
-    child.stderr.on("data", (data) => {
-      log = (log + data).slice(-20_000);
-      const found = log.match(/http:\/\/127\.0\.0\.1:\d+/);
-      if (found) resolve(found[0]);
-    });
-    child.once("error", reject);
-    exit.then(() => reject(new Error(`it ended before it listened:\n${log}`)));
-  });
-  return { child, exit, url: await within(url, 15_000, `it does not listen`) };
 }

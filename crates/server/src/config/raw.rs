@@ -1,5 +1,6 @@
 //! The configuration as it is written: every key, with its documentation and default.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,6 +67,21 @@ section! {
         subscription_mode: SubscriptionMode = SubscriptionMode::Dynamic;
         /// How long other nodes may take to answer.
         request_timeout: Duration = ClusterOptions::default().request_timeout;
+        /// Forwarding between the nodes, so that the load balancer may send each request to any of them. Without this table it
+        /// must send a long-polling client to the same node again.
+        peers: Option<PeersSection> = None;
+    }
+}
+
+section! {
+    /// Forwarding between the nodes.
+    struct PeersSection {
+        /// The address and port where this node listens for the others. It must not be reachable from outside.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        /// Host and port by which the others reach this node. Unset: the address that it listens on.
+        advertise: Option<String> = None, example "\"10.0.0.7:3001\"";
+        /// A secret that all nodes share: at least 16 bytes that nobody can guess. Required.
+        secret: Option<String> = None, example "\"the output of openssl rand -hex 32\"";
     }
 }
 

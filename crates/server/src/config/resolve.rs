@@ -8,6 +8,7 @@ use std::time::Duration;
 use regex::Regex;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sockeye::peers::PeerOptions;
 use sockeye::{
     ClientFiles, ConnectionStateRecovery, Cookie, Cors, HttpCompression, Limits, Options, OriginPattern, Parser,
     PerMessageDeflate, SameSite, TransportKind,
@@ -15,7 +16,7 @@ use sockeye::{
 use sockeye_redis::RedisAdapter;
 use tracing_subscriber::EnvFilter;
 
-use super::cluster::cluster;
+use super::cluster::{cluster, peers};
 use super::namespaces::{NamespaceRule, resolve_namespaces};
 use super::problems::Problems;
 use super::raw::{
@@ -50,6 +51,8 @@ pub(crate) struct Cluster {
     /// The word in the configuration.
     pub(crate) name: &'static str,
     pub(crate) adapter: RedisAdapter,
+    /// Forwarding between the nodes.
+    pub(crate) peers: Option<PeerOptions>,
 }
 
 /// Encryption.
@@ -94,7 +97,11 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     let tls = raw.server.tls.as_ref().map(|section| tls(section, problems));
     let cluster = raw.cluster.as_ref().map(|section| {
         let name = section.adapter.map(ClusterMode::as_str).unwrap_or_default();
-        cluster(section, problems).map(|adapter| Cluster { name, adapter })
+        let peers = section.peers.as_ref().map(|section| peers(section, problems));
+        if peers.as_ref().is_some_and(Option::is_none) {
+            return None;
+        }
+        cluster(section, problems).map(|adapter| Cluster { name, adapter, peers: peers.flatten() })
     });
     if cluster.is_some() && options.connection_state_recovery.take().is_some() {
         let text = "socket.recovery is for a single node and off in a [cluster]; who comes back is told that it is not recovered";

@@ -1,5 +1,6 @@
 //! Types of settings: how each is read from a configuration, and how its default is written into the reference.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -200,6 +201,22 @@ impl Setting for PathBuf {
 
     fn show(&self) -> Option<String> {
         Some(toml::Value::from(self.to_string_lossy().into_owned()).to_string())
+    }
+}
+
+impl Setting for SocketAddr {
+    const KIND: Kind = Kind::Text;
+
+    fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        let allowed = "an IP address and a port, such as \"10.0.0.7:3001\"";
+        match &node.value {
+            Value::Text(text) if text.parse::<Self>().is_ok() => text.parse().ok(),
+            other => refuse(node, path, problems, allowed, other),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(toml::Value::from(self.to_string()).to_string())
     }
 }
 

@@ -30,7 +30,8 @@ export class Redis {
   }
 }
 
-function freePort() {
+/** A port that nobody listens on now. */
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer().once("error", reject).listen(0, "127.0.0.1", () => {
       const { port } = probe.address();
