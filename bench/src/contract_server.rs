@@ -48,6 +48,8 @@ enum PacketParser {
 /// How nodes talk to one another.
 #[derive(Clone, Copy, ValueEnum)]
 enum ClusterMode {
+    #[value(name = "redis")]
+    Classic,
     #[value(name = "redis-sharded")]
     Sharded,
     #[value(name = "redis-streams")]
@@ -75,6 +77,7 @@ async fn serve(options: Options) -> std::io::Result<()> {
     if let Some((mode, url)) = options.adapter.zip(options.url) {
         let mode = match mode {
             ClusterMode::Sharded => Mode::Sharded { subscription: Subscription::Dynamic },
+            ClusterMode::Classic => Mode::Classic,
             ClusterMode::Streams => Mode::Streams,
             ClusterMode::Native => Mode::Native,
         };

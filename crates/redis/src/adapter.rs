@@ -50,7 +50,7 @@ impl RedisAdapter {
     pub fn factory(&self) -> impl Fn(Arc<Local>) -> ClusterAdapter + Send + Sync + 'static {
         let hub = self.0.clone();
         move |local| {
-            let bus = RedisBus::new(hub.clone(), &local.namespace());
+            let bus = RedisBus::new(hub.clone(), &local);
             ClusterAdapter::new(local, bus, hub.link.options.cluster.clone())
         }
     }

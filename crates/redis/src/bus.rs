@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use redis::cmd;
-use sockeye::adapter::{AdapterFuture, Room};
+use sockeye::adapter::{AdapterFuture, Local, Room};
 use sockeye::cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::dispatcher::Inbox;
@@ -27,9 +27,10 @@ impl fmt::Debug for RedisBus {
 }
 
 impl RedisBus {
-    pub(crate) fn new(hub: Arc<Hub>, namespace: &str) -> Self {
-        let wire = Wire::new(&hub.link.options, &hub.link.node, namespace);
-        Self { hub, inbox: Arc::new(Inbox { wire, receiver: OnceLock::new() }), is_open: AtomicBool::new(false) }
+    pub(crate) fn new(hub: Arc<Hub>, local: &Arc<Local>) -> Self {
+        let wire = Wire::new(&hub.link.options, &hub.link.node, &local.namespace());
+        let inbox = Arc::new(Inbox { wire, local: Arc::downgrade(local), receiver: OnceLock::new() });
+        Self { hub, inbox, is_open: AtomicBool::new(false) }
     }
 
     fn link(&self) -> &Link {
@@ -105,7 +106,7 @@ impl Bus for RedisBus {
             let commands = self.link().commands.lock().clone();
             let mut commands = commands.ok_or_else(|| unreachable("there is no connection to Redis".to_owned()))?;
             let mut count = cmd("PUBSUB");
-            count.arg(Verbs::of(self.link().options.mode).count).arg(&*self.wire().main_channel());
+            count.arg(Verbs::of(self.link().options.mode).count).arg(&*self.wire().counted_channel());
             let counts: HashMap<Vec<u8>, usize> =
                 count.query_async(&mut commands).await.map_err(|error| unreachable(error.to_string()))?;
             Ok(counts.values().sum())

@@ -41,7 +41,7 @@ pub(crate) async fn connect(
     let on_push = move |info: PushInfo| -> Result<(), SendError> {
         match info.kind {
             PushKind::Disconnection => is_lost.notify_one(),
-            PushKind::Message | PushKind::SMessage => handle(info),
+            PushKind::Message | PushKind::PMessage | PushKind::SMessage => handle(info),
             _ => {}
         }
         Ok(())

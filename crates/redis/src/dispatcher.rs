@@ -1,18 +1,22 @@
 //! Brings what came from Redis to the namespaces: one task, so that each gets it in order.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use redis::Value;
+use sockeye::adapter::Local;
 use sockeye::cluster::{Message, Receiver, Sender};
 
 use crate::codec::CodecError;
 use crate::link::Link;
+use crate::options::Mode;
 use crate::wire::Wire;
 
 /// A namespace, as what receives messages.
 pub(crate) struct Inbox {
     pub(crate) wire: Wire,
+    /// Its sockets.
+    pub(crate) local: Weak<Local>,
     /// None until the bus is opened.
     pub(crate) receiver: OnceLock<Arc<dyn Receiver>>,
 }
@@ -21,6 +25,8 @@ pub(crate) struct Inbox {
 pub(crate) enum Incoming {
     /// A message in a channel.
     Message { channel: Vec<u8>, payload: Vec<u8> },
+    /// A message in a channel that this pattern fits.
+    Matched { pattern: Vec<u8>, channel: Vec<u8>, payload: Vec<u8> },
     /// An entry of a stream: names and values of its fields.
     Entry(Vec<Value>),
 }
@@ -30,6 +36,7 @@ impl Incoming {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Message { channel, payload } => channel.len() + payload.len(),
+            Self::Matched { pattern, channel, payload } => pattern.len() + channel.len() + payload.len(),
             Self::Entry(fields) => {
                 fields.iter().map(|field| if let Value::BulkString(text) = field { text.len() } else { 0 }).sum()
             }
@@ -54,8 +61,15 @@ impl Link {
     fn deliver(&self, incoming: Incoming) {
         match incoming {
             Incoming::Message { channel, payload } => match self.table.inbox(&channel) {
+                Some(inbox) if self.options.mode == Mode::Classic => {
+                    self.deliver_classic(&inbox, &channel, &payload.into());
+                }
                 Some(inbox) => inbox.handle(inbox.wire.read(&Bytes::from(payload))),
                 // Whoever wanted it has left since.
+                None => self.metrics.skipped.increment(),
+            },
+            Incoming::Matched { pattern, channel, payload } => match self.table.inbox(&pattern) {
+                Some(inbox) => self.deliver_classic(&inbox, &channel, &payload.into()),
                 None => self.metrics.skipped.increment(),
             },
             Incoming::Entry(fields) => {

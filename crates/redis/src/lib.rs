@@ -17,6 +17,7 @@
 
 mod adapter;
 mod bus;
+mod classic;
 pub mod codec;
 mod connection;
 mod directory;

@@ -14,6 +14,9 @@ pub enum Mode {
         /// Which channels a node subscribes to.
         subscription: Subscription,
     },
+    /// As the classic adapter of `@socket.io/redis-adapter` 7.2 and later, `createAdapter`: every message reaches every node, and those
+    /// for one room that has no members here are not read. Needs Redis 6.
+    Classic,
     /// As `@socket.io/redis-streams-adapter` 0.3: what nodes tell one another is in a stream, so that a node misses nothing
     /// while its connection is lost. Questions and answers go by pub/sub.
     Streams,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
 use tokio::time::sleep;
 
 use crate::connection::{Backoff, Connection, connect};
@@ -40,9 +40,16 @@ impl Link {
     /// Enters a message into the queue.
     fn take_push(&self, push: PushInfo) {
         self.metrics.received.increment();
-        let mut data = push.data.into_iter();
-        if let (Some(Value::BulkString(channel)), Some(Value::BulkString(payload))) = (data.next(), data.next()) {
-            let incoming = Incoming::Message { channel, payload };
+        let mut data = push.data.into_iter().map_while(|each| match each {
+            Value::BulkString(bytes) => Some(bytes),
+            _ => None,
+        });
+        let pattern = if push.kind == PushKind::PMessage { data.next() } else { None };
+        if let (Some(channel), Some(payload)) = (data.next(), data.next()) {
+            let incoming = match pattern {
+                Some(pattern) => Incoming::Matched { pattern, channel, payload },
+                None => Incoming::Message { channel, payload },
+            };
             let bytes = incoming.len();
             if self.incoming.push(incoming, bytes).is_err() {
                 self.metrics.dropped.increment();
@@ -73,15 +80,16 @@ impl Link {
     }
 
     async fn change(&self, connection: &mut Connection, changes: &Changes) -> RedisResult<()> {
-        let verbs = Verbs::of(self.options.mode);
+        let mode = self.options.mode;
         let mut pipeline = Pipeline::new();
-        for (verb, channels) in [(verbs.subscribe, &changes.subscribe), (verbs.unsubscribe, &changes.unsubscribe)] {
-            for channel in channels {
-                // One for each: in a Redis Cluster the channels of one command would have to be in one slot.
-                let mut command = Cmd::with_capacity(2, channel.len() + 16);
-                command.arg(verb).arg(&**channel);
-                pipeline.add_command(command);
-            }
+        let subscribe = changes.subscribe.iter().map(|channel| (channel, Verbs::for_channel(mode, channel).subscribe));
+        let unsubscribe =
+            changes.unsubscribe.iter().map(|channel| (channel, Verbs::for_channel(mode, channel).unsubscribe));
+        for (channel, verb) in subscribe.chain(unsubscribe) {
+            // One for each: in a Redis Cluster the channels of one command would have to be in one slot.
+            let mut command = Cmd::with_capacity(2, channel.len() + 16);
+            command.arg(verb).arg(&**channel);
+            pipeline.add_command(command);
         }
         for reply in connection.commands.send_packed_commands(&pipeline, 0, pipeline.len()).await? {
             if let Value::ServerError(error) = reply {

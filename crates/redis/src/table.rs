@@ -41,7 +41,7 @@ pub(crate) struct Changes {
 impl Table {
     /// A namespace is there.
     pub(crate) fn enter(&self, inbox: &Arc<Inbox>) {
-        self.state.lock().namespaces.insert(inbox.wire.namespace().to_owned(), inbox.clone());
+        self.state.lock().namespaces.insert(inbox.wire.namespace().to_string(), inbox.clone());
         for channel in inbox.wire.own_channels() {
             self.want(&channel, inbox);
         }

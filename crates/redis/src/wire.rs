@@ -6,6 +6,7 @@ use redis::Cmd;
 use sockeye::adapter::Room;
 use sockeye::cluster::{Destination, Message, NodeId, Sender};
 
+use crate::codec::classic::{self, Channels};
 use crate::codec::cluster::{self, Form};
 use crate::codec::{CodecError, native};
 use crate::options::{Mode, RedisOptions, StreamOptions, Subscription};
@@ -33,12 +34,21 @@ impl Verbs {
                 unsubscribe: "SUNSUBSCRIBE",
                 count: "SHARDNUMSUB",
             },
-            Mode::Streams | Mode::Native => {
-                &Self { publish: "PUBLISH", subscribe: "SUBSCRIBE", unsubscribe: "UNSUBSCRIBE", count: "NUMSUB" }
-            }
+            Mode::Classic | Mode::Streams | Mode::Native => &PLAIN,
         }
     }
+
+    /// The commands for a channel, or for a pattern: the classic mode has one, and no other channel of it ends so.
+    pub(crate) fn for_channel(mode: Mode, channel: &[u8]) -> &'static Self {
+        if mode == Mode::Classic && channel.ends_with(b"*") {
+            return &Self { subscribe: "PSUBSCRIBE", unsubscribe: "PUNSUBSCRIBE", ..PLAIN };
+        }
+        Self::of(mode)
+    }
 }
+
+/// The commands for channels that are not sharded.
+const PLAIN: Verbs = Verbs { publish: "PUBLISH", subscribe: "SUBSCRIBE", unsubscribe: "UNSUBSCRIBE", count: "NUMSUB" };
 
 /// The wire format of one namespace.
 #[derive(Debug)]
@@ -49,6 +59,8 @@ pub(crate) struct Wire {
     /// What the names of all its channels begin with: the name of the main one.
     prefix: String,
     stream: StreamOptions,
+    /// The channels of the classic mode.
+    classic: Channels,
     /// How own messages end, in JSON and in MessagePack.
     endings: [Vec<u8>; 2],
 }
@@ -72,17 +84,37 @@ impl Wire {
                 _ => format!("{}#{namespace}#", options.channel_prefix),
             },
             stream: options.stream.clone(),
+            classic: Channels::new(&options.channel_prefix, namespace).answers_apart(true),
             endings: [Form::Smallest, Form::MsgPack].map(|form| cluster::ending(node, namespace, form)),
         }
     }
 
-    pub(crate) fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &ByteString {
         &self.namespace
     }
 
-    /// The channels that a node must hear: the main one and its own.
-    pub(crate) fn own_channels(&self) -> [Channel; 2] {
-        [self.main_channel(), self.node_channel(&self.node)]
+    /// The channels of the classic mode.
+    pub(crate) fn classic(&self) -> &Channels {
+        &self.classic
+    }
+
+    /// The channels that a node must hear: the main one and its own. In the classic mode one of them is a pattern.
+    pub(crate) fn own_channels(&self) -> Vec<Channel> {
+        match self.mode {
+            Mode::Classic => {
+                let names = self.classic.names(&self.node).into_iter().chain([self.classic.pattern()]);
+                names.map(|name| name.into_bytes().into()).collect()
+            }
+            _ => vec![self.main_channel(), self.node_channel(&self.node)],
+        }
+    }
+
+    /// The channel whose subscribers are the nodes.
+    pub(crate) fn counted_channel(&self) -> Channel {
+        match self.mode {
+            Mode::Classic => self.classic.counted().as_bytes().into(),
+            _ => self.main_channel(),
+        }
     }
 
     /// The channel that reaches all nodes.
@@ -103,7 +135,7 @@ impl Wire {
             _ if **room == *self.node => false,
             Mode::Sharded { subscription: Subscription::Dynamic } => !looks_like_id(room),
             Mode::Sharded { subscription: Subscription::DynamicPrivate } => true,
-            Mode::Sharded { subscription: Subscription::Static } | Mode::Streams => false,
+            Mode::Sharded { subscription: Subscription::Static } | Mode::Classic | Mode::Streams => false,
         };
         has_one.then(|| self.channel('r', room))
     }
@@ -121,10 +153,10 @@ impl Wire {
 
     /// Whether rooms have channels.
     pub(crate) fn routes_by_interest(&self) -> bool {
-        !matches!(self.mode, Mode::Sharded { subscription: Subscription::Static } | Mode::Streams)
+        !matches!(self.mode, Mode::Sharded { subscription: Subscription::Static } | Mode::Classic | Mode::Streams)
     }
 
-    /// Whether the subscribers of the main channel are counted; else nodes tell one another that they are there.
+    /// Whether the subscribers of a channel are counted; else nodes tell one another that they are there.
     pub(crate) fn counts_nodes(&self) -> bool {
         self.mode != Mode::Native
     }
@@ -139,6 +171,7 @@ impl Wire {
             return self.entry(message).map(Some);
         }
         let channel = match to {
+            _ if self.mode == Mode::Classic => self.classic.of(&message, to).into_bytes().into(),
             Destination::Node(node) => self.node_channel(node),
             Destination::All => {
                 message.room().and_then(|room| self.room_channel(room)).unwrap_or_else(|| self.main_channel())
@@ -146,13 +179,19 @@ impl Wire {
         };
         let payload = match self.mode {
             Mode::Sharded { .. } => cluster::encode(message, &self.node, &self.namespace, Form::Smallest)?,
+            Mode::Classic => classic::encode(message, &self.node)?,
             Mode::Streams => cluster::encode(message, &self.node, &self.namespace, Form::MsgPack)?,
             Mode::Native => native::encode(message, &self.node, &self.namespace)?,
         };
+        Ok(Some(self.publication(&channel, &payload)))
+    }
+
+    /// What is to be sent for a message that is written already.
+    pub(crate) fn publication(&self, channel: &[u8], payload: &[u8]) -> Outgoing {
         let bytes = channel.len() + payload.len();
         let mut command = Cmd::with_capacity(3, bytes + 8);
-        command.arg(Verbs::of(self.mode).publish).arg(&*channel).arg(&*payload);
-        Ok(Some(Outgoing { command, bytes }))
+        command.arg(Verbs::of(self.mode).publish).arg(channel).arg(payload);
+        Outgoing { command, bytes }
     }
 
     /// The entry of the stream that a message is.

@@ -16,6 +16,10 @@ mod sharded_private {
     sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::DynamicPrivate>);
 }
 
+mod classic {
+    sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::Classic>);
+}
+
 mod streams {
     sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::Streams>);
 }

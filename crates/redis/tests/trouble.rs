@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sockeye::Server;
 use sockeye_cluster_suite::Fleet;
 use sockeye_redis::{Mode, RedisAdapter};
-use support::{Dynamic, Native, Over, Redis, Streams, Way, cluster_options, eventually, local, redis_options};
+use support::{Classic, Dynamic, Native, Over, Redis, Streams, Way, cluster_options, eventually, local, redis_options};
 
 fn adapters<W: Way>(fleet: &Fleet<Over<W>>) -> Vec<RedisAdapter> {
     fleet.nodes.iter().map(|node| fleet.cluster.adapter(&node.name)).collect()
@@ -52,6 +52,11 @@ async fn a_restart_heals_sharded() {
 }
 
 #[tokio::test]
+async fn a_restart_heals_classic() {
+    a_restart_heals::<Classic>().await;
+}
+
+#[tokio::test]
 async fn a_restart_heals_streams() {
     a_restart_heals::<Streams>().await;
 }
@@ -74,6 +79,7 @@ async fn a_hang_up_heals<W: Way>(kind: &str) {
 #[tokio::test]
 async fn a_subscriber_that_is_hung_up_on_heals() {
     a_hang_up_heals::<Dynamic>("pubsub").await;
+    a_hang_up_heals::<Classic>("pubsub").await;
     a_hang_up_heals::<Native>("pubsub").await;
 }
 

@@ -80,6 +80,8 @@ struct Flags {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Adapter {
+    #[value(name = "redis")]
+    Classic,
     #[value(name = "redis-sharded")]
     Sharded,
     #[value(name = "redis-streams")]
@@ -191,6 +193,7 @@ fn build(flags: &Flags) -> std::io::Result<Server> {
         };
         let mode = match adapter {
             Adapter::Sharded => Mode::Sharded { subscription },
+            Adapter::Classic => Mode::Classic,
             Adapter::Streams => Mode::Streams,
             Adapter::Native => Mode::Native,
         };

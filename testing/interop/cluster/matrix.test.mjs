@@ -9,6 +9,7 @@ import { Redis } from "./lib/redis.mjs";
 import { VALUES, WITH_VALUES, WITHOUT_VALUES, ask } from "./operations.mjs";
 
 const ADAPTERS = {
+  redis: ["--adapter", "redis"],
   "redis-sharded": ["--adapter", "redis-sharded"],
   "redis-sharded, static": ["--adapter", "redis-sharded", "--subscription-mode", "static"],
   "redis-sharded, dynamic-private": ["--adapter", "redis-sharded", "--subscription-mode", "dynamic-private"],
@@ -16,6 +17,12 @@ const ADAPTERS = {
 };
 const chosen = process.env.MATRIX_ADAPTERS?.split(";") ?? Object.keys(ADAPTERS);
 const DIRECTIONS = { "Node.js → Sockeye": [0, 2], "Sockeye → Node.js": [2, 0], "Sockeye → Sockeye": [2, 3] };
+
+// With the classic adapter Node.js servers write events between programs, and answers to them, as JSON: binaries become objects.
+function binariesAreLost(adapter, operation, direction) {
+  if (adapter !== "redis") return false;
+  return operation === "serverSideEmit" ? direction.startsWith("Node.js") : operation === "serverSideEmit with answers";
+}
 
 // By operation, then by adapter: how many directions passed.
 const passed = new Map();
@@ -45,7 +52,7 @@ for (const adapter of chosen) {
 
     let number = 0;
     for (const [direction, [from, to]] of Object.entries(DIRECTIONS)) {
-      const check = (operation, name, run, value) => test(`${direction}: ${name}`, async () => {
+      const check = (operation, name, run, value, skip = false) => test(`${direction}: ${name}`, { skip }, async () => {
         number += 1;
         await run({ from: nodes[from], to: nodes[to], value, room: `room-${number}` });
         const row = passed.get(operation) ?? {};
@@ -53,7 +60,10 @@ for (const adapter of chosen) {
         passed.set(operation, row);
       });
       for (const [operation, run] of Object.entries(WITH_VALUES)) {
-        for (const [kind, value] of Object.entries(VALUES)) check(operation, `${operation}, ${kind}`, run, value);
+        for (const [kind, value] of Object.entries(VALUES)) {
+          const isLost = kind === "binary" && binariesAreLost(adapter, operation, direction);
+          check(operation, `${operation}, ${kind}`, run, value, isLost);
+        }
       }
       for (const [operation, run] of Object.entries(WITHOUT_VALUES)) check(operation, operation, run);
     }

@@ -7,7 +7,7 @@ import { connected, until } from "../js/lib/target.mjs";
 import { Redis } from "./lib/redis.mjs";
 import { Sockeye } from "./lib/sockeye.mjs";
 
-for (const adapter of ["redis-native", "redis-sharded", "redis-streams"]) {
+for (const adapter of ["redis-native", "redis", "redis-sharded", "redis-streams"]) {
   describe(`sockeye with ${adapter}`, () => {
     const servers = [];
     const clients = [];

@@ -10,15 +10,11 @@ use bytestring::ByteString;
 use sockeye::Value;
 use sockeye::cluster::{Message, NodeId, RequestId, Sender};
 
-use super::broadcast::{self, Envelope};
 use super::parts::{
-    answer, event, member, object, options, packet, read_answer, read_event, read_options, read_packet, read_rooms,
-    read_sockets, rooms, sockets, text,
+    answer, event, member, object, options, packet, read_answer, read_close, read_count, read_event, read_object,
+    read_options, read_packet, read_rooms, read_sockets, rooms, sender, sockets, text, write_object,
 };
-use super::{CodecError, json, msgpack};
-
-/// The name that emitters go by.
-const EMITTER: &str = "emitter";
+use super::{CodecError, direct, json, msgpack};
 
 /// How a message is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +31,11 @@ pub enum Form {
 ///
 /// It cannot be written.
 pub fn encode(message: Message, me: &NodeId, namespace: &str, form: Form) -> Result<Vec<u8>, CodecError> {
-    if let (Form::Smallest, Message::Broadcast { packet, target, request: None }) = (form, &message)
-        && let Some(data) = broadcast::write(packet, target)
+    if form == Form::Smallest
+        && let Message::Broadcast { packet, target, request } = &message
+        && let Some(written) = direct::write_message(packet, target, request.as_ref(), me, namespace)
     {
-        let quoted = |text: &str| serde_json::to_string(text).map_err(|_| CodecError::Unwritable);
-        return Ok(format!(r#"{{"type":3,"data":{data},"uid":{},"nsp":{}}}"#, quoted(me)?, quoted(namespace)?).into());
+        return Ok(written);
     }
     let (kind, data) = parts(message)?;
     let mut members = vec![(ByteString::from_static("type"), Value::from(kind))];
@@ -47,12 +43,10 @@ pub fn encode(message: Message, me: &NodeId, namespace: &str, form: Form) -> Res
     members.push((ByteString::from_static("uid"), Value::from(&**me)));
     members.push((ByteString::from_static("nsp"), Value::from(namespace)));
     let value = Value::Object(members);
-    if form == Form::Smallest && !json::has_binary(&value) {
-        return Ok(json::write(&value)?.into_bytes());
+    match form {
+        Form::Smallest => write_object(&value),
+        Form::MsgPack => Ok(msgpack::to_vec(&value)),
     }
-    let mut out = Vec::new();
-    msgpack::write(&value, &mut out);
-    Ok(out)
 }
 
 /// How every message that [`encode`] writes in this form ends: it tells the own ones apart without reading them.
@@ -69,19 +63,10 @@ pub fn ending(me: &NodeId, namespace: &str, form: Form) -> Vec<u8> {
 ///
 /// It is none, or not of this namespace.
 pub fn decode(data: &Bytes, namespace: &ByteString) -> Result<(Sender, Message), CodecError> {
-    let value = match data.first() {
-        Some(b'{') => {
-            let text = std::str::from_utf8(data).map_err(|_| CodecError::Json)?;
-            if let Ok(Envelope { kind: 3, data, uid, nsp }) = serde_json::from_str(text)
-                && nsp == &**namespace
-                && let Some(message) = broadcast::message(&data, namespace)
-            {
-                return Ok((sender(uid), message));
-            }
-            json::read(text)?
-        }
-        _ => msgpack::read(data)?,
-    };
+    if let Some(read) = direct::read_message(data, namespace) {
+        return Ok(read);
+    }
+    let value = read_object(data)?;
     if text(&value, "nsp")? != **namespace {
         return Err(CodecError::OtherNamespace);
     }
@@ -96,32 +81,27 @@ pub fn decode(data: &Bytes, namespace: &ByteString) -> Result<(Sender, Message),
 ///
 /// It cannot be written.
 pub fn encode_entry(message: Message, me: &NodeId, namespace: &str) -> Result<Vec<(&'static str, String)>, CodecError> {
-    if let Message::Broadcast { packet, target, request: None } = &message
-        && let Some(data) = broadcast::write(packet, target)
-    {
-        return Ok(vec![
-            ("uid", me.to_string()),
-            ("nsp", namespace.to_owned()),
-            ("type", "3".to_owned()),
-            ("data", data),
-        ]);
-    }
-    let (kind, data) = parts(message)?;
+    let direct = match &message {
+        Message::Broadcast { packet, target, request } => direct::write_data(packet, target, request.as_ref()),
+        _ => None,
+    };
+    let (kind, data) = match direct {
+        Some(text) => (3, Some(text)),
+        None => {
+            let (kind, data) = parts(message)?;
+            (kind, data.map(|data| entry_data(&data)).transpose()?)
+        }
+    };
     let mut fields = vec![("uid", me.to_string()), ("nsp", namespace.to_owned()), ("type", kind.to_string())];
-    if let Some(data) = data {
-        fields.push((
-            "data",
-            match json::has_binary(&data) {
-                false => json::write(&data)?,
-                true => {
-                    let mut out = Vec::new();
-                    msgpack::write(&data, &mut out);
-                    STANDARD.encode(out)
-                }
-            },
-        ));
+    if let Some(text) = data {
+        fields.push(("data", text));
     }
     Ok(fields)
+}
+
+/// JSON where it can be, and MessagePack in base64 where it must.
+fn entry_data(data: &Value) -> Result<String, CodecError> {
+    Ok(json::write(data)?.unwrap_or_else(|| STANDARD.encode(msgpack::to_vec(data))))
 }
 
 /// Reads the fields of an entry of a stream.
@@ -146,9 +126,9 @@ pub fn decode_entry<'a>(
     if nsp != Some(&**namespace) {
         return Err(CodecError::OtherNamespace);
     }
-    if let (Some(3), Some(data)) = (kind, data)
-        && let Ok(data) = serde_json::from_str(data)
-        && let Some(message) = broadcast::message(&data, namespace)
+    let kind = kind.ok_or(CodecError::Member("type"))?;
+    if kind == 3
+        && let Some(message) = data.and_then(|data| direct::read_data(data, namespace))
     {
         return Ok((sender(uid), message));
     }
@@ -157,14 +137,7 @@ pub fn decode_entry<'a>(
         Some(text) if text.starts_with('{') => json::read(text)?,
         Some(text) => msgpack::read(&STANDARD.decode(text).map_err(|_| CodecError::Base64)?.into())?,
     };
-    Ok((sender(uid), read(kind.ok_or(CodecError::Member("type"))?, &data, namespace)?))
-}
-
-fn sender(uid: Option<&str>) -> Sender {
-    match uid {
-        None | Some(EMITTER) => Sender::Unnamed,
-        Some(node) => Sender::Node(node.into()),
-    }
+    Ok((sender(uid), read(kind, &data, namespace)?))
 }
 
 /// The type and the data of a message.
@@ -223,31 +196,27 @@ fn answered(request: Value, answer: Option<Value>) -> Value {
 
 fn read(kind: u64, data: &Value, namespace: &ByteString) -> Result<Message, CodecError> {
     let request = || Ok(RequestId::from(text(data, "requestId")?));
+    let target = || read_options(member(data, "opts")?);
     let asked = || data.get("requestId").and_then(Value::as_str).map(RequestId::from);
     Ok(match kind {
         1 => Message::InitialHeartbeat,
         2 => Message::Heartbeat,
         3 => {
-            Message::Broadcast { packet: read_packet(data, namespace)?, target: read_options(data)?, request: asked() }
+            let packet = read_packet(member(data, "packet")?, namespace)?;
+            Message::Broadcast { packet, target: target()?, request: asked() }
         }
-        4 => Message::JoinSockets { target: read_options(data)?, rooms: read_rooms(data, "rooms")? },
-        5 => Message::LeaveSockets { target: read_options(data)?, rooms: read_rooms(data, "rooms")? },
-        6 => Message::DisconnectSockets {
-            target: read_options(data)?,
-            close: data.get("close").and_then(Value::as_bool).unwrap_or(false),
-        },
-        7 => Message::FetchSockets { target: read_options(data)?, request: request()? },
+        4 => Message::JoinSockets { target: target()?, rooms: read_rooms(data, "rooms")? },
+        5 => Message::LeaveSockets { target: target()?, rooms: read_rooms(data, "rooms")? },
+        6 => Message::DisconnectSockets { target: target()?, close: read_close(data) },
+        7 => Message::FetchSockets { target: target()?, request: request()? },
         8 => Message::FetchSocketsResponse { request: request()?, sockets: read_sockets(data)? },
         9 => {
             let (event, args) = read_event(data, "packet")?;
             Message::ServerSideEmit { event: event.as_str().to_owned(), args, request: asked() }
         }
-        10 => Message::ServerSideEmitResponse { request: request()?, args: read_answer(data, "packet") },
-        11 => {
-            let count = member(data, "clientCount")?.as_u64().and_then(|count| usize::try_from(count).ok());
-            Message::ClientCount { request: request()?, clients: count.ok_or(CodecError::Member("clientCount"))? }
-        }
-        12 => Message::Acknowledgement { request: request()?, args: read_answer(data, "packet") },
+        10 => Message::ServerSideEmitResponse { request: request()?, args: read_answer(data, "packet")? },
+        11 => Message::ClientCount { request: request()?, clients: read_count(data)? },
+        12 => Message::Acknowledgement { request: request()?, args: read_answer(data, "packet")? },
         13 => Message::Close,
         _ => return Err(CodecError::UnknownType),
     })

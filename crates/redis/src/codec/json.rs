@@ -17,17 +17,16 @@ pub(super) fn read(text: &str) -> Result<Value, CodecError> {
     }
 }
 
-/// Writes a value without binaries.
-pub(super) fn write(value: &Value) -> Result<String, CodecError> {
-    let args = Args::from_values(vec![value.clone()]);
-    if args.has_binary() {
-        return Err(CodecError::Unwritable);
+/// Writes an object; none if there are binaries in it.
+pub(super) fn write(object: &Value) -> Result<Option<String>, CodecError> {
+    if has_binary(object) {
+        return Ok(None);
     }
-    Ok(args.json_elements().to_owned())
+    let args = Args::from_serialize(object).map_err(|_| CodecError::Unwritable)?;
+    Ok(Some(args.json_elements().to_owned()))
 }
 
-/// Whether there is a binary in it.
-pub(super) fn has_binary(value: &Value) -> bool {
+fn has_binary(value: &Value) -> bool {
     match value {
         Value::Binary(_) => true,
         Value::Array(items) => items.iter().any(has_binary),

@@ -1,10 +1,11 @@
 //! What nodes write into Redis, and read.
 //!
-//! [`cluster`] has the messages of the official sharded adapter and of the one over streams, [`native`] those between nodes of
-//! Sockeye.
+//! [`classic`] has the messages of the classic adapter, [`cluster`] those of the sharded adapter and of the one over streams, and
+//! [`native`] those between nodes of Sockeye. The first two read the messages of emitters, too.
 
-mod broadcast;
+pub mod classic;
 pub mod cluster;
+mod direct;
 mod json;
 mod msgpack;
 pub mod native;
@@ -40,6 +41,9 @@ pub enum CodecError {
     /// It belongs to another namespace.
     #[error("a message of another namespace")]
     OtherNamespace,
+    /// There are binaries, and an object that is none but looks like the placeholder of one: clients would take it for one.
+    #[error("an object looks like a binary's placeholder")]
+    Placeholder,
     /// It cannot be said in this format: the broker's nodes have no such message, or the arguments are not valid.
     #[error("it cannot be written")]
     Unwritable,

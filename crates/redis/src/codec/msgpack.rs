@@ -16,6 +16,23 @@ pub(super) fn read(data: &Bytes) -> Result<Value, CodecError> {
     if reader.at == data.len() { Ok(value) } else { Err(CodecError::MsgPack) }
 }
 
+/// A value as it is written.
+pub(super) struct Raw {
+    pub(super) data: Bytes,
+    /// Whether there are extensions in it: they mean one thing in this dialect and another elsewhere.
+    pub(super) has_extension: bool,
+}
+
+/// Divides an array of three values.
+pub(super) fn read_three(data: &Bytes) -> Result<[Raw; 3], CodecError> {
+    let mut reader = Reader { data, at: 0 };
+    if reader.array()? != [0x93] {
+        return Err(CodecError::MsgPack);
+    }
+    let three = [reader.raw()?, reader.raw()?, reader.raw()?];
+    if reader.at == data.len() { Ok(three) } else { Err(CodecError::MsgPack) }
+}
+
 struct Reader<'a> {
     data: &'a Bytes,
     at: usize,
@@ -87,6 +104,37 @@ impl<'a> Reader<'a> {
             }
             0xe0..=0xff => i8::from_be_bytes([prefix]).into(),
         })
+    }
+
+    /// Goes over one value.
+    fn raw(&mut self) -> Result<Raw, CodecError> {
+        let start = self.at;
+        let mut has_extension = false;
+        let mut values_left = 1_usize;
+        while let Some(left) = values_left.checked_sub(1) {
+            let [prefix] = self.array()?;
+            let (len, values) = match prefix {
+                0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => (0, 0),
+                0x80..=0x8f => (0, 2 * usize::from(prefix & 0x0f)),
+                0x90..=0x9f => (0, (prefix & 0x0f).into()),
+                0xa0..=0xbf => ((prefix & 0x1f).into(), 0),
+                0xc1 => return Err(CodecError::MsgPack),
+                0xc4..=0xc6 => (self.len(prefix - 0xc4)?, 0),
+                0xc7..=0xc9 => (self.len(prefix - 0xc7)?.saturating_add(1), 0),
+                0xcc | 0xd0 => (1, 0),
+                0xcd | 0xd1 => (2, 0),
+                0xca | 0xce | 0xd2 => (4, 0),
+                0xcb | 0xcf | 0xd3 => (8, 0),
+                0xd4..=0xd8 => (1 + (1 << (prefix - 0xd4)), 0),
+                0xd9..=0xdb => (self.len(prefix - 0xd9)?, 0),
+                0xdc | 0xdd => (0, self.len(prefix - 0xdc + 1)?),
+                0xde | 0xdf => (0, self.len(prefix - 0xde + 1)?.saturating_mul(2)),
+            };
+            has_extension |= matches!(prefix, 0xc7..=0xc9 | 0xd4..=0xd8);
+            self.take(len)?;
+            values_left = left.saturating_add(values);
+        }
+        Ok(Raw { data: self.data.slice(start..self.at), has_extension })
     }
 
     fn text(&mut self, len: usize) -> Result<Value, CodecError> {
@@ -167,6 +215,13 @@ fn millis_text(millis: i64) -> Option<String> {
     Some(format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z"))
 }
 
+/// Writes a value.
+pub(super) fn to_vec(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(value, &mut out);
+    out
+}
+
 /// Appends a value.
 pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
     match value {
@@ -182,10 +237,7 @@ pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
                 out.extend_from_slice(&number.as_f64().unwrap_or_default().to_be_bytes());
             }
         }
-        Value::String(text) => {
-            write_len(text.len(), [Some((0xa0, 31)), Some((0xd9, 0xff))], 0xda, out);
-            out.extend_from_slice(text.as_bytes());
-        }
+        Value::String(text) => write_text(text, out),
         Value::Binary(data) => {
             write_len(data.len(), [None, Some((0xc4, 0xff))], 0xc5, out);
             out.extend_from_slice(data);
@@ -197,11 +249,17 @@ pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
         Value::Object(members) => {
             write_len(members.len(), [Some((0x80, 15)), None], 0xde, out);
             for (key, value) in members {
-                write(&Value::String(key.clone()), out);
+                write_text(key, out);
                 write(value, out);
             }
         }
     }
+}
+
+/// Appends a string.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_len(text.len(), [Some((0xa0, 31)), Some((0xd9, 0xff))], 0xda, out);
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// A length in its smallest form: within the first byte, in one byte, in two from `wide` on, or in four.

@@ -1,12 +1,40 @@
-//! The parts that the formats have in common: targets, packets, descriptions of sockets.
+//! The parts that the formats have in common: senders, targets, packets, descriptions of sockets.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody, RemoteSocketData, Room};
+use sockeye::cluster::Sender;
 use sockeye::{Args, EventName, Target, Value};
 
-use super::CodecError;
+use super::{CodecError, json, msgpack};
+
+/// The name that emitters go by.
+const EMITTER: &str = "emitter";
+
+/// Reads JSON or MessagePack: a message is an object, so the first byte tells.
+pub(super) fn read_object(data: &Bytes) -> Result<Value, CodecError> {
+    match data.first() {
+        Some(b'{') => json::read(std::str::from_utf8(data).map_err(|_| CodecError::Json)?),
+        _ => msgpack::read(data),
+    }
+}
+
+/// Writes JSON where it can be, and MessagePack where there are binaries.
+pub(super) fn write_object(value: &Value) -> Result<Vec<u8>, CodecError> {
+    Ok(match json::write(value)? {
+        Some(text) => text.into_bytes(),
+        None => msgpack::to_vec(value),
+    })
+}
+
+pub(super) fn sender(uid: Option<&str>) -> Sender {
+    match uid {
+        None | Some(EMITTER) => Sender::Unnamed,
+        Some(node) => Sender::Node(node.into()),
+    }
+}
 
 pub(super) fn object<const N: usize>(members: [(&'static str, Value); N]) -> Value {
     Value::Object(members.into_iter().map(|(key, value)| (ByteString::from_static(key), value)).collect())
@@ -37,6 +65,10 @@ pub(super) fn read_rooms(value: &Value, name: &'static str) -> Result<Vec<Room>,
 
 /// `opts`: rooms, exceptions and flags. Flags are always there, for some nodes read them without looking.
 pub(super) fn options(target: &Target) -> Value {
+    object([("rooms", rooms(&target.rooms)), ("except", rooms(&target.except)), ("flags", flags(target))])
+}
+
+pub(super) fn flags(target: &Target) -> Value {
     let mut flags = Vec::new();
     if !target.flags.compress {
         flags.push((ByteString::from_static("compress"), false.into()));
@@ -48,11 +80,10 @@ pub(super) fn options(target: &Target) -> Value {
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         flags.push((ByteString::from_static("timeout"), millis.into()));
     }
-    object([("rooms", rooms(&target.rooms)), ("except", rooms(&target.except)), ("flags", Value::Object(flags))])
+    Value::Object(flags)
 }
 
-pub(super) fn read_options(value: &Value) -> Result<Target, CodecError> {
-    let options = member(value, "opts")?;
+pub(super) fn read_options(options: &Value) -> Result<Target, CodecError> {
     let mut target = Target::default();
     target.rooms = read_rooms(options, "rooms")?.into();
     if options.get("except").is_some() {
@@ -85,7 +116,23 @@ pub(super) fn read_event(value: &Value, name: &'static str) -> Result<(EventName
         Value::Number(number) => EventName::from_number(number.as_f64().unwrap_or_default()),
         _ => return Err(CodecError::Member(name)),
     };
-    Ok((event, Args::from_values(args.to_vec())))
+    Ok((event, read_args(args.to_vec())?))
+}
+
+/// Values that have come. Next to binaries, nothing may look like the placeholder of one: it would become one at the clients.
+fn read_args(values: Vec<Value>) -> Result<Args, CodecError> {
+    fn is_forged(value: &Value) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(is_forged),
+            Value::Object(members) => members
+                .iter()
+                .any(|(key, value)| (key == "_placeholder" && *value == Value::Bool(true)) || is_forged(value)),
+            _ => false,
+        }
+    }
+    let forged = values.iter().any(is_forged);
+    let args = Args::from_values(values);
+    if forged && args.has_binary() { Err(CodecError::Placeholder) } else { Ok(args) }
 }
 
 /// An event's packet, `{type: 2, data}`.
@@ -94,8 +141,7 @@ pub(super) fn packet(packet: &Packet) -> Result<Value, CodecError> {
     Ok(object([("type", 2.into()), ("data", event(name, args)?)]))
 }
 
-pub(super) fn read_packet(value: &Value, namespace: &ByteString) -> Result<Packet, CodecError> {
-    let packet = member(value, "packet")?;
+pub(super) fn read_packet(packet: &Value, namespace: &ByteString) -> Result<Packet, CodecError> {
     if member(packet, "type")?.as_u64() != Some(2) {
         return Err(CodecError::Member("type"));
     }
@@ -111,8 +157,17 @@ pub(super) fn answer(args: &Args) -> Result<Option<Value>, CodecError> {
     Ok(args.to_values().map_err(|_| CodecError::Unwritable)?.into_iter().next())
 }
 
-pub(super) fn read_answer(value: &Value, name: &str) -> Args {
-    value.get(name).map_or_else(Args::empty, |answer| Args::from_values(vec![answer.clone()]))
+pub(super) fn read_answer(value: &Value, name: &str) -> Result<Args, CodecError> {
+    value.get(name).map_or_else(|| Ok(Args::empty()), |answer| read_args(vec![answer.clone()]))
+}
+
+pub(super) fn read_count(value: &Value) -> Result<usize, CodecError> {
+    let count = member(value, "clientCount")?.as_u64().and_then(|count| usize::try_from(count).ok());
+    count.ok_or(CodecError::Member("clientCount"))
+}
+
+pub(super) fn read_close(value: &Value) -> bool {
+    value.get("close").and_then(Value::as_bool).unwrap_or(false)
 }
 
 pub(super) fn sockets(sockets: Vec<RemoteSocketData>) -> Value {

@@ -41,6 +41,7 @@ fn a_message_for_one_room_takes_the_rooms_channel() {
             "SPUBLISH socket.io#/chat#ksLaK94qtEPdnKUOAAAA#",
         ),
         (sharded(Subscription::Static), "SPUBLISH socket.io#/chat#", "SPUBLISH socket.io#/chat#"),
+        (wire(Mode::Classic), "PUBLISH socket.io#/chat#r#", "PUBLISH socket.io#/chat#ksLaK94qtEPdnKUOAAAA#"),
         (wire(Mode::Native), "PUBLISH sockeye#5#/chat#rr", "PUBLISH sockeye#5#/chat#rksLaK94qtEPdnKUOAAAA"),
         (wire(Mode::Streams), "XADD socket.io", "XADD socket.io"),
     ] {
@@ -50,7 +51,8 @@ fn a_message_for_one_room_takes_the_rooms_channel() {
             let main = format!("{} {}", Verbs::of(wire.mode).publish, wire.prefix);
             assert_eq!(sent(&wire, broadcast(&[], None), &all), main);
             assert_eq!(sent(&wire, broadcast(&["r", "s"], None), &all), main);
-            assert_eq!(sent(&wire, broadcast(&["r"], Some("q")), &all), main);
+            let asks = if wire.mode == Mode::Classic { "PUBLISH socket.io-request#/chat#" } else { &main };
+            assert_eq!(sent(&wire, broadcast(&["r"], Some("q")), &all), asks);
         }
     }
 }
@@ -61,6 +63,7 @@ fn answers_go_to_who_asked() {
     let answer = || Message::ClientCount { request: "q".into(), clients: 1 };
     let sharded = wire(Mode::Sharded { subscription: Subscription::Dynamic });
     assert_eq!(sent(&sharded, answer(), &to), "SPUBLISH socket.io#/chat#fedcba9876543210#");
+    assert_eq!(sent(&wire(Mode::Classic), answer(), &to), "PUBLISH socket.io-response#/chat#fedcba9876543210#");
     assert_eq!(sent(&wire(Mode::Streams), answer(), &to), "PUBLISH socket.io#/chat#fedcba9876543210#");
     assert_eq!(sent(&wire(Mode::Native), answer(), &to), "PUBLISH sockeye#5#/chat#nfedcba9876543210");
 }
@@ -110,6 +113,17 @@ fn own_messages_are_told_apart_unread() {
     let native = wire(Mode::Native);
     let payload = native::encode(broadcast(&["r"], None), &native.node, "/chat").unwrap();
     assert!(native.read(&payload.into()).unwrap().is_none());
+}
+
+#[test]
+fn only_the_classic_mode_has_a_pattern() {
+    let subscribes = |mode: Mode| -> Vec<_> {
+        let channels = wire(mode).own_channels();
+        channels.iter().map(|channel| Verbs::for_channel(mode, channel).subscribe).collect()
+    };
+    assert_eq!(subscribes(Mode::Classic), ["SUBSCRIBE", "SUBSCRIBE", "SUBSCRIBE", "PSUBSCRIBE"]);
+    assert_eq!(subscribes(Mode::Native), ["SUBSCRIBE", "SUBSCRIBE"]);
+    assert_eq!(Verbs::for_channel(Mode::Native, b"sockeye#1#/#r*").subscribe, "SUBSCRIBE");
 }
 
 #[test]

@@ -135,6 +135,7 @@ ways! {
     Dynamic = Mode::Sharded { subscription: Subscription::Dynamic };
     Static = Mode::Sharded { subscription: Subscription::Static };
     DynamicPrivate = Mode::Sharded { subscription: Subscription::DynamicPrivate };
+    Classic = Mode::Classic;
     Streams = Mode::Streams;
     Native = Mode::Native;
 }
@@ -188,6 +189,7 @@ impl<W: Way> Faults for Over<W> {
     fn send_garbage(&self) {
         self.redis.command::<()>(match W::MODE {
             Mode::Native => &["PUBLISH", "sockeye#1#/#", "\u{1}nonsense"],
+            Mode::Classic => &["PUBLISH", "socket.io#/#", "nonsense"],
             Mode::Streams => &["XADD", "socket.io", "*", "uid", "x", "nsp", "/", "type", "3", "data", "{"],
             _ => &["SPUBLISH", "socket.io#/#", "{\"type\":3"],
         });

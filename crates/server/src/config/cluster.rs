@@ -9,7 +9,8 @@ use super::raw::{ClusterMode, ClusterSection, PeersSection, SubscriptionMode};
 /// The adapter; none where something is wrong, which is reported.
 pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<RedisAdapter> {
     if raw.adapter.is_none() {
-        problems.add("cluster.adapter", "is missing: \"redis-sharded\", \"redis-streams\" or \"redis-native\"");
+        problems
+            .add("cluster.adapter", "is missing: \"redis\", \"redis-sharded\", \"redis-streams\" or \"redis-native\"");
     }
     if raw.url.is_none() {
         problems.add("cluster.url", "is missing: such as \"redis://127.0.0.1:6379\"");
@@ -25,6 +26,7 @@ pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<R
                 SubscriptionMode::Static => Subscription::Static,
             },
         },
+        ClusterMode::Classic => Mode::Classic,
         ClusterMode::Streams => Mode::Streams,
         ClusterMode::Native => Mode::Native,
     };

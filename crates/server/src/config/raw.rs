@@ -54,8 +54,9 @@ section! {
 section! {
     /// Other nodes that serve the same clients, each with this table.
     struct ClusterSection {
-        /// How the nodes talk to one another. "redis-sharded" and "redis-streams": as the official adapters of these names, so
-        /// that servers with Node.js can be among them. "redis-native": nodes of Sockeye only, and the cheapest. Required.
+        /// How the nodes talk to one another. "redis", "redis-sharded" and "redis-streams": as the official adapters of these
+        /// names, so that servers with Node.js can be among them. "redis-native": nodes of Sockeye only, and the cheapest.
+        /// Required.
         adapter: Option<ClusterMode> = None, example "\"redis-native\"";
         /// Where Redis is: "redis://user:password@host:6379"; "rediss://" with TLS. Required.
         url: Option<String> = None, example "\"redis://127.0.0.1:6379\"";
@@ -87,6 +88,8 @@ section! {
 choices! {
     /// How nodes talk to one another.
     enum ClusterMode {
+        /// As the classic adapter of `@socket.io/redis-adapter`.
+        Classic = "redis",
         /// As the sharded adapter of `@socket.io/redis-adapter`.
         Sharded = "redis-sharded",
         /// As `@socket.io/redis-streams-adapter`.

@@ -29,7 +29,7 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
         ),
         (
             "[cluster]\nurl = \"redis://127.0.0.1\"",
-            "a.toml:1: cluster.adapter: is missing: \"redis-sharded\", \"redis-streams\" or \"redis-native\"",
+            "a.toml:1: cluster.adapter: is missing: \"redis\", \"redis-sharded\", \"redis-streams\" or \"redis-native\"",
         ),
         (
             "[cluster]\nadapter = \"redis-native\"\nurl = \"http://secret@x\"",
