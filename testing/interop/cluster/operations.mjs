@@ -1,7 +1,7 @@
 // What one node of a cluster can have another do, each as a check: from a client of one to clients of the other.
 
 import assert from "node:assert/strict";
-import { next, plain, until } from "../js/lib/target.mjs";
+import { next, plain, sleep, until } from "../js/lib/target.mjs";
 
 /** Values that each operation with arguments is tried with. */
 export const VALUES = {
@@ -25,7 +25,7 @@ export const WITH_VALUES = {
     same(await got, [value]);
   },
   "to a room": async ({ from, to, value, room }) => {
-    await ask(to.client, "join", room);
+    await joined(from, to.client, room);
     await silent(to.other, from, async () => {
       const got = next(to.client, "room");
       from.client.emit("in-room", room, value);
@@ -115,7 +115,7 @@ export const WITHOUT_VALUES = {
     assert.equal((await gone)[0], "io server disconnect");
   },
   "the order of a sender": async ({ from, to, room }) => {
-    await ask(to.client, "join", room);
+    await joined(from, to.client, room);
     const count = 500;
     const got = [];
     const listener = (n) => got.push(n);
@@ -126,6 +126,18 @@ export const WITHOUT_VALUES = {
     assert.deepEqual(got, Array.from({ length: count }, (_, n) => n));
   },
 };
+
+/** Joins, and waits until what the other node sends to the room arrives: the subscription to its channel takes a moment. */
+async function joined(from, client, room) {
+  await ask(client, "join", room);
+  let heard = false;
+  client.once("probe", () => { heard = true; });
+  await until(async () => {
+    await from.node.ask("emit", { rooms: [room], event: "probe" });
+    await sleep(20);
+    return heard;
+  }, "the room is not heard of");
+}
 
 /** What a client's question is answered with. */
 export function ask(client, event, ...args) {
