@@ -21,7 +21,8 @@ const DIRECTIONS = { "Node.js → Sockeye": [0, 2], "Sockeye → Node.js": [2, 0
 // With the classic adapter Node.js servers write events between programs, and answers to them, as JSON: binaries become objects.
 function binariesAreLost(adapter, operation, direction) {
   if (adapter !== "redis") return false;
-  return operation === "serverSideEmit" ? direction.startsWith("Node.js") : operation === "serverSideEmit with answers";
+  const isLost = operation === "serverSideEmit" ? direction.startsWith("Node.js") : operation === "serverSideEmit with answers";
+  return isLost && "the official adapter writes binaries of server-side events as JSON";
 }
 
 // By operation, then by adapter: how many directions passed.
