@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use sockeye::{Ack, Args, Data, Namespace, PerMessageDeflate, Server, Socket};
-use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
+use sockeye_redis::{Mode, RedisAdapter, RedisOptions};
 use tokio::net::TcpListener;
 
 /// Serves `echo`, `ack`, `broadcast`, `join` and `room` for load generators.
@@ -27,9 +27,9 @@ struct Options {
     /// Serve https, with this certificate and its key, in PEM.
     #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
     tls: Option<Vec<PathBuf>>,
-    /// Serve together with other nodes, over Redis.
+    /// Serve together with other nodes, over Redis: redis, redis-sharded, redis-streams, redis-native.
     #[arg(long, value_name = "NAME", requires = "url")]
-    adapter: Option<ClusterMode>,
+    adapter: Option<Mode>,
     /// Where Redis is.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -43,19 +43,6 @@ struct Options {
 enum PacketParser {
     Json,
     Msgpack,
-}
-
-/// How nodes talk to one another.
-#[derive(Clone, Copy, ValueEnum)]
-enum ClusterMode {
-    #[value(name = "redis")]
-    Classic,
-    #[value(name = "redis-sharded")]
-    Sharded,
-    #[value(name = "redis-streams")]
-    Streams,
-    #[value(name = "redis-native")]
-    Native,
 }
 
 fn main() -> std::io::Result<()> {
@@ -75,12 +62,6 @@ async fn serve(options: Options) -> std::io::Result<()> {
         builder = builder.per_message_deflate(PerMessageDeflate::from_bytes(threshold));
     }
     if let Some((mode, url)) = options.adapter.zip(options.url) {
-        let mode = match mode {
-            ClusterMode::Sharded => Mode::Sharded { subscription: Subscription::Dynamic },
-            ClusterMode::Classic => Mode::Classic,
-            ClusterMode::Streams => Mode::Streams,
-            ClusterMode::Native => Mode::Native,
-        };
         let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
         builder = builder.adapter(redis.factory());
     }

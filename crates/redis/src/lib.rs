@@ -40,4 +40,4 @@ struct Guide;
 pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;
 pub use metrics::RedisMetrics;
-pub use options::{Mode, RedisOptions, StreamOptions, Subscription};
+pub use options::{Mode, NameError, RedisOptions, StreamOptions, Subscription};

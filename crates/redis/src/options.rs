@@ -1,9 +1,11 @@
 //! Options of the adapter over Redis.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use sockeye::cluster::ClusterOptions;
+use thiserror::Error;
 
 /// How the nodes talk to one another. All nodes of a cluster must use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,40 @@ pub enum Subscription {
     Static,
     /// One for each room that has members here, those of the sockets' ids included.
     DynamicPrivate,
+}
+
+/// A word that is the name of no mode, or of no subscription.
+#[derive(Clone, Debug, Error)]
+#[error("must be one of {0}")]
+pub struct NameError(&'static str);
+
+/// The names of the modes: `redis`, `redis-sharded` with the default subscription, `redis-streams`, `redis-native`.
+impl FromStr for Mode {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        match name {
+            "redis" => Ok(Self::Classic),
+            "redis-sharded" => Ok(Self::Sharded { subscription: Subscription::default() }),
+            "redis-streams" => Ok(Self::Streams),
+            "redis-native" => Ok(Self::Native),
+            _ => Err(NameError("redis, redis-sharded, redis-streams, redis-native")),
+        }
+    }
+}
+
+/// The names that the official adapter has for them: `dynamic`, `static`, `dynamic-private`.
+impl FromStr for Subscription {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        match name {
+            "dynamic" => Ok(Self::Dynamic),
+            "static" => Ok(Self::Static),
+            "dynamic-private" => Ok(Self::DynamicPrivate),
+            _ => Err(NameError("dynamic, static, dynamic-private")),
+        }
+    }
 }
 
 /// Options of a [`RedisAdapter`](crate::RedisAdapter).

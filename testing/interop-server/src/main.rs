@@ -69,32 +69,13 @@ struct Flags {
     forwarded: bool,
     /// Joins a cluster.
     #[arg(long, requires = "url")]
-    adapter: Option<Adapter>,
+    adapter: Option<Mode>,
     /// Where the cluster's broker is.
     #[arg(long)]
     url: Option<String>,
     /// Which channels a node of `redis-sharded` subscribes to.
     #[arg(long, default_value = "dynamic")]
-    subscription_mode: SubscriptionMode,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Adapter {
-    #[value(name = "redis")]
-    Classic,
-    #[value(name = "redis-sharded")]
-    Sharded,
-    #[value(name = "redis-streams")]
-    Streams,
-    #[value(name = "redis-native")]
-    Native,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SubscriptionMode {
-    Dynamic,
-    Static,
-    DynamicPrivate,
+    subscription_mode: Subscription,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -186,16 +167,9 @@ fn build(flags: &Flags) -> std::io::Result<Server> {
         builder = builder.per_message_deflate(PerMessageDeflate::from_bytes(1024));
     }
     if let Some((adapter, url)) = flags.adapter.zip(flags.url.as_ref()) {
-        let subscription = match flags.subscription_mode {
-            SubscriptionMode::Dynamic => Subscription::Dynamic,
-            SubscriptionMode::Static => Subscription::Static,
-            SubscriptionMode::DynamicPrivate => Subscription::DynamicPrivate,
-        };
         let mode = match adapter {
-            Adapter::Sharded => Mode::Sharded { subscription },
-            Adapter::Classic => Mode::Classic,
-            Adapter::Streams => Mode::Streams,
-            Adapter::Native => Mode::Native,
+            Mode::Sharded { .. } => Mode::Sharded { subscription: flags.subscription_mode },
+            other => other,
         };
         let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
         builder = builder.adapter(redis.factory());
