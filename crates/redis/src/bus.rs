@@ -10,7 +10,7 @@ use sockeye::adapter::{AdapterFuture, Local, Room};
 use sockeye::cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::dispatcher::Inbox;
-use crate::link::{Hub, Link, Sending};
+use crate::link::{Hub, Link};
 use crate::wire::{Verbs, Wire};
 
 /// One namespace of a server.
@@ -64,8 +64,10 @@ impl Bus for RedisBus {
             self.hub.enter();
             self.is_open.store(true, Ordering::Release);
             let channels = self.wire().own_channels();
-            link.wait_until(|| link.is_connected() && channels.iter().all(|channel| link.table.is_heard(channel)))
-                .await;
+            link.wait_until(|| {
+                link.health.check().is_ok() && channels.iter().all(|channel| link.table.is_heard(channel))
+            })
+            .await;
             Ok(())
         })
     }
@@ -76,8 +78,7 @@ impl Bus for RedisBus {
         }
         let sending = self.wire().command(message, to).map_err(|error| BusError::Unwritable(error.to_string()))?;
         let Some(outgoing) = sending else { return Ok(()) };
-        let entered = self.link().outgoing.push(Sending::Message(outgoing.command), outgoing.bytes);
-        entered.map_err(|_| BusError::Full)
+        self.link().send(outgoing).then_some(()).ok_or(BusError::Full)
     }
 
     fn routes_by_interest(&self) -> bool {

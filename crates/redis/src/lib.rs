@@ -22,9 +22,11 @@ pub mod codec;
 mod connection;
 mod directory;
 mod dispatcher;
+mod health;
 mod link;
 mod metrics;
 mod options;
+mod probe;
 mod publisher;
 mod queue;
 mod reader;
@@ -39,5 +41,6 @@ struct Guide;
 
 pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;
+pub use health::Trouble;
 pub use metrics::RedisMetrics;
 pub use options::{Mode, NameError, RedisOptions, StreamOptions, Subscription};

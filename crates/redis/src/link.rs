@@ -1,20 +1,23 @@
 //! What the namespaces of one server and the tasks that serve them share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError};
 use sockeye::cluster::NodeId;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::dispatcher::{self, Incoming};
+use crate::health::{Health, Role};
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
+use crate::probe::Probe;
 use crate::queue::Queue;
 use crate::table::Table;
+use crate::wire::Outgoing;
 use crate::{publisher, reader, subscriber};
 
 /// What is shared with the tasks.
@@ -28,10 +31,11 @@ pub(crate) struct Link {
     pub(crate) metrics: RedisMetrics,
     /// The connection that publishes, while there is one.
     pub(crate) commands: Mutex<Option<MultiplexedConnection>>,
-    /// How many connections work.
-    working: AtomicUsize,
-    /// Is notified when a connection works, or hears channels.
-    pub(crate) progress: Notify,
+    pub(crate) health: Health,
+    pub(crate) probe: Probe,
+    /// Whether the queue to Redis was full since it was emptied last, and how many messages found it so.
+    is_full: AtomicBool,
+    unsent: AtomicU64,
 }
 
 /// What waits to be sent.
@@ -60,14 +64,16 @@ impl Hub {
         let link = Link {
             outgoing: Queue::new(options.max_outgoing_bytes),
             incoming: Queue::new(options.max_incoming_bytes),
+            health: Health::new(options.mode),
+            probe: Probe::new(&options.channel_prefix, &node),
+            is_full: AtomicBool::new(false),
+            unsent: AtomicU64::new(0),
             options,
             client,
             node,
             table: Table::default(),
             metrics: RedisMetrics::default(),
             commands: Mutex::default(),
-            working: AtomicUsize::new(0),
-            progress: Notify::new(),
         };
         Self { link: Arc::new(link), running: Mutex::default() }
     }
@@ -99,23 +105,31 @@ impl Hub {
 }
 
 impl Link {
-    /// A connection works, for as long as what is given back lives.
-    pub(crate) fn working(&self) -> Working<'_> {
-        self.working.fetch_add(1, Ordering::AcqRel);
-        self.progress.notify_waiters();
-        Working(self)
+    /// Enters a message into the queue to Redis; false if there is no room, and it is dropped.
+    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
+        let is_sent = self.outgoing.push(Sending::Message(outgoing.command), outgoing.bytes).is_ok();
+        if !is_sent {
+            self.metrics.dropped_outgoing.increment();
+            self.unsent.fetch_add(1, Ordering::Relaxed);
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the queue to Redis is full (max_outgoing_bytes); messages to other nodes are dropped");
+            }
+        }
+        is_sent
     }
 
-    /// Whether all connections work.
-    pub(crate) fn is_connected(&self) -> bool {
-        let needed = if self.options.mode == Mode::Streams { 3 } else { 2 };
-        self.working.load(Ordering::Acquire) >= needed
+    /// There is room in the queue to Redis again.
+    pub(crate) fn note_room(&self) {
+        if self.is_full.load(Ordering::Relaxed) && self.is_full.swap(false, Ordering::Relaxed) {
+            let dropped = self.unsent.swap(0, Ordering::Relaxed);
+            tracing::warn!(dropped, "the queue to Redis has room again");
+        }
     }
 
     /// Waits until something is so that connections bring about.
     pub(crate) async fn wait_until(&self, is_so: impl Fn() -> bool) {
         loop {
-            let progress = self.progress.notified();
+            let progress = self.health.progress.notified();
             if is_so() {
                 return;
             }
@@ -124,17 +138,9 @@ impl Link {
     }
 
     /// Counts the end of a connection, or that there is none.
-    pub(crate) fn note_lost(&self, what: &'static str, error: &RedisError) {
+    pub(crate) fn note_lost(&self, role: Role, error: &RedisError) {
         self.metrics.disconnects.increment();
-        tracing::warn!(what, %error, "no connection to Redis");
-    }
-}
-
-/// A connection that works.
-pub(crate) struct Working<'a>(&'a Link);
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.0.working.fetch_sub(1, Ordering::AcqRel);
+        self.health.lost(role, error);
+        tracing::warn!(what = %role, %error, "no connection to Redis");
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::connection::{Backoff, Connection, connect};
+use crate::health::Role;
 use crate::link::{Link, Sending};
 
 /// Runs for as long as the adapter.
@@ -15,14 +16,14 @@ pub(crate) async fn run(link: Arc<Link>) {
     loop {
         let error = match link.connect_publisher().await {
             Ok(mut connection) => {
-                let _working = link.working();
+                let _working = link.health.works(Role::Publishing);
                 let error = link.publish(&mut connection).await;
                 *link.commands.lock() = None;
                 error
             }
             Err(error) => error,
         };
-        link.note_lost("publishing", &error);
+        link.note_lost(Role::Publishing, &error);
         backoff.wait().await;
     }
 }
@@ -43,13 +44,14 @@ impl Link {
                 () = connection.lost.notified() => return lost(),
                 batch = self.outgoing.take(BATCH) => batch,
                 // A connection that was cut without a word is found out before something is lost.
-                () = sleep(self.options.timeout) => {
+                () = sleep(self.options.probe_interval) => {
                     match connection.commands.send_packed_command(&cmd("PING")).await {
                         Ok(_) => continue,
                         Err(error) => return error,
                     }
                 }
             };
+            self.note_room();
             let mut pipeline = Pipeline::with_capacity(batch.len());
             let mut marks = Vec::new();
             for sending in batch {
@@ -61,7 +63,7 @@ impl Link {
             let count = pipeline.len();
             if count > 0 {
                 match connection.commands.send_packed_commands(&pipeline, 0, count).await {
-                    Ok(replies) => self.note_refused(&replies),
+                    Ok(replies) => self.note_replies(&replies),
                     Err(error) => {
                         // What Redis has done of it is not known: sent again, some of it would arrive twice.
                         self.metrics.lost.add(count as u64);
@@ -76,11 +78,13 @@ impl Link {
         }
     }
 
-    fn note_refused(&self, replies: &[Value]) {
+    fn note_replies(&self, replies: &[Value]) {
         for reply in replies {
             if let Value::ServerError(error) = reply {
                 self.metrics.refused.increment();
                 tracing::warn!(code = error.code(), details = error.details(), "Redis has refused a message");
+            } else {
+                self.metrics.published.increment();
             }
         }
     }

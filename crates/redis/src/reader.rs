@@ -8,6 +8,7 @@ use redis::{RedisError, RedisResult, Value, cmd};
 
 use crate::connection::{Backoff, Connection, connect};
 use crate::dispatcher::Incoming;
+use crate::health::Role;
 use crate::link::Link;
 use crate::wire;
 
@@ -17,7 +18,7 @@ pub(crate) async fn run(link: Arc<Link>) {
     let mut position = None;
     loop {
         let Err(error) = link.read_streams(&mut position).await;
-        link.note_lost("reading streams", &error);
+        link.note_lost(Role::Reading, &error);
         backoff.wait().await;
     }
 }
@@ -30,11 +31,15 @@ impl Link {
     async fn read_streams(&self, position: &mut Option<Position>) -> RedisResult<Infallible> {
         let timeout = self.options.timeout;
         let mut connection = connect(&self.client, timeout, BLOCK + timeout, |_| {}).await?;
+        let ends = self.ends_of_streams(&mut connection).await?;
         let position = match position {
-            Some(position) => position,
-            None => position.insert(self.ends_of_streams(&mut connection).await?),
+            Some(position) => {
+                go_back(position, &ends);
+                position
+            }
+            None => position.insert(ends),
         };
-        let _working = self.working();
+        let _working = self.health.works(Role::Reading);
         loop {
             let mut read = cmd("XREAD");
             read.arg("COUNT").arg(self.options.stream.read_count).arg("BLOCK").arg(BLOCK_MILLIS);
@@ -85,6 +90,23 @@ impl Link {
     }
 }
 
+/// Where a stream ends before what was read last, Redis has lost a part of it, and its clock may be behind: it would be long until
+/// new entries come after that position. They are read from the end that there is now.
+fn go_back(position: &mut Position, ends: &Position) {
+    for (name, last) in position {
+        if let Some((_, end)) = ends.iter().find(|(each, end)| each == name && order(end) < order(last)) {
+            tracing::warn!(stream = *name, "entries of a stream that were read are gone from it");
+            last.clone_from(end);
+        }
+    }
+}
+
+/// The milliseconds and the number that an id consists of.
+fn order(id: &str) -> Option<(u64, u64)> {
+    let (millis, number) = id.split_once('-')?;
+    Some((millis.parse().ok()?, number.parse().ok()?))
+}
+
 /// The id and the fields of an entry.
 fn entry(value: Value) -> Option<(String, Vec<Value>)> {
     let Value::Array(parts) = value else { return None };
@@ -98,9 +120,25 @@ fn unexpected() -> RedisError {
     (redis::ErrorKind::UnexpectedReturnType, "an answer that is no list of entries").into()
 }
 
-/// How long Redis waits for an entry before it answers that there is none.
+/// How long Redis waits for an entry before it answers that there is none: so often it is seen that the connection works.
 const BLOCK: Duration = Duration::from_millis(BLOCK_MILLIS);
-const BLOCK_MILLIS: u64 = 5_000;
+const BLOCK_MILLIS: u64 = 3_000;
 
 /// How long to wait for room in the queue.
 const PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_has_lost_its_end_is_read_from_there() {
+        let at =
+            |first: &str, second: &str| vec![("a".to_owned(), first.to_owned()), ("b".to_owned(), second.to_owned())];
+        let mut position = at("90-3", "100-9");
+        go_back(&mut position, &at("90-4", "100-10"));
+        assert_eq!(position, at("90-3", "100-9"));
+        go_back(&mut position, &at("90-2", "0-0"));
+        assert_eq!(position, at("90-2", "0-0"));
+    }
+}

@@ -1,13 +1,13 @@
 //! Listens to the channels that are wanted.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
-use tokio::time::sleep;
+use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{Backoff, Connection, connect};
 use crate::dispatcher::Incoming;
+use crate::health::Role;
 use crate::link::Link;
 use crate::publisher::lost;
 use crate::table::Changes;
@@ -16,16 +16,17 @@ use crate::wire::Verbs;
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
     let mut backoff = Backoff::new(&link.options);
+    let mut has_listened = false;
     loop {
         let error = match connect_subscriber(&link).await {
             Ok(mut connection) => {
-                let error = link.listen(&mut connection).await;
+                let error = link.listen(&mut connection, &mut has_listened).await;
                 link.table.reset();
                 error
             }
             Err(error) => error,
         };
-        link.note_lost("subscribing", &error);
+        link.note_lost(Role::Subscribing, &error);
         backoff.wait().await;
     }
 }
@@ -39,39 +40,50 @@ async fn connect_subscriber(link: &Arc<Link>) -> RedisResult<Connection> {
 impl Link {
     /// Enters a message into the queue.
     fn take_push(&self, push: PushInfo) {
-        self.metrics.received.increment();
         let mut data = push.data.into_iter().map_while(|each| match each {
             Value::BulkString(bytes) => Some(bytes),
             _ => None,
         });
         let pattern = if push.kind == PushKind::PMessage { data.next() } else { None };
         if let (Some(channel), Some(payload)) = (data.next(), data.next()) {
+            if self.probe.take(&channel, &payload) {
+                return;
+            }
+            self.metrics.received.increment();
             let incoming = match pattern {
                 Some(pattern) => Incoming::Matched { pattern, channel, payload },
                 None => Incoming::Message { channel, payload },
             };
             let bytes = incoming.len();
             if self.incoming.push(incoming, bytes).is_err() {
-                self.metrics.dropped.increment();
+                self.metrics.dropped_incoming.increment();
             }
         }
     }
 
-    /// Listens until the connection ends; gives the reason.
-    async fn listen(&self, connection: &mut Connection) -> RedisError {
-        let timeout = self.options.timeout;
+    /// Listens until the connection ends, or is found to bring nothing; gives the reason.
+    async fn listen(&self, connection: &mut Connection, has_listened: &mut bool) -> RedisError {
+        if let Err(error) = self.prepare_probe(connection).await {
+            return error;
+        }
         let mut working = None;
+        let mut next_probe = Instant::now();
         loop {
-            let idle = if working.is_some() { timeout } else { Duration::ZERO };
             let result = tokio::select! {
                 biased;
                 () = connection.lost.notified() => Err(lost()),
+                () = sleep_until(next_probe), if working.is_some() => self.probe(connection).await.map(|()| {
+                    next_probe = Instant::now() + self.options.probe_interval;
+                }),
                 changes = self.table.changes(BATCH) => self.change(connection, &changes).await,
-                // It hears all that is wanted. A connection that was cut without a word is found out.
-                () = sleep(idle) => {
-                    working.get_or_insert_with(|| self.working());
-                    connection.commands.send_packed_command(&cmd("PING")).await.map(drop)
-                }
+                // All that is wanted is subscribed to. The first probe tells whether it is heard.
+                () = std::future::ready(()), if working.is_none() => self.probe(connection).await.map(|()| {
+                    next_probe = Instant::now() + self.options.probe_interval;
+                    working = Some(self.health.works(Role::Subscribing));
+                    if std::mem::replace(has_listened, true) {
+                        self.metrics.resubscribed.increment();
+                    }
+                }),
             };
             if let Err(error) = result {
                 return error;
@@ -97,7 +109,7 @@ impl Link {
             }
         }
         self.table.confirm(changes);
-        self.progress.notify_waiters();
+        self.health.progress.notify_waiters();
         Ok(())
     }
 }
