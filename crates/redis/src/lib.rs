@@ -17,19 +17,26 @@
 
 mod adapter;
 mod bus;
+mod census;
 mod classic;
 pub mod codec;
 mod connection;
 mod directory;
 mod dispatcher;
+mod lanes;
 mod link;
+mod map;
 mod metrics;
 mod options;
 mod publisher;
+mod query;
 mod queue;
 mod reader;
+mod servers;
 mod subscriber;
 mod table;
+mod topology;
+mod watcher;
 mod wire;
 
 /// The page of the guide: its examples must compile.
@@ -40,4 +47,4 @@ struct Guide;
 pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;
 pub use metrics::RedisMetrics;
-pub use options::{Mode, NameError, RedisOptions, StreamOptions, Subscription};
+pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription, TlsOptions};

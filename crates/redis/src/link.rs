@@ -4,42 +4,42 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{Client, RedisError};
+use redis::RedisError;
 use sockeye::cluster::NodeId;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::census::Replicas;
 use crate::dispatcher::{self, Incoming};
+use crate::lanes::Lanes;
+use crate::map::{Address, Map};
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
 use crate::queue::Queue;
+use crate::servers::Servers;
 use crate::table::Table;
-use crate::{publisher, reader, subscriber};
+use crate::{publisher, reader, subscriber, watcher};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
     pub(crate) options: RedisOptions,
-    pub(crate) client: Client,
+    pub(crate) servers: Arc<Servers>,
+    /// Who owns what, once that is known.
+    pub(crate) map: Mutex<Option<Arc<Map>>>,
+    /// Is notified when it may be another.
+    pub(crate) doubt: Notify,
+    /// The server that failed last.
+    pub(crate) doubted: Mutex<Option<Address>>,
+    pub(crate) replicas: Arc<Replicas>,
     pub(crate) node: NodeId,
-    pub(crate) outgoing: Queue<Sending>,
+    pub(crate) outgoing: Lanes,
     pub(crate) incoming: Queue<Incoming>,
     pub(crate) table: Table,
     pub(crate) metrics: RedisMetrics,
-    /// The connection that publishes, while there is one.
-    pub(crate) commands: Mutex<Option<MultiplexedConnection>>,
     /// How many connections work.
     working: AtomicUsize,
     /// Is notified when a connection works, or hears channels.
     pub(crate) progress: Notify,
-}
-
-/// What waits to be sent.
-pub(crate) enum Sending {
-    /// A message.
-    Message(redis::Cmd),
-    /// Tells when all before it has been sent.
-    Mark(oneshot::Sender<()>),
 }
 
 /// The link of one server, and its tasks: they run while a namespace is open.
@@ -56,19 +56,25 @@ struct Running {
 }
 
 impl Hub {
-    pub(crate) fn new(options: RedisOptions, client: Client, node: NodeId) -> Self {
+    pub(crate) fn new(options: RedisOptions, servers: Servers, node: NodeId) -> Self {
         let link = Link {
-            outgoing: Queue::new(options.max_outgoing_bytes),
+            map: Mutex::default(),
+            doubt: Notify::new(),
+            doubted: Mutex::default(),
+            replicas: Arc::default(),
+            outgoing: Lanes::new(options.max_outgoing_bytes),
             incoming: Queue::new(options.max_incoming_bytes),
+            table: Table::new(options.is_sharded()),
             options,
-            client,
+            servers: Arc::new(servers),
             node,
-            table: Table::default(),
             metrics: RedisMetrics::default(),
-            commands: Mutex::default(),
             working: AtomicUsize::new(0),
             progress: Notify::new(),
         };
+        if let Some(map) = link.servers.fixed() {
+            link.adopt(map);
+        }
         Self { link: Arc::new(link), running: Mutex::default() }
     }
 
@@ -80,6 +86,9 @@ impl Hub {
             return;
         }
         running.tasks.spawn(dispatcher::run(self.link.clone()));
+        if self.link.servers.fixed().is_none() {
+            running.tasks.spawn(watcher::run(self.link.clone()));
+        }
         running.tasks.spawn(publisher::run(self.link.clone()));
         running.tasks.spawn(subscriber::run(self.link.clone()));
         if self.link.options.mode == Mode::Streams {
@@ -93,7 +102,8 @@ impl Hub {
         running.namespaces = running.namespaces.saturating_sub(1);
         if running.namespaces == 0 {
             running.tasks = JoinSet::new();
-            *self.link.commands.lock() = None;
+            self.link.outgoing.disconnect();
+            self.link.replicas.lock().clear();
         }
     }
 }
@@ -108,7 +118,9 @@ impl Link {
 
     /// Whether all connections work.
     pub(crate) fn is_connected(&self) -> bool {
-        let needed = if self.options.mode == Mode::Streams { 3 } else { 2 };
+        let readers = if self.options.mode == Mode::Streams { reader::groups(self).len() } else { 0 };
+        let Some(map) = self.map.lock().clone() else { return false };
+        let needed = map.owners().len() + self.table.servers().len() + readers;
         self.working.load(Ordering::Acquire) >= needed
     }
 
@@ -123,10 +135,12 @@ impl Link {
         }
     }
 
-    /// Counts the end of a connection, or that there is none.
-    pub(crate) fn note_lost(&self, what: &'static str, error: &RedisError) {
+    /// Counts the end of a connection to this server, or that there is none.
+    pub(crate) fn note_lost(&self, what: &'static str, server: Option<&Address>, error: &RedisError) {
         self.metrics.disconnects.increment();
-        tracing::warn!(what, %error, "no connection to Redis");
+        let name = server.map(Address::to_string).unwrap_or_default();
+        tracing::warn!(what, server = name, %error, "no connection to Redis");
+        self.doubt(server);
     }
 }
 
