@@ -8,16 +8,16 @@ use sockeye::cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 use thiserror::Error;
 
 use crate::bus::RedisBus;
-use crate::connection;
 use crate::directory::RedisDirectory;
 use crate::health::Trouble;
 use crate::link::Hub;
 use crate::metrics::RedisMetrics;
 use crate::options::RedisOptions;
+use crate::servers::Servers;
 
-/// A url that cannot be used.
+/// A url that cannot be used, or certificates that cannot.
 #[derive(Clone, Debug, Error)]
-#[error("the url of Redis cannot be used: {0}")]
+#[error("the url of Redis, or its certificates, cannot be used: {0}")]
 pub struct UrlError(String);
 
 /// Joins a server to others over Redis: one for each server. A clone is another handle to the same.
@@ -40,11 +40,11 @@ impl RedisAdapter {
     ///
     /// # Errors
     ///
-    /// The url cannot be used.
+    /// The url cannot be used, or the certificates of [`tls`](RedisOptions::tls).
     pub fn new(options: RedisOptions) -> Result<Self, UrlError> {
-        let client = connection::client(&options).map_err(|error| UrlError(error.to_string()))?;
+        let servers = Servers::new(&options).map_err(|error| UrlError(error.to_string()))?;
         let node = NodeId::from(format!("{:016x}", rand::random::<u64>()));
-        Ok(Self(Arc::new(Hub::new(options, client, node))))
+        Ok(Self(Arc::new(Hub::new(options, servers, node))))
     }
 
     /// Makes the adapters of a server's namespaces, see [`ServerBuilder::adapter`](sockeye::ServerBuilder::adapter).
@@ -80,7 +80,7 @@ impl RedisAdapter {
     ///
     /// Which connections are in trouble, and why. Nothing needs to be done: the adapter goes on trying.
     pub fn check(&self) -> Result<(), Trouble> {
-        self.0.link.health.check()
+        self.0.link.check()
     }
 
     /// How many bytes wait to be sent to Redis. At most

@@ -1,17 +1,15 @@
 //! The bus of one namespace.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use redis::cmd;
 use sockeye::adapter::{AdapterFuture, Local, Room};
 use sockeye::cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::dispatcher::Inbox;
 use crate::link::{Hub, Link};
-use crate::wire::{Verbs, Wire};
+use crate::wire::Wire;
 
 /// One namespace of a server.
 pub(crate) struct RedisBus {
@@ -64,10 +62,8 @@ impl Bus for RedisBus {
             self.hub.enter();
             self.is_open.store(true, Ordering::Release);
             let channels = self.wire().own_channels();
-            link.wait_until(|| {
-                link.health.check().is_ok() && channels.iter().all(|channel| link.table.is_heard(channel))
-            })
-            .await;
+            link.wait_until(|| link.check().is_ok() && channels.iter().all(|channel| link.table.is_heard(channel)))
+                .await;
             Ok(())
         })
     }
@@ -103,14 +99,8 @@ impl Bus for RedisBus {
 
     fn count_nodes(&self) -> AdapterFuture<'_, Result<usize, BusError>> {
         Box::pin(async {
-            let unreachable = |reason: String| BusError::Unreachable(reason);
-            let commands = self.link().commands.lock().clone();
-            let mut commands = commands.ok_or_else(|| unreachable("there is no connection to Redis".to_owned()))?;
-            let mut count = cmd("PUBSUB");
-            count.arg(Verbs::of(self.link().options.mode).count).arg(&*self.wire().counted_channel());
-            let counts: HashMap<Vec<u8>, usize> =
-                count.query_async(&mut commands).await.map_err(|error| unreachable(error.to_string()))?;
-            Ok(counts.values().sum())
+            let counted = self.link().count_subscribers(&self.wire().counted_channel()).await;
+            counted.map_err(|error| BusError::Unreachable(error.to_string()))
         })
     }
 

@@ -4,31 +4,20 @@ use std::fmt;
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::Notify;
-
-use crate::options::Mode;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
+    Asking,
     Publishing,
     Subscribing,
     Reading,
 }
 
-impl Role {
-    /// Those that a mode has.
-    fn of(mode: Mode) -> &'static [Self] {
-        match mode {
-            Mode::Streams => &[Self::Publishing, Self::Subscribing, Self::Reading],
-            _ => &[Self::Publishing, Self::Subscribing],
-        }
-    }
-}
-
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Asking => "asking for the masters",
             Self::Publishing => "publishing",
             Self::Subscribing => "subscribing",
             Self::Reading => "reading streams",
@@ -42,58 +31,47 @@ impl fmt::Display for Role {
 pub struct Trouble(Vec<String>);
 
 /// The connections of one server.
-pub(crate) struct Health {
-    connections: &'static [Role],
-    states: Mutex<[State; 3]>,
-    /// Is notified when a connection works, or hears channels.
-    pub(crate) progress: Notify,
-}
+#[derive(Default)]
+pub(crate) struct Health(Mutex<[State; 4]>);
 
-#[derive(Clone, Default)]
-enum State {
-    /// It is being made, for the first time or after it was lost for this reason.
-    #[default]
-    Starting,
-    Lost(String),
-    Working,
+/// The connections for one purpose.
+#[derive(Default)]
+struct State {
+    working: usize,
+    /// Why one of them ended, or could not be made, most recently.
+    failure: Option<String>,
 }
 
 impl Health {
-    pub(crate) fn new(mode: Mode) -> Self {
-        Self { connections: Role::of(mode), states: Mutex::default(), progress: Notify::new() }
-    }
-
     /// A connection works, for as long as what is given back lives.
     pub(crate) fn works(&self, role: Role) -> Working<'_> {
-        self.set(role, State::Working);
-        self.progress.notify_waiters();
+        self.change(role, |state| state.working += 1);
         Working(self, role)
     }
 
     /// A connection ended, or could not be made.
-    pub(crate) fn lost(&self, role: Role, reason: &dyn fmt::Display) {
-        self.set(role, State::Lost(reason.to_string()));
+    pub(crate) fn lost(&self, role: Role, reason: String) {
+        self.change(role, |state| state.failure = Some(reason));
     }
 
-    /// Whether all connections work.
+    /// Whether so many connections work of each kind.
     ///
     /// # Errors
     ///
-    /// What is wrong with each that does not.
-    pub(crate) fn check(&self) -> Result<(), Trouble> {
-        let states = self.states.lock();
-        let wrong = self.connections.iter().filter_map(|role| match states.get(*role as usize) {
-            Some(State::Lost(reason)) => Some(format!("{role}: {reason}")),
-            Some(State::Starting) => Some(format!("{role}: not yet")),
-            Some(State::Working) | None => None,
+    /// What is wrong where there are fewer.
+    pub(crate) fn check(&self, needed: &[(Role, usize)]) -> Result<(), Trouble> {
+        let states = self.0.lock();
+        let wrong = needed.iter().filter_map(|(role, needed)| {
+            let state = states.get(*role as usize).filter(|state| state.working < *needed)?;
+            Some(format!("{role}: {}", state.failure.as_deref().unwrap_or("not yet")))
         });
         let wrong: Vec<_> = wrong.collect();
         if wrong.is_empty() { Ok(()) } else { Err(Trouble(wrong)) }
     }
 
-    fn set(&self, role: Role, state: State) {
-        if let Some(each) = self.states.lock().get_mut(role as usize) {
-            *each = state;
+    fn change(&self, role: Role, change: impl FnOnce(&mut State)) {
+        if let Some(state) = self.0.lock().get_mut(role as usize) {
+            change(state);
         }
     }
 }
@@ -103,7 +81,7 @@ pub(crate) struct Working<'a>(&'a Health, Role);
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
-        self.0.set(self.1, State::Starting);
+        self.0.change(self.1, |state| state.working = state.working.saturating_sub(1));
     }
 }
 
@@ -113,17 +91,22 @@ mod tests {
 
     #[test]
     fn it_says_which_connection_is_in_trouble_and_why() {
-        let health = Health::new(Mode::Native);
-        let text = |health: &Health| health.check().map_err(|trouble| trouble.to_string());
-        assert_eq!(text(&health).unwrap_err(), "no connection to Redis: publishing: not yet; subscribing: not yet");
+        let health = Health::default();
+        let check = |needed| {
+            let checked = health.check(&[(Role::Publishing, needed), (Role::Subscribing, 1), (Role::Reading, 0)]);
+            checked.map_err(|trouble| trouble.to_string())
+        };
+        assert_eq!(check(1).unwrap_err(), "no connection to Redis: publishing: not yet; subscribing: not yet");
         let publishing = health.works(Role::Publishing);
         let subscribing = health.works(Role::Subscribing);
-        assert_eq!(text(&health), Ok(()));
+        assert_eq!(check(1), Ok(()));
         drop(subscribing);
-        health.lost(Role::Subscribing, &"hung up");
-        assert_eq!(text(&health).unwrap_err(), "no connection to Redis: subscribing: hung up");
+        health.lost(Role::Subscribing, "host:1: hung up".to_owned());
+        assert_eq!(check(1).unwrap_err(), "no connection to Redis: subscribing: host:1: hung up");
+        let _subscribing = health.works(Role::Subscribing);
+        assert_eq!(check(1), Ok(()));
+        assert_eq!(check(2).unwrap_err(), "no connection to Redis: publishing: not yet");
         drop(publishing);
-        let _both = [health.works(Role::Publishing), health.works(Role::Subscribing)];
-        assert_eq!(text(&health), Ok(()));
+        assert!(check(1).is_err());
     }
 }

@@ -17,21 +17,28 @@
 
 mod adapter;
 mod bus;
+mod census;
 mod classic;
 pub mod codec;
 mod connection;
 mod directory;
 mod dispatcher;
 mod health;
+mod lanes;
 mod link;
+mod map;
 mod metrics;
 mod options;
 mod probe;
 mod publisher;
+mod query;
 mod queue;
 mod reader;
+mod servers;
 mod subscriber;
 mod table;
+mod topology;
+mod watcher;
 mod wire;
 
 /// The page of the guide: its examples must compile.
@@ -43,4 +50,4 @@ pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;
 pub use health::Trouble;
 pub use metrics::RedisMetrics;
-pub use options::{Mode, NameError, RedisOptions, StreamOptions, Subscription};
+pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription, TlsOptions};

@@ -4,46 +4,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{Client, RedisError};
+use redis::RedisError;
 use sockeye::cluster::NodeId;
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::census::Replicas;
 use crate::dispatcher::{self, Incoming};
-use crate::health::{Health, Role};
+use crate::health::{Health, Role, Trouble, Working};
+use crate::lanes::Lanes;
+use crate::map::{Address, Map};
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
-use crate::probe::Probe;
 use crate::queue::Queue;
+use crate::servers::Servers;
 use crate::table::Table;
 use crate::wire::Outgoing;
-use crate::{publisher, reader, subscriber};
+use crate::{publisher, reader, subscriber, watcher};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
     pub(crate) options: RedisOptions,
-    pub(crate) client: Client,
+    pub(crate) servers: Arc<Servers>,
+    /// Who owns what, once that is known.
+    pub(crate) map: Mutex<Option<Arc<Map>>>,
+    /// Is notified when it may be another.
+    pub(crate) doubt: Notify,
+    /// The server that failed last.
+    pub(crate) doubted: Mutex<Option<Address>>,
+    pub(crate) replicas: Arc<Replicas>,
     pub(crate) node: NodeId,
-    pub(crate) outgoing: Queue<Sending>,
+    pub(crate) outgoing: Lanes,
     pub(crate) incoming: Queue<Incoming>,
     pub(crate) table: Table,
     pub(crate) metrics: RedisMetrics,
-    /// The connection that publishes, while there is one.
-    pub(crate) commands: Mutex<Option<MultiplexedConnection>>,
     pub(crate) health: Health,
-    pub(crate) probe: Probe,
     /// Whether the queue to Redis was full since it was emptied last, and how many messages found it so.
     is_full: AtomicBool,
     unsent: AtomicU64,
-}
-
-/// What waits to be sent.
-pub(crate) enum Sending {
-    /// A message.
-    Message(redis::Cmd),
-    /// Tells when all before it has been sent.
-    Mark(oneshot::Sender<()>),
+    /// Is notified when a connection works, or hears channels.
+    pub(crate) progress: Notify,
 }
 
 /// The link of one server, and its tasks: they run while a namespace is open.
@@ -60,21 +60,27 @@ struct Running {
 }
 
 impl Hub {
-    pub(crate) fn new(options: RedisOptions, client: Client, node: NodeId) -> Self {
+    pub(crate) fn new(options: RedisOptions, servers: Servers, node: NodeId) -> Self {
         let link = Link {
-            outgoing: Queue::new(options.max_outgoing_bytes),
+            map: Mutex::default(),
+            doubt: Notify::new(),
+            doubted: Mutex::default(),
+            replicas: Arc::default(),
+            outgoing: Lanes::new(options.max_outgoing_bytes),
             incoming: Queue::new(options.max_incoming_bytes),
-            health: Health::new(options.mode),
-            probe: Probe::new(&options.channel_prefix, &node),
+            table: Table::new(options.is_sharded()),
+            options,
+            servers: Arc::new(servers),
+            node,
+            metrics: RedisMetrics::default(),
+            health: Health::default(),
             is_full: AtomicBool::new(false),
             unsent: AtomicU64::new(0),
-            options,
-            client,
-            node,
-            table: Table::default(),
-            metrics: RedisMetrics::default(),
-            commands: Mutex::default(),
+            progress: Notify::new(),
         };
+        if let Some(map) = link.servers.fixed() {
+            link.adopt(map);
+        }
         Self { link: Arc::new(link), running: Mutex::default() }
     }
 
@@ -86,6 +92,9 @@ impl Hub {
             return;
         }
         running.tasks.spawn(dispatcher::run(self.link.clone()));
+        if self.link.servers.fixed().is_none() {
+            running.tasks.spawn(watcher::run(self.link.clone()));
+        }
         running.tasks.spawn(publisher::run(self.link.clone()));
         running.tasks.spawn(subscriber::run(self.link.clone()));
         if self.link.options.mode == Mode::Streams {
@@ -99,15 +108,38 @@ impl Hub {
         running.namespaces = running.namespaces.saturating_sub(1);
         if running.namespaces == 0 {
             running.tasks = JoinSet::new();
-            *self.link.commands.lock() = None;
+            self.link.outgoing.disconnect();
+            self.link.replicas.lock().clear();
         }
     }
 }
 
 impl Link {
+    /// A connection works, for as long as what is given back lives.
+    pub(crate) fn working(&self, role: Role) -> Working<'_> {
+        let working = self.health.works(role);
+        self.progress.notify_waiters();
+        working
+    }
+
+    /// Whether all connections work.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub(crate) fn check(&self) -> Result<(), Trouble> {
+        let Some(map) = self.map.lock().clone() else { return self.health.check(&[(Role::Asking, 1)]) };
+        let readers = if self.options.mode == Mode::Streams { reader::groups(self).len() } else { 0 };
+        self.health.check(&[
+            (Role::Publishing, map.owners().len()),
+            (Role::Subscribing, self.table.servers().len()),
+            (Role::Reading, readers),
+        ])
+    }
+
     /// Enters a message into the queue to Redis; false if there is no room, and it is dropped.
     pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
-        let is_sent = self.outgoing.push(Sending::Message(outgoing.command), outgoing.bytes).is_ok();
+        let is_sent = self.outgoing.push(outgoing.command, outgoing.bytes).is_ok();
         if !is_sent {
             self.metrics.dropped_outgoing.increment();
             self.unsent.fetch_add(1, Ordering::Relaxed);
@@ -129,7 +161,7 @@ impl Link {
     /// Waits until something is so that connections bring about.
     pub(crate) async fn wait_until(&self, is_so: impl Fn() -> bool) {
         loop {
-            let progress = self.health.progress.notified();
+            let progress = self.progress.notified();
             if is_so() {
                 return;
             }
@@ -137,10 +169,12 @@ impl Link {
         }
     }
 
-    /// Counts the end of a connection, or that there is none.
-    pub(crate) fn note_lost(&self, role: Role, error: &RedisError) {
+    /// Counts the end of a connection to this server, or that there is none.
+    pub(crate) fn note_lost(&self, role: Role, server: Option<&Address>, error: &RedisError) {
         self.metrics.disconnects.increment();
-        self.health.lost(role, error);
-        tracing::warn!(what = %role, %error, "no connection to Redis");
+        let name = server.map(Address::to_string).unwrap_or_default();
+        tracing::warn!(what = %role, server = name, %error, "no connection to Redis");
+        self.health.lost(role, server.map_or_else(|| error.to_string(), |server| format!("{server}: {error}")));
+        self.doubt(server);
     }
 }

@@ -4,49 +4,43 @@
 //! subscription. Neither an open socket nor an answered `PING` tells that apart from silence.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use redis::{Cmd, RedisError, RedisResult, cmd};
+use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::connection::Connection;
 use crate::link::Link;
+use crate::map::{Address, Redirect};
+use crate::publisher::{RETRY, lost};
 use crate::wire::{Channel, Verbs};
 
-/// The messages to oneself.
+/// What comes back, on one connection.
 pub(crate) struct Probe {
-    /// No official node listens to it: the names of their channels have a namespace here, which begins with a slash.
-    channel: Channel,
-    sent: AtomicU64,
+    /// What the names of its channels begin with. No official node listens to them: the names of theirs have a namespace here,
+    /// which begins with a slash.
+    prefix: String,
     heard: AtomicU64,
     arrived: Notify,
 }
 
 impl Probe {
     pub(crate) fn new(prefix: &str, node: &str) -> Self {
-        Self {
-            channel: format!("{prefix}#probe#{node}").into_bytes().into(),
-            sent: AtomicU64::new(0),
-            heard: AtomicU64::new(0),
-            arrived: Notify::new(),
-        }
+        Self { prefix: format!("{prefix}#probe#{node}#"), heard: AtomicU64::new(0), arrived: Notify::new() }
     }
 
-    /// Takes a message if it is one of these.
-    pub(crate) fn take(&self, channel: &[u8], payload: &[u8]) -> bool {
-        if *channel != *self.channel {
-            return false;
-        }
-        let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
-        if let Some(number) = number {
+    /// Whether it is one of these channels.
+    pub(crate) fn has(&self, channel: &[u8]) -> bool {
+        channel.starts_with(self.prefix.as_bytes())
+    }
+
+    /// A message has come back.
+    pub(crate) fn take(&self, payload: &[u8]) {
+        if let Some(number) = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()) {
             self.heard.store(number, Ordering::Release);
             self.arrived.notify_one();
         }
-        true
-    }
-
-    fn command(&self, verb: &str) -> Cmd {
-        cmd(verb).arg(&*self.channel).clone()
     }
 
     async fn returned(&self, number: u64) {
@@ -56,11 +50,19 @@ impl Probe {
     }
 }
 
-impl Link {
-    /// Listens to the channel of the probe, on a new connection.
-    pub(crate) async fn prepare_probe(&self, connection: &mut Connection) -> RedisResult<()> {
-        let subscribe = self.probe.command(Verbs::of(self.options.mode).subscribe);
-        connection.commands.send_packed_command(&subscribe).await?.extract_error().map(drop)
+/// Sends probes to one server.
+pub(crate) struct Prober<'a> {
+    link: &'a Link,
+    server: &'a Address,
+    probe: &'a Probe,
+    /// The one that is listened to: one that is at this server.
+    channel: Option<Channel>,
+    sent: u64,
+}
+
+impl<'a> Prober<'a> {
+    pub(crate) fn new(link: &'a Link, server: &'a Address, probe: &'a Probe) -> Self {
+        Self { link, server, probe, channel: None, sent: 0 }
     }
 
     /// Sends one, and waits for it.
@@ -68,35 +70,76 @@ impl Link {
     /// # Errors
     ///
     /// It did not come back within [`timeout`](crate::RedisOptions::timeout): the node is deaf on this connection.
-    pub(crate) async fn probe(&self, connection: &mut Connection) -> RedisResult<()> {
-        let number = self.probe.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut publish = self.probe.command(Verbs::of(self.options.mode).publish);
-        publish.arg(number);
-        let there_and_back = async {
-            connection.commands.send_packed_command(&publish).await?.extract_error()?;
-            self.probe.returned(number).await;
-            RedisResult::Ok(())
-        };
-        let lost = connection.lost.clone();
+    pub(crate) async fn run(&mut self, connection: &mut Connection) -> RedisResult<()> {
+        let (limit, is_lost) = (self.link.options.timeout, connection.lost.clone());
         let result = tokio::select! {
-            result = timeout(self.options.timeout, there_and_back) => result,
-            () = lost.notified() => return Err(crate::publisher::lost()),
+            result = timeout(limit, self.there_and_back(connection)) => result,
+            () = is_lost.notified() => return Err(lost()),
         };
         match result {
-            Ok(Err(error)) if !error.is_timeout() => Err(error),
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                self.metrics.deaf.increment();
-                Err(deaf(self.options.timeout))
+            Ok(Err(error)) if !error.is_timeout() => Err(error),
+            _ => {
+                self.link.metrics.deaf.increment();
+                Err(deaf(limit))
             }
         }
     }
+
+    async fn there_and_back(&mut self, connection: &mut Connection) -> RedisResult<()> {
+        loop {
+            let kept = self.channel.take().filter(|channel| self.is_here(channel));
+            let is_new = kept.is_none();
+            let Some(channel) = kept.or_else(|| self.choose()) else {
+                // No channel is at this server, and nothing will be heard of it.
+                return connection.commands.send_packed_command(&cmd("PING")).await.map(drop);
+            };
+            let verbs = Verbs::of(&self.link.options);
+            let subscribe = cmd(verbs.subscribe).arg(&*channel).clone();
+            self.sent += 1;
+            let publish = cmd(verbs.publish).arg(&*channel).arg(self.sent).clone();
+            let is_heard = !is_new || self.is_done(connection, &subscribe).await?;
+            if is_heard && self.is_done(connection, &publish).await? {
+                self.probe.returned(self.sent).await;
+                self.channel = Some(channel);
+                return Ok(());
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// Whether the server does it; else another one would, or itself later.
+    async fn is_done(&self, connection: &mut Connection, command: &Cmd) -> RedisResult<bool> {
+        let Value::ServerError(error) = connection.commands.send_packed_command(command).await? else {
+            return Ok(true);
+        };
+        match self.link.redirect(&error, self.server) {
+            Some(Redirect::Moved { slot, to }) => self.link.slot_moved(slot, &to),
+            Some(Redirect::Ask { .. } | Redirect::Later) => self.link.doubt(None),
+            Some(Redirect::Demoted) | None => return Err(error.into()),
+        }
+        Ok(false)
+    }
+
+    fn is_here(&self, channel: &[u8]) -> bool {
+        let map = self.link.map.lock();
+        !self.link.options.is_sharded() || map.as_ref().is_some_and(|map| map.owner(channel) == self.server)
+    }
+
+    /// A channel that is at this server.
+    fn choose(&self) -> Option<Channel> {
+        let names = (0..TRIES).map(|number| format!("{}{number}", self.probe.prefix).into_bytes());
+        names.map(Channel::from).find(|channel| self.is_here(channel))
+    }
 }
 
-fn deaf(after: std::time::Duration) -> RedisError {
+fn deaf(after: Duration) -> RedisError {
     let text = format!("nothing is heard: what this node sent to itself did not come back within {after:?}");
     std::io::Error::new(std::io::ErrorKind::TimedOut, text).into()
 }
+
+/// How many names are tried: enough for a server that has one slot in a hundred.
+const TRIES: u32 = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -105,10 +148,13 @@ mod tests {
     #[tokio::test]
     async fn it_waits_for_the_last_that_was_sent() {
         let probe = Probe::new("socket.io", "me");
-        assert!(!probe.take(b"socket.io#/#", b"1") && !probe.take(b"socket.io#probe#you", b"1"));
-        assert!(probe.take(b"socket.io#probe#me", b"1") && probe.take(b"socket.io#probe#me", b"nonsense"));
+        assert!(
+            !probe.has(b"socket.io#/#") && !probe.has(b"socket.io#probe#you#0") && probe.has(b"socket.io#probe#me#0")
+        );
+        probe.take(b"1");
+        probe.take(b"nonsense");
         probe.returned(1).await;
-        let second = timeout(std::time::Duration::from_millis(10), probe.returned(2)).await;
+        let second = timeout(Duration::from_millis(10), probe.returned(2)).await;
         assert!(second.is_err());
     }
 }
