@@ -69,7 +69,7 @@ impl RedisAdapter {
 
     /// Whether all connections to Redis work.
     pub fn is_connected(&self) -> bool {
-        self.check().is_ok()
+        self.0.link.is_connected()
     }
 
     /// Whether this node hears the others and reaches them, as far as Redis and its own connections go: for the readiness of a

@@ -137,6 +137,11 @@ impl Link {
         ])
     }
 
+    /// The same, in a word.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.check().is_ok()
+    }
+
     /// Enters a message into the queue to Redis; false if there is no room, and it is dropped.
     pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
         let is_sent = self.outgoing.push(outgoing.command, outgoing.bytes).is_ok();
