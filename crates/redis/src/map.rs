@@ -1,6 +1,7 @@
 //! Which server owns which keys: the only one, the master of the sentinels' service, or in a Redis Cluster the owner of each slot.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use redis::{Cmd, ServerError, Value};
@@ -15,6 +16,21 @@ pub(crate) struct Address {
 impl Address {
     pub(crate) fn new(host: &str, port: u16) -> Self {
         Self { host: host.into(), port }
+    }
+}
+
+/// A text that is no host with a port.
+#[derive(Debug)]
+pub(crate) struct AddressError;
+
+/// From `host:port`; an IPv6 address may be in brackets.
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (host, port) = text.trim().rsplit_once(':').ok_or(AddressError)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Ok(Self::new(bare, port.parse().map_err(|_| AddressError)?))
     }
 }
 
@@ -206,8 +222,8 @@ impl Redirect {
     pub(crate) fn read(error: &ServerError, asked: &Address) -> Option<Self> {
         let to = || {
             let (slot, to) = error.details()?.split_once(' ')?;
-            let (host, port) = to.trim().rsplit_once(':')?;
-            Some((slot.parse().ok()?, host_at(host, port.parse().ok()?, asked)?))
+            let to: Address = to.parse().ok()?;
+            Some((slot.parse().ok()?, host_at(&to.host, to.port, asked)?))
         };
         match error.code() {
             "MOVED" => to().map(|(slot, to)| Self::Moved { slot, to }),

@@ -1,5 +1,6 @@
 //! The servers of Redis: how they are found, and how they are connected to.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use redis::{
 };
 
 use crate::connection::{Connection, connect};
-use crate::map::{Address, Map};
+use crate::map::{Address, AddressError, Map};
 use crate::options::RedisOptions;
 use crate::topology::{Parsed, Topology, parse};
 
@@ -22,6 +23,8 @@ pub(crate) struct Servers {
     base: ConnectionInfo,
     /// How to connect to a sentinel, its address aside.
     sentinel: ConnectionInfo,
+    /// Where servers are reached that call themselves otherwise.
+    reached_at: HashMap<Address, Address>,
     timeout: Duration,
     /// Whom to ask: the one that answered last.
     asked: Mutex<Option<(Address, MultiplexedConnection)>>,
@@ -43,7 +46,11 @@ impl Servers {
             login = login.set_password(password);
         }
         let sentinel = base.clone().set_redis_settings(login);
-        Ok(Self { topology, base, sentinel, timeout: options.timeout, asked: Mutex::default() })
+        let reached_at = options.addresses.iter().map(|(named, real)| Ok((named.parse()?, real.parse()?)));
+        let reached_at = reached_at.collect::<Result<_, AddressError>>().map_err(|AddressError| {
+            RedisError::from((ErrorKind::InvalidClientConfig, "an address must be a host, a colon and a port"))
+        })?;
+        Ok(Self { topology, base, sentinel, reached_at, timeout: options.timeout, asked: Mutex::default() })
     }
 
     /// Whether each key has an owner of its own.
@@ -68,7 +75,7 @@ impl Servers {
     ) -> RedisResult<Connection> {
         let info = match self.topology {
             Topology::Single(_) => self.base.clone(),
-            _ => at(&self.base, address),
+            _ => self.at(&self.base, address),
         };
         let mut connection = connect(&Client::open(info)?, self.timeout, response_timeout, handle).await?;
         if let Topology::Sentinel { .. } = self.topology {
@@ -132,7 +139,7 @@ impl Servers {
         let patience = self.timeout.min(PATIENCE);
         let mut connection = match connected {
             Some(connection) => connection,
-            None => connect(&Client::open(at(info, address))?, patience, patience, |_| {}).await?.commands,
+            None => connect(&Client::open(self.at(info, address))?, patience, patience, |_| {}).await?.commands,
         };
         let answer = connection.send_packed_command(question).await?.extract_error()?;
         let map = match self.topology {
@@ -141,6 +148,19 @@ impl Servers {
                 .ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "a cluster without slots")))?,
         };
         Ok((map, connection))
+    }
+
+    /// How to connect to another address in the same way.
+    fn at(&self, info: &ConnectionInfo, address: &Address) -> ConnectionInfo {
+        let address = self.reached_at.get(address).unwrap_or(address);
+        let host = address.host.to_string();
+        let port = address.port;
+        info.clone().set_addr(match info.addr() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        })
     }
 }
 
@@ -159,18 +179,6 @@ fn master(answer: Value) -> RedisResult<Address> {
         }
         _ => Err(unexpected()),
     }
-}
-
-/// How to connect to another address in the same way.
-fn at(info: &ConnectionInfo, address: &Address) -> ConnectionInfo {
-    let host = address.host.to_string();
-    let port = address.port;
-    info.clone().set_addr(match info.addr() {
-        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
-            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
-        }
-        _ => ConnectionAddr::Tcp(host, port),
-    })
 }
 
 /// With the certificates of the options, which are read here.
