@@ -125,6 +125,17 @@ impl Map {
         };
     }
 
+    /// Whether each key has the same owner in both.
+    pub(crate) fn has_same_owners(&self, other: &Self) -> bool {
+        let slots = |map: &Self| map.slots.as_ref().map_or(0, |slots| slots.len());
+        slots(self) == slots(other) && (0..slots(self).max(1)).all(|slot| self.owner_at(slot) == other.owner_at(slot))
+    }
+
+    fn owner_at(&self, slot: usize) -> Option<&Address> {
+        let at = self.slots.as_ref().map_or(Some(0), |slots| slots.get(slot).copied())?;
+        self.owners.get(usize::from(at))
+    }
+
     /// All that own something.
     pub(crate) fn owners(&self) -> &[Address] {
         &self.owners
@@ -143,16 +154,16 @@ impl Map {
 
     /// The owner of a key.
     pub(crate) fn owner(&self, key: &[u8]) -> &Address {
-        let Some(slots) = &self.slots else { return self.any() };
-        let at = slots.get(usize::from(slot(key))).copied().unwrap_or(NOBODY);
-        // A slot without an owner: any server says that the cluster is down, until it is not.
-        self.owners.get(usize::from(at)).unwrap_or_else(|| self.any())
+        if self.slots.is_none() {
+            return self.any();
+        }
+        // Of a slot without an owner any server says that the cluster is down, until it is not.
+        self.owner_at(slot(key).into()).unwrap_or_else(|| self.any())
     }
 
     /// Whether this server has the slot, as far as is known.
     pub(crate) fn has(&self, owner: &Address, slot: u16) -> bool {
-        let at = self.slots.as_ref().and_then(|slots| slots.get(usize::from(slot)));
-        at.and_then(|at| self.owners.get(usize::from(*at))) == Some(owner)
+        self.owner_at(slot.into()) == Some(owner)
     }
 
     /// Where a command goes, by its key.

@@ -8,6 +8,8 @@ use sockeye::Counter;
 pub struct RedisMetrics {
     /// Connections that could not be made, or were lost.
     pub disconnects: Counter,
+    /// How often other servers of Redis were found to own the keys: a master was replaced, or slots of a Redis Cluster have moved.
+    pub owner_changes: Counter,
     /// Messages that were on their way to Redis when the connection was lost: some of them may have arrived.
     pub lost: Counter,
     /// Messages that Redis refused.

@@ -10,7 +10,10 @@ use redis::{
     Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, RedisError,
     RedisResult, TlsCertificates, Value, cmd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
+use crate::adapter::UrlError;
 use crate::connection::{Connection, connect};
 use crate::map::{Address, AddressError, Map};
 use crate::options::RedisOptions;
@@ -32,9 +35,9 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Reads the url and the certificates; nothing is connected yet.
-    pub(crate) fn new(options: &RedisOptions) -> RedisResult<Self> {
-        let Parsed { topology, base } = parse(&options.url)?;
-        let base = with_certificates(base, options)?;
+    pub(crate) fn new(options: &RedisOptions) -> Result<Self, UrlError> {
+        let Parsed { topology, base } = parse(&options.url).map_err(|error| UrlError::new("the url", &error))?;
+        let base = with_certificates(base, options).map_err(|error| UrlError::new("a certificate or key", &error))?;
         let settings = base.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let tcp = base.tcp_settings().clone().set_nodelay(true);
         let base = base.set_redis_settings(settings).set_tcp_settings(tcp);
@@ -48,7 +51,8 @@ impl Servers {
         let sentinel = base.clone().set_redis_settings(login);
         let reached_at = options.addresses.iter().map(|(named, real)| Ok((named.parse()?, real.parse()?)));
         let reached_at = reached_at.collect::<Result<_, AddressError>>().map_err(|AddressError| {
-            RedisError::from((ErrorKind::InvalidClientConfig, "an address must be a host, a colon and a port"))
+            let error = (ErrorKind::InvalidClientConfig, "it must be a host, a colon and a port").into();
+            UrlError::new("an address", &error)
         })?;
         Ok(Self { topology, base, sentinel, reached_at, timeout: options.timeout, asked: Mutex::default() })
     }
@@ -194,13 +198,23 @@ fn with_certificates(base: ConnectionInfo, options: &RedisOptions) -> RedisResul
             Some(ClientTlsConfig { client_cert: certificate.clone(), client_key: key.clone() })
         }
         (None, None) => None,
-        _ => return Err((ErrorKind::InvalidClientConfig, "a certificate and its key are needed both").into()),
+        _ => return Err((ErrorKind::InvalidClientConfig, "one without the other: both are needed, or none").into()),
     };
     if client_tls.is_none() && tls.ca.is_none() {
         return Ok(base);
     }
     if !is_encrypted {
-        return Err((ErrorKind::InvalidClientConfig, "certificates are of use with rediss only").into());
+        return Err((
+            ErrorKind::InvalidClientConfig,
+            "the url must begin with rediss, or the connection is not encrypted",
+        )
+            .into());
+    }
+    for pem in [&tls.ca, &tls.certificate].into_iter().flatten() {
+        let mut found = CertificateDer::pem_slice_iter(pem).peekable();
+        if found.peek().is_none() || found.any(|each| each.is_err()) {
+            return Err((ErrorKind::InvalidClientConfig, "there is no certificate in it, in PEM").into());
+        }
     }
     let certificates = TlsCertificates { client_tls, root_cert: tls.ca.clone() };
     Ok(Client::build_with_tls(base, certificates)?.get_connection_info().clone())

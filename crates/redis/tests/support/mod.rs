@@ -7,6 +7,7 @@ pub(crate) mod redis_cluster;
 pub(crate) mod sentinels;
 pub(crate) mod server;
 pub(crate) mod tls;
+pub(crate) mod well;
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -166,7 +167,17 @@ impl<W: Way, P: Place> Over<W, P> {
         self.joined.lock()[node].0.clone()
     }
 
-    fn name(&self, usual: &str) -> String {
+    /// The channel or stream that all nodes use for the main namespace.
+    pub(crate) fn what_all_use(&self) -> String {
+        match W::MODE {
+            Mode::Native => format!("{}#1#/#", self.name("sockeye")),
+            Mode::Streams => self.name("socket.io"),
+            _ => format!("{}#/#", self.name("socket.io")),
+        }
+    }
+
+    /// This name, or the one that it has where others are too.
+    pub(crate) fn name(&self, usual: &str) -> String {
         self.prefix.clone().unwrap_or_else(|| usual.to_owned())
     }
 }
@@ -218,11 +229,7 @@ impl<W: Way, P: Place> Faults for Over<W, P> {
     }
 
     fn send_garbage(&self) {
-        let channel = match W::MODE {
-            Mode::Native => format!("{}#1#/#", self.name("sockeye")),
-            Mode::Streams => self.name("socket.io"),
-            _ => format!("{}#/#", self.name("socket.io")),
-        };
+        let channel = self.what_all_use();
         let is_cluster = self.redis.ports().len() > 5;
         let words: &[&str] = match W::MODE {
             Mode::Native if is_cluster => &["SPUBLISH", &channel, "\u{1}nonsense"],

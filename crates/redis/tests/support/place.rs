@@ -134,7 +134,8 @@ impl Place for Sentinels {
                 through(options, self.ports(), way)
             }
             None => {
-                let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{},127.0.0.1:{}/{SERVICE}", ports[0], ports[1]);
+                let url =
+                    format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{},127.0.0.1:{}/{SERVICE}", ports[0], ports[1]);
                 through(RedisOptions::new(url, mode), self.ports(), way)
             }
         }
@@ -145,8 +146,37 @@ impl Place for Sentinels {
     }
 }
 
+/// With TLS, certificates of the clients, and a user.
+pub(crate) struct Secure<P>(pub(crate) P);
+
+macro_rules! secure {
+    ($($place:ident = $start:expr;)+) => {$(
+        impl Place for Secure<$place> {
+            fn start() -> Self {
+                Self($start)
+            }
+
+            fn ports(&self) -> Vec<u16> {
+                self.0.ports()
+            }
+
+            fn options(&self, mode: Mode, way: &dyn Fn(u16) -> u16) -> RedisOptions {
+                self.0.options(mode, way)
+            }
+
+            fn command_at<T: FromRedisValue>(&self, key: &str, words: &[&str]) -> T {
+                self.0.command_at(key, words)
+            }
+        }
+    )+};
+}
+secure! {
+    RedisCluster = RedisCluster::start(5_000, false, Some(Secrets::new()));
+    Sentinels = Sentinels::start(500, Some(Secrets::new()));
+}
+
 /// What all tests of a program share.
-pub(crate) struct Shared<P>(Arc<P>);
+pub(crate) struct Shared<P>(pub(crate) Arc<P>);
 
 macro_rules! shared {
     ($($place:ident),+) => {$(

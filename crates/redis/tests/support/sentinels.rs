@@ -33,16 +33,17 @@ impl Sentinels {
         let port = master.port;
         let replica = Server::start(&format!("replicaof 127.0.0.1 {port}\n{login}"), secrets.as_ref());
         let login = match tls {
-            true => format!("sentinel auth-user {SERVICE} sockeye\nsentinel auth-pass {SERVICE} \"{PASSWORD}\"\n\
-                 sentinel sentinel-user sockeye\nsentinel sentinel-pass \"{PASSWORD}\"\n"),
+            true => format!(
+                "sentinel auth-user {SERVICE} sockeye\nsentinel auth-pass {SERVICE} \"{PASSWORD}\"\n\
+                 sentinel sentinel-user sockeye\nsentinel sentinel-pass \"{PASSWORD}\"\n"
+            ),
             false => String::new(),
         };
         let config = format!(
             "sentinel monitor {SERVICE} 127.0.0.1 {port} 2\nsentinel down-after-milliseconds {SERVICE} {timeout}\n\
              sentinel failover-timeout {SERVICE} 5000\n{login}"
         );
-        let sentinels =
-            (0..3).map(|_| Server::start_as(&config, secrets.as_ref(), &["--sentinel"])).collect();
+        let sentinels = (0..3).map(|_| Server::start_as(&config, secrets.as_ref(), &["--sentinel"])).collect();
         let all = Self { servers: vec![master, replica], sentinels, secrets };
         wait_until("the sentinels are ready", || {
             all.sentinels.iter().all(|sentinel| {

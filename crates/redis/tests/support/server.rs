@@ -64,7 +64,8 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
-        let script = format!("trap '' TERM INT; cat; kill -9 {} 2>/dev/null; rm -rf '{}'", child.id(), self.folder.display());
+        let script =
+            format!("trap '' TERM INT; cat; kill -9 {} 2>/dev/null; rm -rf '{}'", child.id(), self.folder.display());
         let watchdog = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         *self.watchdog.lock() = Some(watchdog.unwrap());
         *self.process.lock() = Some(child);
@@ -94,7 +95,8 @@ impl Server {
             None => Client::open(format!("redis://127.0.0.1:{}", self.port))?,
             Some(secrets) => {
                 let client_tls = ClientTlsConfig { client_cert: secrets.cert.clone(), client_key: secrets.key.clone() };
-                let certificates = TlsCertificates { client_tls: Some(client_tls), root_cert: Some(secrets.ca.clone()) };
+                let certificates =
+                    TlsCertificates { client_tls: Some(client_tls), root_cert: Some(secrets.ca.clone()) };
                 Client::build_with_tls(secrets.url("rediss", &[self.port]), certificates)?
             }
         };

@@ -28,11 +28,7 @@ impl Secrets {
         let key = KeyPair::generate().unwrap();
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
         let cert = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
-        Self {
-            ca: ca.pem().into_bytes(),
-            cert: cert.pem().into_bytes(),
-            key: key.serialize_pem().into_bytes(),
-        }
+        Self { ca: ca.pem().into_bytes(), cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
     }
 
     /// What a server needs that listens with TLS only, to clients with a certificate and a password.
