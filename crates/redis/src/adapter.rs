@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use redis::RedisError;
 use sockeye::adapter::Local;
 use sockeye::cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 use thiserror::Error;
@@ -17,8 +18,17 @@ use crate::servers::Servers;
 
 /// A url that cannot be used, or certificates that cannot.
 #[derive(Clone, Debug, Error)]
-#[error("the url of Redis, or its certificates, cannot be used: {0}")]
-pub struct UrlError(String);
+#[error("{what} of Redis cannot be used: {why}")]
+pub struct UrlError {
+    what: &'static str,
+    why: String,
+}
+
+impl UrlError {
+    pub(crate) fn new(what: &'static str, why: &RedisError) -> Self {
+        Self { what, why: why.to_string() }
+    }
+}
 
 /// Joins a server to others over Redis: one for each server. A clone is another handle to the same.
 ///
@@ -42,7 +52,7 @@ impl RedisAdapter {
     ///
     /// The url cannot be used, or the certificates of [`tls`](RedisOptions::tls).
     pub fn new(options: RedisOptions) -> Result<Self, UrlError> {
-        let servers = Servers::new(&options).map_err(|error| UrlError(error.to_string()))?;
+        let servers = Servers::new(&options)?;
         let node = NodeId::from(format!("{:016x}", rand::random::<u64>()));
         Ok(Self(Arc::new(Hub::new(options, servers, node))))
     }

@@ -1,6 +1,7 @@
 //! Which server owns which keys: the only one, the master of the sentinels' service, or in a Redis Cluster the owner of each slot.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use redis::{Cmd, ServerError, Value};
@@ -15,6 +16,21 @@ pub(crate) struct Address {
 impl Address {
     pub(crate) fn new(host: &str, port: u16) -> Self {
         Self { host: host.into(), port }
+    }
+}
+
+/// A text that is no host with a port.
+#[derive(Debug)]
+pub(crate) struct AddressError;
+
+/// From `host:port`; an IPv6 address may be in brackets.
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (host, port) = text.trim().rsplit_once(':').ok_or(AddressError)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Ok(Self::new(bare, port.parse().map_err(|_| AddressError)?))
     }
 }
 
@@ -109,6 +125,17 @@ impl Map {
         };
     }
 
+    /// Whether each key has the same owner in both.
+    pub(crate) fn has_same_owners(&self, other: &Self) -> bool {
+        let slots = |map: &Self| map.slots.as_ref().map_or(0, |slots| slots.len());
+        slots(self) == slots(other) && (0..slots(self).max(1)).all(|slot| self.owner_at(slot) == other.owner_at(slot))
+    }
+
+    fn owner_at(&self, slot: usize) -> Option<&Address> {
+        let at = self.slots.as_ref().map_or(Some(0), |slots| slots.get(slot).copied())?;
+        self.owners.get(usize::from(at))
+    }
+
     /// All that own something.
     pub(crate) fn owners(&self) -> &[Address] {
         &self.owners
@@ -127,16 +154,16 @@ impl Map {
 
     /// The owner of a key.
     pub(crate) fn owner(&self, key: &[u8]) -> &Address {
-        let Some(slots) = &self.slots else { return self.any() };
-        let at = slots.get(usize::from(slot(key))).copied().unwrap_or(NOBODY);
-        // A slot without an owner: any server says that the cluster is down, until it is not.
-        self.owners.get(usize::from(at)).unwrap_or_else(|| self.any())
+        if self.slots.is_none() {
+            return self.any();
+        }
+        // Of a slot without an owner any server says that the cluster is down, until it is not.
+        self.owner_at(slot(key).into()).unwrap_or_else(|| self.any())
     }
 
     /// Whether this server has the slot, as far as is known.
     pub(crate) fn has(&self, owner: &Address, slot: u16) -> bool {
-        let at = self.slots.as_ref().and_then(|slots| slots.get(usize::from(slot)));
-        at.and_then(|at| self.owners.get(usize::from(*at))) == Some(owner)
+        self.owner_at(slot.into()) == Some(owner)
     }
 
     /// Where a command goes, by its key.
@@ -206,8 +233,8 @@ impl Redirect {
     pub(crate) fn read(error: &ServerError, asked: &Address) -> Option<Self> {
         let to = || {
             let (slot, to) = error.details()?.split_once(' ')?;
-            let (host, port) = to.trim().rsplit_once(':')?;
-            Some((slot.parse().ok()?, host_at(host, port.parse().ok()?, asked)?))
+            let to: Address = to.parse().ok()?;
+            Some((slot.parse().ok()?, host_at(&to.host, to.port, asked)?))
         };
         match error.code() {
             "MOVED" => to().map(|(slot, to)| Self::Moved { slot, to }),

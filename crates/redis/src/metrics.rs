@@ -16,6 +16,8 @@ pub struct RedisMetrics {
     pub published: Counter,
     /// Messages that found the queue to Redis full: they did not go out.
     pub dropped_outgoing: Counter,
+    /// How often other servers of Redis were found to own the keys: a master was replaced, or slots of a Redis Cluster have moved.
+    pub owner_changes: Counter,
     /// Messages that were on their way to Redis when the connection was lost: some of them may have arrived.
     pub lost: Counter,
     /// Messages that Redis refused.

@@ -1,5 +1,6 @@
 //! Options of the adapter over Redis.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -92,6 +93,9 @@ pub struct RedisOptions {
     pub tls: TlsOptions,
     /// How to log in to sentinels.
     pub sentinel: SentinelOptions,
+    /// Where servers are reached from here that call themselves otherwise: sentinels and the servers of a Redis Cluster tell addresses
+    /// as they know them, behind a NAT or in containers perhaps not those that work. Both are `host:port`. Default: none.
+    pub addresses: HashMap<String, String>,
     /// How the nodes talk to one another.
     pub mode: Mode,
     /// What the names of all channels begin with. Default: `socket.io`, and `sockeye` in the native mode.
@@ -187,6 +191,7 @@ impl RedisOptions {
             url: url.into(),
             tls: TlsOptions::default(),
             sentinel: SentinelOptions::default(),
+            addresses: HashMap::new(),
             mode,
             channel_prefix: channel_prefix.to_owned(),
             stream: StreamOptions::default(),

@@ -1,5 +1,6 @@
 //! The servers of Redis: how they are found, and how they are connected to.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -9,9 +10,12 @@ use redis::{
     Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, RedisError,
     RedisResult, TlsCertificates, Value, cmd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
+use crate::adapter::UrlError;
 use crate::connection::{Connection, connect};
-use crate::map::{Address, Map};
+use crate::map::{Address, AddressError, Map};
 use crate::options::RedisOptions;
 use crate::topology::{Parsed, Topology, parse};
 
@@ -22,6 +26,8 @@ pub(crate) struct Servers {
     base: ConnectionInfo,
     /// How to connect to a sentinel, its address aside.
     sentinel: ConnectionInfo,
+    /// Where servers are reached that call themselves otherwise.
+    reached_at: HashMap<Address, Address>,
     timeout: Duration,
     /// Whom to ask: the one that answered last.
     asked: Mutex<Option<(Address, MultiplexedConnection)>>,
@@ -29,9 +35,9 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Reads the url and the certificates; nothing is connected yet.
-    pub(crate) fn new(options: &RedisOptions) -> RedisResult<Self> {
-        let Parsed { topology, base } = parse(&options.url)?;
-        let base = with_certificates(base, options)?;
+    pub(crate) fn new(options: &RedisOptions) -> Result<Self, UrlError> {
+        let Parsed { topology, base } = parse(&options.url).map_err(|error| UrlError::new("the url", &error))?;
+        let base = with_certificates(base, options).map_err(|error| UrlError::new("a certificate or key", &error))?;
         let settings = base.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let tcp = base.tcp_settings().clone().set_nodelay(true);
         let base = base.set_redis_settings(settings).set_tcp_settings(tcp);
@@ -43,7 +49,12 @@ impl Servers {
             login = login.set_password(password);
         }
         let sentinel = base.clone().set_redis_settings(login);
-        Ok(Self { topology, base, sentinel, timeout: options.timeout, asked: Mutex::default() })
+        let reached_at = options.addresses.iter().map(|(named, real)| Ok((named.parse()?, real.parse()?)));
+        let reached_at = reached_at.collect::<Result<_, AddressError>>().map_err(|AddressError| {
+            let error = (ErrorKind::InvalidClientConfig, "it must be a host, a colon and a port").into();
+            UrlError::new("an address", &error)
+        })?;
+        Ok(Self { topology, base, sentinel, reached_at, timeout: options.timeout, asked: Mutex::default() })
     }
 
     /// Whether each key has an owner of its own.
@@ -68,7 +79,7 @@ impl Servers {
     ) -> RedisResult<Connection> {
         let info = match self.topology {
             Topology::Single(_) => self.base.clone(),
-            _ => at(&self.base, address),
+            _ => self.at(&self.base, address),
         };
         let mut connection = connect(&Client::open(info)?, self.timeout, response_timeout, handle).await?;
         if let Topology::Sentinel { .. } = self.topology {
@@ -132,7 +143,7 @@ impl Servers {
         let patience = self.timeout.min(PATIENCE);
         let mut connection = match connected {
             Some(connection) => connection,
-            None => connect(&Client::open(at(info, address))?, patience, patience, |_| {}).await?.commands,
+            None => connect(&Client::open(self.at(info, address))?, patience, patience, |_| {}).await?.commands,
         };
         let answer = connection.send_packed_command(question).await?.extract_error()?;
         let map = match self.topology {
@@ -141,6 +152,19 @@ impl Servers {
                 .ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "a cluster without slots")))?,
         };
         Ok((map, connection))
+    }
+
+    /// How to connect to another address in the same way.
+    fn at(&self, info: &ConnectionInfo, address: &Address) -> ConnectionInfo {
+        let address = self.reached_at.get(address).unwrap_or(address);
+        let host = address.host.to_string();
+        let port = address.port;
+        info.clone().set_addr(match info.addr() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        })
     }
 }
 
@@ -161,18 +185,6 @@ fn master(answer: Value) -> RedisResult<Address> {
     }
 }
 
-/// How to connect to another address in the same way.
-fn at(info: &ConnectionInfo, address: &Address) -> ConnectionInfo {
-    let host = address.host.to_string();
-    let port = address.port;
-    info.clone().set_addr(match info.addr() {
-        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
-            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
-        }
-        _ => ConnectionAddr::Tcp(host, port),
-    })
-}
-
 /// With the certificates of the options, which are read here.
 fn with_certificates(base: ConnectionInfo, options: &RedisOptions) -> RedisResult<ConnectionInfo> {
     let tls = &options.tls;
@@ -186,13 +198,23 @@ fn with_certificates(base: ConnectionInfo, options: &RedisOptions) -> RedisResul
             Some(ClientTlsConfig { client_cert: certificate.clone(), client_key: key.clone() })
         }
         (None, None) => None,
-        _ => return Err((ErrorKind::InvalidClientConfig, "a certificate and its key are needed both").into()),
+        _ => return Err((ErrorKind::InvalidClientConfig, "one without the other: both are needed, or none").into()),
     };
     if client_tls.is_none() && tls.ca.is_none() {
         return Ok(base);
     }
     if !is_encrypted {
-        return Err((ErrorKind::InvalidClientConfig, "certificates are of use with rediss only").into());
+        return Err((
+            ErrorKind::InvalidClientConfig,
+            "the url must begin with rediss, or the connection is not encrypted",
+        )
+            .into());
+    }
+    for pem in [&tls.ca, &tls.certificate].into_iter().flatten() {
+        let mut found = CertificateDer::pem_slice_iter(pem).peekable();
+        if found.peek().is_none() || found.any(|each| each.is_err()) {
+            return Err((ErrorKind::InvalidClientConfig, "there is no certificate in it, in PEM").into());
+        }
     }
     let certificates = TlsCertificates { client_tls, root_cert: tls.ca.clone() };
     Ok(Client::build_with_tls(base, certificates)?.get_connection_info().clone())

@@ -74,7 +74,15 @@ impl Link {
         if known.as_deref() == Some(&map) {
             return;
         }
-        tracing::debug!(owners = ?map.owners(), "the servers of Redis");
+        let masters = map.owners().iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
+        match known.as_deref() {
+            None => tracing::debug!(masters, "the masters of Redis"),
+            Some(before) if before.has_same_owners(&map) => {}
+            Some(_) => {
+                self.metrics.owner_changes.increment();
+                tracing::info!(masters, "other masters of Redis, or other slots");
+            }
+        }
         let map = Arc::new(map);
         *known = Some(map.clone());
         self.table.adopt(&map);

@@ -102,6 +102,7 @@ impl Page<'_> {
             ("redis_disconnects", "Connections that were lost, or could not be made.", &redis.disconnects),
             ("redis_deaf", "Connections given up because nothing was heard on them.", &redis.deaf),
             ("redis_resubscribed", "Times that all channels were subscribed to again.", &redis.resubscribed),
+            ("redis_owner_changes", "Times that other servers own the keys.", &redis.owner_changes),
             ("redis_published", "Messages that Redis took.", &redis.published),
             ("redis_received", "Messages that came from Redis.", &redis.received),
             ("redis_dropped_outgoing", "Messages that found the queue to Redis full.", &redis.dropped_outgoing),

@@ -50,6 +50,7 @@ fn a_map_is_read() {
     let moved = map.with_moved(slot(b"socket.io"), &Address::new("new", 1));
     assert_eq!(moved.owner(b"socket.io").port, 1);
     assert_eq!(moved.owners().len(), 4);
+    assert!(!map.has_same_owners(&moved) && map.has_same_owners(&map.with_owner(&Address::new("new", 1))));
 }
 
 #[test]

@@ -2,6 +2,13 @@
 
 #![allow(dead_code, reason = "not every test uses everything")]
 
+pub(crate) mod place;
+pub(crate) mod redis_cluster;
+pub(crate) mod sentinels;
+pub(crate) mod server;
+pub(crate) mod tls;
+pub(crate) mod well;
+
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use place::Place;
 use sockeye::Server;
 use sockeye::cluster::ClusterOptions;
 use sockeye_cluster_suite::{Cluster, Faults, Node};
@@ -168,35 +176,67 @@ ways! {
     Native = Mode::Native;
 }
 
-/// Servers over one Redis.
-pub(crate) struct Over<W> {
-    pub(crate) redis: Redis,
-    joined: Mutex<HashMap<String, (RedisAdapter, Proxy)>>,
+/// Servers over one Redis, or what stands for it.
+pub(crate) struct Over<W, P = Redis> {
+    pub(crate) redis: P,
+    /// What names begin with where others are too.
+    prefix: Option<String>,
+    joined: Mutex<HashMap<String, (RedisAdapter, Vec<Proxy>)>>,
     way: PhantomData<W>,
 }
 
-impl<W: Way> Over<W> {
+impl<W: Way, P: Place> Over<W, P> {
+    pub(crate) fn on(redis: P) -> Self {
+        let prefix = redis.is_shared().then(|| format!("test-{:08x}", rand::random::<u32>()));
+        Self { redis, prefix, joined: Mutex::default(), way: PhantomData }
+    }
+
     pub(crate) fn adapter(&self, node: &str) -> RedisAdapter {
         self.joined.lock()[node].0.clone()
     }
 
     pub(crate) fn cut_only(&self, node: &str, which: Cut) {
-        self.joined.lock()[node].1.cut.send_replace(which);
+        for proxy in &self.joined.lock()[node].1 {
+            proxy.cut.send_replace(which);
+        }
+    }
+
+    /// The channel or stream that all nodes use for the main namespace.
+    pub(crate) fn what_all_use(&self) -> String {
+        match W::MODE {
+            Mode::Native => format!("{}#1#/#", self.name("sockeye")),
+            Mode::Streams => self.name("socket.io"),
+            _ => format!("{}#/#", self.name("socket.io")),
+        }
+    }
+
+    /// This name, or the one that it has where others are too.
+    pub(crate) fn name(&self, usual: &str) -> String {
+        self.prefix.clone().unwrap_or_else(|| usual.to_owned())
     }
 }
 
-impl<W: Way> Cluster for Over<W> {
+impl<W: Way, P: Place> Cluster for Over<W, P> {
     async fn start() -> Self {
-        Self { redis: Redis::started(), joined: Mutex::default(), way: PhantomData }
+        // It takes long, and other tests go on.
+        Self::on(tokio::task::spawn_blocking(P::start).await.unwrap())
     }
 
     async fn join(&self, options: ClusterOptions) -> Node {
-        let proxy = Proxy::to(self.redis.port).await;
+        let mut proxies = HashMap::new();
+        for port in self.redis.ports() {
+            proxies.insert(port, Proxy::to(port).await);
+        }
         let metrics = options.metrics.clone();
-        let redis = RedisAdapter::new(redis_options(proxy.address, W::MODE, options)).unwrap();
+        let mut redis = self.redis.options(W::MODE, &|port| proxies[&port].address.port());
+        redis.cluster = options;
+        redis.max_backoff = Duration::from_millis(500);
+        redis.channel_prefix = self.name(&redis.channel_prefix);
+        redis.stream.name = self.name(&redis.stream.name);
+        let redis = RedisAdapter::new(redis).unwrap();
         let server = Server::builder().adapter(redis.factory()).build();
         let name = redis.node().to_string();
-        self.joined.lock().insert(name.clone(), (redis, proxy));
+        self.joined.lock().insert(name.clone(), (redis, proxies.into_values().collect()));
         Node { server, name, metrics }
     }
 
@@ -209,7 +249,7 @@ impl<W: Way> Cluster for Over<W> {
     }
 }
 
-impl<W: Way> Faults for Over<W> {
+impl<W: Way, P: Place> Faults for Over<W, P> {
     fn cut(&self, node: &str) {
         self.cut_only(node, Cut::All);
     }
@@ -219,12 +259,16 @@ impl<W: Way> Faults for Over<W> {
     }
 
     fn send_garbage(&self) {
-        self.redis.command::<()>(match W::MODE {
-            Mode::Native => &["PUBLISH", "sockeye#1#/#", "\u{1}nonsense"],
-            Mode::Classic => &["PUBLISH", "socket.io#/#", "nonsense"],
-            Mode::Streams => &["XADD", "socket.io", "*", "uid", "x", "nsp", "/", "type", "3", "data", "{"],
-            _ => &["SPUBLISH", "socket.io#/#", "{\"type\":3"],
-        });
+        let channel = self.what_all_use();
+        let is_cluster = self.redis.ports().len() > 5;
+        let words: &[&str] = match W::MODE {
+            Mode::Native if is_cluster => &["SPUBLISH", &channel, "\u{1}nonsense"],
+            Mode::Native => &["PUBLISH", &channel, "\u{1}nonsense"],
+            Mode::Classic => &["PUBLISH", &channel, "nonsense"],
+            Mode::Streams => &["XADD", &channel, "*", "uid", "x", "nsp", "/", "type", "3", "data", "{"],
+            _ => &["SPUBLISH", &channel, "{\"type\":3"],
+        };
+        self.redis.command_at::<()>(&channel, words);
     }
 
     fn delivered(&self, node: &str) -> Option<u64> {

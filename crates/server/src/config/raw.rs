@@ -60,7 +60,9 @@ section! {
         /// names, so that servers with Node.js can be among them. "redis-native": nodes of Sockeye only, and the cheapest.
         /// Required.
         adapter: Option<ClusterMode> = None, example "\"redis-native\"";
-        /// Where Redis is: "redis://user:password@host:6379"; "rediss://" with TLS. Required.
+        /// Where Redis is. One server: "redis://user:password@host:6379"; with sentinels, and the name of their service:
+        /// "redis+sentinel://user:password@host:26379,host:26379/main"; some servers of a Redis Cluster:
+        /// "redis+cluster://user:password@host:6379,host:6379". With TLS it begins with "rediss". Required.
         url: Option<String> = None, example "\"redis://127.0.0.1:6379\"";
         /// What the names of channels begin with. Unset: as in the official adapters, and "sockeye" with "redis-native".
         channel_prefix: Option<String> = None, example "\"socket.io\"";
@@ -73,9 +75,35 @@ section! {
         max_outgoing_bytes: Size = Size(64 << 20);
         /// How much that came from Redis may wait. What finds no room is dropped and counted; streams are read more slowly.
         max_incoming_bytes: Size = Size(64 << 20);
+        /// Certificates for a url that begins with "rediss". Without this table the server's must be one that the system trusts.
+        tls: Option<RedisTlsSection> = None;
+        /// How to log in to sentinels that want it. User and password in the url are the servers' ones.
+        sentinel: Option<SentinelSection> = None;
         /// Forwarding between the nodes, so that the load balancer may send each request to any of them. Without this table it
         /// must send a long-polling client to the same node again.
         peers: Option<PeersSection> = None;
+    }
+}
+
+section! {
+    /// Encryption of the connections to Redis and its sentinels.
+    struct RedisTlsSection {
+        /// Certificates of the authorities that are trusted instead of the system's, a PEM file.
+        ca: Option<PathBuf> = None, example "\"redis-ca.pem\"";
+        /// The certificate that this node shows, where Redis asks for one, a PEM file.
+        cert: Option<PathBuf> = None, example "\"node.pem\"";
+        /// Its private key, a PEM file.
+        key: Option<PathBuf> = None, example "\"node-key.pem\"";
+    }
+}
+
+section! {
+    /// How to log in to sentinels.
+    struct SentinelSection {
+        /// The user. Unset: the default one.
+        user: Option<String> = None, example "\"sockeye\"";
+        /// The password.
+        password: Option<String> = None, example "\"secret\"";
     }
 }
 
