@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use redis::RedisError;
 use sockeye::adapter::Local;
-use sockeye::cluster::{ClusterAdapter, NodeId};
+use sockeye::cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 use thiserror::Error;
 
 use crate::bus::RedisBus;
 use crate::directory::RedisDirectory;
+use crate::health::Trouble;
 use crate::link::Hub;
 use crate::metrics::RedisMetrics;
 use crate::options::RedisOptions;
@@ -78,7 +79,35 @@ impl RedisAdapter {
 
     /// Whether all connections to Redis work.
     pub fn is_connected(&self) -> bool {
-        self.0.link.is_connected()
+        self.check().is_ok()
+    }
+
+    /// Whether this node hears the others and reaches them, as far as Redis and its own connections go: for the readiness of a
+    /// server. A node that has connections but hears nothing finds out within
+    /// [`probe_interval`](RedisOptions::probe_interval) and [`timeout`](RedisOptions::timeout), 8 s by default.
+    ///
+    /// # Errors
+    ///
+    /// Which connections are in trouble, and why. Nothing needs to be done: the adapter goes on trying.
+    pub fn check(&self) -> Result<(), Trouble> {
+        self.0.link.check()
+    }
+
+    /// How many bytes wait to be sent to Redis. At most
+    /// [`max_outgoing_bytes`](RedisOptions::max_outgoing_bytes), unless a single message is larger.
+    pub fn outgoing_bytes(&self) -> usize {
+        self.0.link.outgoing.bytes()
+    }
+
+    /// How many bytes came from Redis and wait to be handled. At most
+    /// [`max_incoming_bytes`](RedisOptions::max_incoming_bytes), unless a single message is larger.
+    pub fn incoming_bytes(&self) -> usize {
+        self.0.link.incoming.bytes()
+    }
+
+    /// What nodes say to one another, counted.
+    pub fn cluster_metrics(&self) -> &ClusterMetrics {
+        &self.0.link.options.cluster.metrics
     }
 
     /// What was counted.

@@ -62,7 +62,7 @@ impl Bus for RedisBus {
             self.hub.enter();
             self.is_open.store(true, Ordering::Release);
             let channels = self.wire().own_channels();
-            link.wait_until(|| link.is_connected() && channels.iter().all(|channel| link.table.is_heard(channel)))
+            link.wait_until(|| link.check().is_ok() && channels.iter().all(|channel| link.table.is_heard(channel)))
                 .await;
             Ok(())
         })
@@ -74,8 +74,7 @@ impl Bus for RedisBus {
         }
         let sending = self.wire().command(message, to).map_err(|error| BusError::Unwritable(error.to_string()))?;
         let Some(outgoing) = sending else { return Ok(()) };
-        let entered = self.link().outgoing.push(outgoing.command, outgoing.bytes);
-        entered.map_err(|_| BusError::Full)
+        self.link().send(outgoing).then_some(()).ok_or(BusError::Full)
     }
 
     fn routes_by_interest(&self) -> bool {

@@ -54,8 +54,7 @@ impl Link {
         let channel = inbox.wire.classic().answer(&to);
         let sent = written.map_err(|error| error.to_string()).and_then(|payload| {
             let outgoing = inbox.wire.publication(channel.as_bytes(), &payload);
-            let entered = self.outgoing.push(outgoing.command, outgoing.bytes);
-            entered.map_err(|_| BusError::Full.to_string())
+            self.send(outgoing).then_some(()).ok_or_else(|| BusError::Full.to_string())
         });
         if let Err(error) = sent {
             tracing::warn!(namespace = &**inbox.wire.namespace(), error, "a question of another node is not answered");

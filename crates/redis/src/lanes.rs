@@ -127,6 +127,12 @@ impl Lanes {
         self.state.read().lanes.values().cloned().collect()
     }
 
+    /// How many bytes wait in all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        let state = self.state.read();
+        state.lanes.values().map(|lane| lane.queue.bytes()).sum::<usize>() + state.early.bytes()
+    }
+
     /// All connections have ended.
     pub(crate) fn disconnect(&self) {
         self.state.read().lanes.values().for_each(|lane| *lane.commands.lock() = None);

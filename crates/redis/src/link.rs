@@ -1,7 +1,7 @@
 //! What the namespaces of one server and the tasks that serve them share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redis::RedisError;
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::census::Replicas;
 use crate::dispatcher::{self, Incoming};
+use crate::health::{Health, Role, Trouble, Working};
 use crate::lanes::Lanes;
 use crate::map::{Address, Map};
 use crate::metrics::RedisMetrics;
@@ -18,6 +19,7 @@ use crate::options::{Mode, RedisOptions};
 use crate::queue::Queue;
 use crate::servers::Servers;
 use crate::table::Table;
+use crate::wire::Outgoing;
 use crate::{publisher, reader, subscriber, watcher};
 
 /// What is shared with the tasks.
@@ -36,8 +38,10 @@ pub(crate) struct Link {
     pub(crate) incoming: Queue<Incoming>,
     pub(crate) table: Table,
     pub(crate) metrics: RedisMetrics,
-    /// How many connections work.
-    working: AtomicUsize,
+    pub(crate) health: Health,
+    /// Whether the queue to Redis was full since it was emptied last, and how many messages found it so.
+    is_full: AtomicBool,
+    unsent: AtomicU64,
     /// Is notified when a connection works, or hears channels.
     pub(crate) progress: Notify,
 }
@@ -69,7 +73,9 @@ impl Hub {
             servers: Arc::new(servers),
             node,
             metrics: RedisMetrics::default(),
-            working: AtomicUsize::new(0),
+            health: Health::default(),
+            is_full: AtomicBool::new(false),
+            unsent: AtomicU64::new(0),
             progress: Notify::new(),
         };
         if let Some(map) = link.servers.fixed() {
@@ -110,18 +116,46 @@ impl Hub {
 
 impl Link {
     /// A connection works, for as long as what is given back lives.
-    pub(crate) fn working(&self) -> Working<'_> {
-        self.working.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn working(&self, role: Role) -> Working<'_> {
+        let working = self.health.works(role);
         self.progress.notify_waiters();
-        Working(self)
+        working
     }
 
     /// Whether all connections work.
-    pub(crate) fn is_connected(&self) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub(crate) fn check(&self) -> Result<(), Trouble> {
+        let Some(map) = self.map.lock().clone() else { return self.health.check(&[(Role::Asking, 1)]) };
         let readers = if self.options.mode == Mode::Streams { reader::groups(self).len() } else { 0 };
-        let Some(map) = self.map.lock().clone() else { return false };
-        let needed = map.owners().len() + self.table.servers().len() + readers;
-        self.working.load(Ordering::Acquire) >= needed
+        self.health.check(&[
+            (Role::Publishing, map.owners().len()),
+            (Role::Subscribing, self.table.servers().len()),
+            (Role::Reading, readers),
+        ])
+    }
+
+    /// Enters a message into the queue to Redis; false if there is no room, and it is dropped.
+    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
+        let is_sent = self.outgoing.push(outgoing.command, outgoing.bytes).is_ok();
+        if !is_sent {
+            self.metrics.dropped_outgoing.increment();
+            self.unsent.fetch_add(1, Ordering::Relaxed);
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the queue to Redis is full (max_outgoing_bytes); messages to other nodes are dropped");
+            }
+        }
+        is_sent
+    }
+
+    /// There is room in the queue to Redis again.
+    pub(crate) fn note_room(&self) {
+        if self.is_full.load(Ordering::Relaxed) && self.is_full.swap(false, Ordering::Relaxed) {
+            let dropped = self.unsent.swap(0, Ordering::Relaxed);
+            tracing::warn!(dropped, "the queue to Redis has room again");
+        }
     }
 
     /// Waits until something is so that connections bring about.
@@ -136,19 +170,11 @@ impl Link {
     }
 
     /// Counts the end of a connection to this server, or that there is none.
-    pub(crate) fn note_lost(&self, what: &'static str, server: Option<&Address>, error: &RedisError) {
+    pub(crate) fn note_lost(&self, role: Role, server: Option<&Address>, error: &RedisError) {
         self.metrics.disconnects.increment();
         let name = server.map(Address::to_string).unwrap_or_default();
-        tracing::warn!(what, server = name, %error, "no connection to Redis");
+        tracing::warn!(what = %role, server = name, %error, "no connection to Redis");
+        self.health.lost(role, server.map_or_else(|| error.to_string(), |server| format!("{server}: {error}")));
         self.doubt(server);
-    }
-}
-
-/// A connection that works.
-pub(crate) struct Working<'a>(&'a Link);
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.0.working.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -110,6 +110,10 @@ pub struct RedisOptions {
     pub max_incoming_bytes: usize,
     /// How long a connection may take, and an answer of Redis. Default: 5 s.
     pub timeout: Duration,
+    /// Time from one probe to the next: a node sends itself a message through Redis, and gives up a connection on which none came
+    /// back within [`timeout`](Self::timeout). So both together are the time in which a node that hears nothing finds out.
+    /// Default: 3 s.
+    pub probe_interval: Duration,
     /// How long to wait before the second try to connect; before each further one twice as long as before. Default: 50 ms.
     pub min_backoff: Duration,
     /// How long to wait at most between tries to connect. Default: 5 s.
@@ -194,6 +198,7 @@ impl RedisOptions {
             max_outgoing_bytes: 64 * 1024 * 1024,
             max_incoming_bytes: 64 * 1024 * 1024,
             timeout: Duration::from_secs(5),
+            probe_interval: Duration::from_secs(3),
             min_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(5),
             cluster: ClusterOptions::default(),

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::connection::{Backoff, Connection};
+use crate::health::Role;
 use crate::lanes::{Lane, Sending};
 use crate::link::Link;
 use crate::map::{Address, Redirect};
@@ -39,7 +40,7 @@ async fn serve(link: Arc<Link>, lane: Arc<Lane>) {
     while !lane.is_retired() {
         let error = match link.connect_publisher(&lane).await {
             Ok(mut connection) => {
-                let working = link.working();
+                let working = link.working(Role::Publishing);
                 let ended = link.publish(&lane, &mut connection).await;
                 *lane.commands.lock() = None;
                 drop(working);
@@ -50,7 +51,7 @@ async fn serve(link: Arc<Link>, lane: Arc<Lane>) {
             }
             Err(error) => error,
         };
-        link.note_lost("publishing", Some(&lane.address), &error);
+        link.note_lost(Role::Publishing, Some(&lane.address), &error);
         tokio::select! {
             () = backoff.wait() => {}
             () = lane.retired() => return,
@@ -74,11 +75,12 @@ impl Link {
                 batch = lane.queue.take(BATCH) => batch,
                 () = lane.retired() => return Ok(()),
                 // A connection that was cut without a word is found out before something is lost.
-                () = sleep(self.options.timeout) => {
+                () = sleep(self.options.probe_interval) => {
                     connection.commands.send_packed_command(&cmd("PING")).await?;
                     continue;
                 }
             };
+            self.note_room();
             let mut pipeline = Pipeline::with_capacity(batch.len());
             let mut marks = Vec::new();
             for sending in batch {
@@ -110,7 +112,10 @@ impl Link {
         let mut pause = None;
         let mut demoted = None;
         for (command, reply) in pipeline.cmd_iter().zip(replies) {
-            let Value::ServerError(error) = reply else { continue };
+            let Value::ServerError(error) = reply else {
+                self.metrics.published.increment();
+                continue;
+            };
             if command.args_iter().next() == Some(Arg::Simple(b"ASKING")) {
                 // What comes after it fails too.
                 continue;

@@ -66,6 +66,11 @@ impl<T> Queue<T> {
         state.items.drain(..).map(|(item, bytes)| (item, bytes - ITEM)).collect()
     }
 
+    /// How many bytes wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
     /// Waits until there is something, and takes it: about as many bytes as `max_bytes`, in the order of entering. Nothing is lost
     /// if the future is dropped.
     pub(crate) async fn take(&self, max_bytes: usize) -> Vec<T> {
@@ -106,6 +111,7 @@ mod tests {
             queue.push(number, 10).unwrap();
         }
         assert_eq!(queue.push(3, 10), Err(3));
+        assert_eq!(queue.bytes(), 3 * (ITEM + 10));
         assert_eq!(queue.take(ITEM + 11).await, [0, 1]);
         queue.push(4, 10).unwrap();
         assert_eq!(queue.take(usize::MAX).await, [2, 4]);

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::connection::{Backoff, Connection};
 use crate::dispatcher::Incoming;
+use crate::health::Role;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
 use crate::publisher::RETRY;
@@ -48,7 +49,7 @@ async fn serve(link: Arc<Link>, names: Vec<String>) {
         let Err(end) = reading.run(&mut position).await;
         match end {
             End::Lost(error) => {
-                link.note_lost("reading streams", Some(&server), &error);
+                link.note_lost(Role::Reading, Some(&server), &error);
                 backoff.wait().await;
                 continue;
             }
@@ -102,7 +103,7 @@ impl Reading<'_> {
             }
             None => position.insert(ends),
         };
-        let _working = self.link.working();
+        let _working = self.link.working(Role::Reading);
         loop {
             let read = self.read(position);
             let answer = tokio::select! {
@@ -227,9 +228,9 @@ fn unexpected() -> RedisError {
     (redis::ErrorKind::UnexpectedReturnType, "an answer that is no list of entries").into()
 }
 
-/// How long Redis waits for an entry before it answers that there is none.
+/// How long Redis waits for an entry before it answers that there is none: so often it is seen that the connection works.
 const BLOCK: Duration = Duration::from_millis(BLOCK_MILLIS);
-const BLOCK_MILLIS: u64 = 5_000;
+const BLOCK_MILLIS: u64 = 3_000;
 
 /// How long to wait for room in the queue.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::connection::{Backoff, Connection};
 use crate::dispatcher::Incoming;
+use crate::health::Role;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
+use crate::probe::{Probe, Prober};
 use crate::publisher::{RETRY, lost};
 use crate::table::Changes;
 use crate::wire::Verbs;
@@ -39,15 +40,17 @@ pub(crate) async fn run(link: Arc<Link>) {
 /// Until it is ended.
 async fn serve(link: Arc<Link>, server: Address) {
     let mut backoff = Backoff::new(&link.options);
+    let mut has_listened = false;
     loop {
-        let error = match connect_subscriber(&link, &server).await {
+        let probe = Arc::new(Probe::new(&link.options.channel_prefix, &link.node));
+        let error = match connect_subscriber(&link, &server, &probe).await {
             Ok(mut connection) => {
                 let _listening = Listening { link: &link, server: &server };
-                link.listen(&server, &mut connection).await
+                link.listen(Prober::new(&link, &server, &probe), &server, &mut connection, &mut has_listened).await
             }
             Err(error) => error,
         };
-        link.note_lost("subscribing", Some(&server), &error);
+        link.note_lost(Role::Subscribing, Some(&server), &error);
         backoff.wait().await;
     }
 }
@@ -64,14 +67,14 @@ impl Drop for Listening<'_> {
     }
 }
 
-async fn connect_subscriber(link: &Arc<Link>, server: &Address) -> RedisResult<Connection> {
-    let (to, from) = (link.clone(), server.clone());
-    link.servers.connect(server, link.options.timeout, move |push| to.take_push(&from, push)).await
+async fn connect_subscriber(link: &Arc<Link>, server: &Address, probe: &Arc<Probe>) -> RedisResult<Connection> {
+    let (to, from, probe) = (link.clone(), server.clone(), probe.clone());
+    link.servers.connect(server, link.options.timeout, move |push| to.take_push(&from, &probe, push)).await
 }
 
 impl Link {
     /// Enters a message into the queue; notes what the server says of channels.
-    fn take_push(&self, server: &Address, push: PushInfo) {
+    fn take_push(&self, server: &Address, probe: &Probe, push: PushInfo) {
         let confirmed = match push.kind {
             PushKind::Message | PushKind::PMessage | PushKind::SMessage => None,
             PushKind::Subscribe | PushKind::PSubscribe | PushKind::SSubscribe => Some(true),
@@ -84,15 +87,18 @@ impl Link {
             _ => None,
         });
         if let Some(is_heard) = confirmed {
-            if let Some(channel) = data.next() {
+            if let Some(channel) = data.next().filter(|channel| !probe.has(channel)) {
                 self.table.confirm(server, &channel, is_heard);
                 self.progress.notify_waiters();
             }
             return;
         }
-        self.metrics.received.increment();
         let pattern = if push.kind == PushKind::PMessage { data.next() } else { None };
         let (Some(channel), Some(payload)) = (data.next(), data.next()) else { return };
+        if probe.has(&channel) {
+            return probe.take(&payload);
+        }
+        self.metrics.received.increment();
         if self.servers.is_cluster() && !self.table.counts(server, pattern.as_ref().unwrap_or(&channel)) {
             return;
         }
@@ -102,28 +108,43 @@ impl Link {
         };
         let bytes = incoming.len();
         if self.incoming.push(incoming, bytes).is_err() {
-            self.metrics.dropped.increment();
+            self.metrics.dropped_incoming.increment();
         }
     }
 
-    /// Listens until the connection ends; gives the reason.
-    async fn listen(&self, server: &Address, connection: &mut Connection) -> RedisError {
-        let timeout = self.options.timeout;
+    /// Listens until the connection ends, or is found to bring nothing; gives the reason.
+    async fn listen(
+        &self,
+        mut prober: Prober<'_>,
+        server: &Address,
+        connection: &mut Connection,
+        has_listened: &mut bool,
+    ) -> RedisError {
         let mut working = None;
+        let mut next_probe = Instant::now();
         loop {
-            let idle = if working.is_some() { timeout } else { Duration::ZERO };
             let result = tokio::select! {
                 biased;
                 () = connection.lost.notified() => Err(lost()),
-                changes = self.table.changes(server, BATCH) => self.change(server, connection, &changes).await,
-                // It hears all that is wanted. A connection that was cut without a word is found out.
-                () = sleep(idle) => {
-                    working.get_or_insert_with(|| self.working());
-                    connection.commands.send_packed_command(&cmd("PING")).await.map(drop)
+                () = sleep_until(next_probe), if working.is_some() => prober.run(connection).await,
+                changes = self.table.changes(server, BATCH) => {
+                    match self.change(server, connection, &changes).await {
+                        Ok(()) => continue,
+                        Err(error) => return error,
+                    }
                 }
+                // All that is wanted is subscribed to. The first probe tells whether it is heard.
+                () = std::future::ready(()), if working.is_none() => prober.run(connection).await,
             };
             if let Err(error) = result {
                 return error;
+            }
+            next_probe = Instant::now() + self.options.probe_interval;
+            if working.is_none() {
+                working = Some(self.working(Role::Subscribing));
+                if std::mem::replace(has_listened, true) {
+                    self.metrics.resubscribed.increment();
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use redis::ServerError;
 use tokio::time::{sleep, timeout};
 
 use crate::connection::Backoff;
+use crate::health::Role;
 use crate::link::Link;
 use crate::map::{Address, Map, Redirect};
 
@@ -25,7 +26,7 @@ pub(crate) async fn run(link: Arc<Link>) {
                 let _in_time = timeout(INTERVAL, link.doubt.notified()).await;
             }
             Err(error) => {
-                link.note_lost("asking for the masters", None, &error);
+                link.note_lost(Role::Asking, None, &error);
                 backoff.wait().await;
             }
         }

@@ -1,8 +1,10 @@
 //! The standalone server.
 
+mod admin;
 mod cli;
 mod config;
 mod log;
+mod metrics;
 mod page;
 mod routes;
 mod serve;

@@ -69,6 +69,14 @@ impl Redis {
         }
     }
 
+    /// Stops it, and lets it go on: its connections stay.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        let process = self.process.lock();
+        let id = process.as_ref().unwrap().id().to_string();
+        let signal = if is_frozen { "-STOP" } else { "-CONT" };
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
     /// Sends a command.
     pub(crate) fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
@@ -87,14 +95,25 @@ impl Drop for Redis {
 /// A way to Redis that can be cut without a word.
 struct Proxy {
     address: SocketAddr,
-    is_cut: watch::Sender<bool>,
+    cut: watch::Sender<Cut>,
+}
+
+/// Which connections carry nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    None,
+    All,
+    /// Those that listen to channels.
+    Listening,
+    /// Those that wait for streams.
+    Reading,
 }
 
 impl Proxy {
     async fn to(port: u16) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (is_cut, gate) = watch::channel(false);
+        let (cut, gate) = watch::channel(Cut::None);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { continue };
@@ -103,11 +122,12 @@ impl Proxy {
                 }
                 let (near_read, near_write) = near.into_split();
                 let (far_read, far_write) = far.into_split();
-                tokio::spawn(pass_on(near_read, far_write, gate.clone()));
-                tokio::spawn(pass_on(far_read, near_write, gate.clone()));
+                let kind = Arc::new(Mutex::new(Cut::All));
+                tokio::spawn(pass_on(near_read, far_write, gate.clone(), kind.clone()));
+                tokio::spawn(pass_on(far_read, near_write, gate.clone(), kind));
             }
         });
-        Self { address, is_cut }
+        Self { address, cut }
     }
 }
 
@@ -115,11 +135,19 @@ impl Proxy {
 async fn pass_on(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    mut gate: watch::Receiver<bool>,
+    mut gate: watch::Receiver<Cut>,
+    kind: Arc<Mutex<Cut>>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(len @ 1..) = from.read(&mut buffer).await {
-        if gate.wait_for(|is_cut| !is_cut).await.is_err() || to.write_all(&buffer[..len]).await.is_err() {
+        let says = |word: &[u8]| buffer[..len].windows(word.len()).any(|window| window == word);
+        if says(b"SUBSCRIBE\r\n") {
+            *kind.lock() = Cut::Listening;
+        } else if says(b"XREAD\r\n") {
+            *kind.lock() = Cut::Reading;
+        }
+        let is_open = |cut: &Cut| *cut == Cut::None || (*cut != Cut::All && *cut != *kind.lock());
+        if gate.wait_for(is_open).await.is_err() || to.write_all(&buffer[..len]).await.is_err() {
             return;
         }
     }
@@ -180,6 +208,12 @@ impl<W: Way, P: Place> Over<W, P> {
     pub(crate) fn name(&self, usual: &str) -> String {
         self.prefix.clone().unwrap_or_else(|| usual.to_owned())
     }
+
+    pub(crate) fn cut_only(&self, node: &str, which: Cut) {
+        for proxy in &self.joined.lock()[node].1 {
+            proxy.cut.send_replace(which);
+        }
+    }
 }
 
 impl<W: Way, P: Place> Cluster for Over<W, P> {
@@ -217,15 +251,11 @@ impl<W: Way, P: Place> Cluster for Over<W, P> {
 
 impl<W: Way, P: Place> Faults for Over<W, P> {
     fn cut(&self, node: &str) {
-        for proxy in &self.joined.lock()[node].1 {
-            proxy.is_cut.send_replace(true);
-        }
+        self.cut_only(node, Cut::All);
     }
 
     fn heal(&self, node: &str) {
-        for proxy in &self.joined.lock()[node].1 {
-            proxy.is_cut.send_replace(false);
-        }
+        self.cut_only(node, Cut::None);
     }
 
     fn send_garbage(&self) {

@@ -36,6 +36,8 @@ pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<R
     if let Some(prefix) = &raw.channel_prefix {
         options.channel_prefix.clone_from(prefix);
     }
+    options.max_outgoing_bytes = raw.max_outgoing_bytes.0;
+    options.max_incoming_bytes = raw.max_incoming_bytes.0;
     options.cluster.request_timeout = raw.request_timeout;
     if let Some(sentinel) = &raw.sentinel {
         options.sentinel.user.clone_from(&sentinel.user);

@@ -23,6 +23,8 @@ section! {
         limits: LimitsSection = LimitsSection::default();
         /// Other nodes that serve the same clients, each with this table. Without it the server is alone.
         cluster: Option<ClusterSection> = None;
+        /// A listener for operators: "/healthz", "/readyz" and "/metrics". Without this table there is none.
+        admin: Option<AdminSection> = None;
         /// The log, on standard error.
         log: LogSection = LogSection::default();
         /// What clients may do in a namespace. Repeat for more. Without any, clients can connect to "/", and every event of
@@ -73,6 +75,10 @@ section! {
         tls: Option<RedisTlsSection> = None;
         /// How to log in to sentinels that want it. User and password in the url are the servers' ones.
         sentinel: Option<SentinelSection> = None;
+        /// How much may wait to be sent to Redis. What finds no room is dropped and counted.
+        max_outgoing_bytes: Size = Size(64 << 20);
+        /// How much that came from Redis may wait. What finds no room is dropped and counted; streams are read more slowly.
+        max_incoming_bytes: Size = Size(64 << 20);
         /// Forwarding between the nodes, so that the load balancer may send each request to any of them. Without this table it
         /// must send a long-polling client to the same node again.
         peers: Option<PeersSection> = None;
@@ -110,6 +116,14 @@ section! {
         advertise: Option<String> = None, example "\"10.0.0.7:3001\"";
         /// A secret that all nodes share: at least 16 bytes that nobody can guess. Required.
         secret: Option<String> = None, example "\"the output of openssl rand -hex 32\"";
+    }
+}
+
+section! {
+    /// A listener for operators.
+    struct AdminSection {
+        /// The address and port. It must not be reachable for clients: who reads it is not asked who they are.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 3999));
     }
 }
 
