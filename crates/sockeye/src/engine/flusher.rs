@@ -51,7 +51,7 @@ pub(crate) struct Flusher {
 #[repr(align(64))]
 struct Shard {
     dirty: Mutex<Queues>,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -78,10 +78,10 @@ impl Flusher {
         self.shards.len()
     }
 
-    /// What writes for each shard.
-    pub(crate) fn writers(self: &Arc<Self>) -> impl Iterator<Item = Writer> + use<> {
-        let flusher = self.clone();
-        (0..self.shards()).map(move |shard| Writer { flusher: flusher.clone(), shard, taken: Queues::default() })
+    /// What writes for each shard, and what tells that there is something to write.
+    pub(crate) fn writers(self: &Arc<Self>) -> Vec<(Writer, Arc<Notify>)> {
+        let writer = |shard| Writer { flusher: self.clone(), shard, taken: Queues::default() };
+        self.shards.iter().enumerate().map(|(at, shard)| (writer(at), shard.wake.clone())).collect()
     }
 
     /// Enters a connection that was just marked dirty.
@@ -103,14 +103,6 @@ impl Flusher {
 }
 
 impl Writer {
-    /// Waits until something is to be written. Cancel safe.
-    pub(crate) async fn woken(&self) {
-        match self.flusher.shards.get(self.shard) {
-            Some(shard) => shard.wake.notified().await,
-            None => std::future::pending().await,
-        }
-    }
-
     /// Writes what is prompt, and then a slice of the bulk; whether there is more to write.
     pub(crate) fn write(&mut self) -> bool {
         self.take();

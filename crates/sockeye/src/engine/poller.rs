@@ -40,7 +40,7 @@ struct Shard {
     conns: Mutex<Slab<Arc<Conn>>>,
     /// Who wants a turn although its socket did not ask for one.
     again: Mutex<Vec<Arc<Conn>>>,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
 /// Where a socket is entered, and from where it can be taken out again.
@@ -48,10 +48,12 @@ struct Shard {
 pub(crate) struct Entry(u32);
 
 impl Poller {
-    /// Makes the shards. Gives back what reads for each.
-    pub(crate) fn start(&self, count: usize) -> io::Result<Vec<Turns>> {
-        let polls = (0..count).map(|_| Wait::new(Poll::new()?)).collect::<io::Result<Vec<_>>>()?;
-        let shards = polls.iter().map(|wait| wait.registry().map(Shard::new)).collect::<io::Result<Box<[_]>>>()?;
+    /// Makes a shard for each that can be woken. Gives back what reads for each.
+    pub(crate) fn start<'a>(&self, wakes: impl Iterator<Item = &'a Arc<Notify>>) -> io::Result<Vec<Turns>> {
+        let polls = wakes.map(|wake| Ok((wake, Wait::new(Poll::new()?)?))).collect::<io::Result<Vec<_>>>()?;
+        let shard = |(wake, wait): &(&Arc<Notify>, Wait)| Ok(Shard::new(wait.registry()?, wake));
+        let shards = polls.iter().map(shard).collect::<io::Result<Box<[_]>>>()?;
+        let polls = polls.into_iter().map(|(_, wait)| wait);
         let turns = shards.iter().cloned().zip(polls).map(|(shard, wait)| Turns::new(shard, wait)).collect();
         let _only_here = self.shards.set(shards);
         Ok(turns)
@@ -112,9 +114,10 @@ impl Turns {
         Self { shard, wait, events: Events::with_capacity(EVENTS), due: VecDeque::new() }
     }
 
-    /// Waits until somebody is to have a turn. Cancel safe.
+    /// Waits until somebody is to have a turn, or the shard is woken. Cancel safe.
     pub(crate) async fn wait(&mut self) {
         let polled = tokio::select! {
+            biased;
             polled = self.wait.poll(&mut self.events) => polled,
             () = self.shard.wake.notified() => {
                 self.events.clear();
@@ -138,7 +141,7 @@ impl Turns {
             tracing::error!(%error, "polling the sockets failed");
             self.events.clear();
         }
-        {
+        if !self.events.is_empty() {
             // Taken out before the first turn: a token may be given to another socket in the middle of them.
             let conns = self.shard.conns.lock();
             let ready = |event: &Event| Some((conns.get(event.token().0)?.clone(), Ready::from(event)));
@@ -164,8 +167,8 @@ impl Entry {
 }
 
 impl Shard {
-    fn new(registry: Registry) -> Arc<Self> {
-        Arc::new(Self { registry, conns: Mutex::default(), again: Mutex::default(), wake: Notify::new() })
+    fn new(registry: Registry, wake: &Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { registry, conns: Mutex::default(), again: Mutex::default(), wake: wake.clone() })
     }
 
     fn give_turn(&self, conn: &Arc<Conn>, ready: Ready) {

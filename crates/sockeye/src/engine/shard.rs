@@ -3,18 +3,20 @@
 //! Both are one task, so that a shard that is busy writing also reads, whatever the other threads of the runtime are at. What
 //! comes while a broadcast is written then goes out with it, and who asks for little is not kept waiting by who gets much.
 
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
 use super::flusher::Writer;
 use super::poller::Turns;
 
-/// Runs for as long as it is polled. Without `turns`, sockets are read by tasks of their own.
-pub(crate) async fn run(mut turns: Option<Turns>, mut writer: Writer) {
+/// Runs for as long as it is polled. `wake` tells of what is to be written, and `turns` hears it, too. Without them, sockets are read
+/// by tasks of their own.
+pub(crate) async fn run(mut turns: Option<Turns>, mut writer: Writer, wake: Arc<Notify>) {
     loop {
         match &mut turns {
-            Some(turns) => tokio::select! {
-                () = turns.wait() => {}
-                () = writer.woken() => {}
-            },
-            None => writer.woken().await,
+            Some(turns) => turns.wait().await,
+            None => wake.notified().await,
         }
         loop {
             let unread = turns.as_mut().is_some_and(Turns::give);
