@@ -8,6 +8,8 @@ use sockeye::Counter;
 pub struct RedisMetrics {
     /// Connections that could not be made, or were lost.
     pub disconnects: Counter,
+    /// How often other servers of Redis were found to own the keys: a master was replaced, or slots of a Redis Cluster have moved.
+    pub owner_changes: Counter,
     /// Times that nothing was heard on a connection that seemed to work: it was given up, and is among the disconnects.
     pub deaf: Counter,
     /// Times that a new connection listens to all channels after one was lost.
@@ -16,8 +18,6 @@ pub struct RedisMetrics {
     pub published: Counter,
     /// Messages that found the queue to Redis full: they did not go out.
     pub dropped_outgoing: Counter,
-    /// How often other servers of Redis were found to own the keys: a master was replaced, or slots of a Redis Cluster have moved.
-    pub owner_changes: Counter,
     /// Messages that were on their way to Redis when the connection was lost: some of them may have arrived.
     pub lost: Counter,
     /// Messages that Redis refused.

@@ -195,12 +195,6 @@ impl<W: Way, P: Place> Over<W, P> {
         self.joined.lock()[node].0.clone()
     }
 
-    pub(crate) fn cut_only(&self, node: &str, which: Cut) {
-        for proxy in &self.joined.lock()[node].1 {
-            proxy.cut.send_replace(which);
-        }
-    }
-
     /// The channel or stream that all nodes use for the main namespace.
     pub(crate) fn what_all_use(&self) -> String {
         match W::MODE {
@@ -213,6 +207,12 @@ impl<W: Way, P: Place> Over<W, P> {
     /// This name, or the one that it has where others are too.
     pub(crate) fn name(&self, usual: &str) -> String {
         self.prefix.clone().unwrap_or_else(|| usual.to_owned())
+    }
+
+    pub(crate) fn cut_only(&self, node: &str, which: Cut) {
+        for proxy in &self.joined.lock()[node].1 {
+            proxy.cut.send_replace(which);
+        }
     }
 }
 

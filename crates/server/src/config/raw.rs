@@ -71,14 +71,14 @@ section! {
         subscription_mode: SubscriptionMode = SubscriptionMode::Dynamic;
         /// How long other nodes may take to answer.
         request_timeout: Duration = ClusterOptions::default().request_timeout;
-        /// How much may wait to be sent to Redis. What finds no room is dropped and counted.
-        max_outgoing_bytes: Size = Size(64 << 20);
-        /// How much that came from Redis may wait. What finds no room is dropped and counted; streams are read more slowly.
-        max_incoming_bytes: Size = Size(64 << 20);
         /// Certificates for a url that begins with "rediss". Without this table the server's must be one that the system trusts.
         tls: Option<RedisTlsSection> = None;
         /// How to log in to sentinels that want it. User and password in the url are the servers' ones.
         sentinel: Option<SentinelSection> = None;
+        /// How much may wait to be sent to Redis. What finds no room is dropped and counted.
+        max_outgoing_bytes: Size = Size(64 << 20);
+        /// How much that came from Redis may wait. What finds no room is dropped and counted; streams are read more slowly.
+        max_incoming_bytes: Size = Size(64 << 20);
         /// Forwarding between the nodes, so that the load balancer may send each request to any of them. Without this table it
         /// must send a long-polling client to the same node again.
         peers: Option<PeersSection> = None;
