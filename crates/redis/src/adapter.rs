@@ -17,7 +17,7 @@ use crate::options::RedisOptions;
 /// A url that cannot be used.
 #[derive(Clone, Debug, Error)]
 #[error("the url of Redis cannot be used: {0}")]
-pub struct UrlError(String);
+pub struct UrlError(pub(crate) String);
 
 /// Joins a server to others over Redis: one for each server. A clone is another handle to the same.
 ///

@@ -22,6 +22,7 @@ pub mod codec;
 mod connection;
 mod directory;
 mod dispatcher;
+mod emitter;
 mod link;
 mod metrics;
 mod options;
@@ -39,5 +40,6 @@ struct Guide;
 
 pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;
+pub use emitter::{EmitterError, Receipt, RedisEmit, RedisEmitter};
 pub use metrics::RedisMetrics;
 pub use options::{Mode, NameError, RedisOptions, StreamOptions, Subscription};
