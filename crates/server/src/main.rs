@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod emit;
 mod log;
 mod page;
 mod routes;

@@ -8,6 +8,13 @@ use super::raw::{ClusterMode, ClusterSection, PeersSection, SubscriptionMode};
 
 /// The adapter; none where something is wrong, which is reported.
 pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<RedisAdapter> {
+    let options = options(raw, problems)?;
+    // The url may have a password, and is not repeated.
+    RedisAdapter::new(options).map_err(|error| problems.add("cluster.url", error.to_string())).ok()
+}
+
+/// The adapter's options; none where something is wrong, which is reported.
+pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<RedisOptions> {
     if raw.adapter.is_none() {
         problems
             .add("cluster.adapter", "is missing: \"redis\", \"redis-sharded\", \"redis-streams\" or \"redis-native\"");
@@ -35,8 +42,7 @@ pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<R
         options.channel_prefix.clone_from(prefix);
     }
     options.cluster.request_timeout = raw.request_timeout;
-    // The url may have a password, and is not repeated.
-    RedisAdapter::new(options).map_err(|error| problems.add("cluster.url", error.to_string())).ok()
+    Some(options)
 }
 
 /// Forwarding between the nodes; none where something is wrong, which is reported.
