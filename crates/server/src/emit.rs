@@ -35,11 +35,11 @@ pub(crate) struct Emit {
     namespace: String,
 
     /// Only the clients in this room, or with this id. Repeat for more: who is in one of them gets it.
-    #[arg(long, short, value_name = "ROOM")]
+    #[arg(long, short, value_name = "ROOM", allow_hyphen_values = true)]
     room: Vec<String>,
 
     /// Not the clients in this room, or with this id. Repeat for more.
-    #[arg(long, short, value_name = "ROOM")]
+    #[arg(long, short, value_name = "ROOM", allow_hyphen_values = true)]
     except: Vec<String>,
 
     /// Clients that are not ready to take it do without.
@@ -51,11 +51,11 @@ pub(crate) struct Emit {
     servers: bool,
 
     /// Instead of an event: let the clients join this room. Repeat for more.
-    #[arg(long, value_name = "ROOM", conflicts_with = "event")]
+    #[arg(long, value_name = "ROOM", conflicts_with = "event", allow_hyphen_values = true)]
     join: Vec<String>,
 
     /// Instead of an event: let the clients leave this room. Repeat for more.
-    #[arg(long, value_name = "ROOM", conflicts_with = "event")]
+    #[arg(long, value_name = "ROOM", conflicts_with = "event", allow_hyphen_values = true)]
     leave: Vec<String>,
 
     /// Instead of an event: disconnect the clients from the namespace.
