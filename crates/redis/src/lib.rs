@@ -33,10 +33,15 @@ mod subscriber;
 mod table;
 mod wire;
 
-/// The page of the guide: its examples must compile.
+/// Pages of the guide: their examples must compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/src/clusters.md")]
-struct Guide;
+mod guide {
+    #[doc = include_str!("../../../docs/src/clusters.md")]
+    struct Clusters;
+
+    #[doc = include_str!("../../../docs/src/scaling.md")]
+    struct Scaling;
+}
 
 pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sockeye::Args;
 use sockeye_cluster_suite::Fleet;
-use sockeye_redis::{EmitterError, Mode, RedisEmitter, RedisOptions};
+use sockeye_redis::{EmitterError, Mode, RedisEmitter, RedisOptions, Subscription};
 use support::{Classic, Dynamic, DynamicPrivate, Native, Over, Redis, Static, Streams, Way, eventually, local};
 
 fn emitter(redis: &Redis, mode: Mode) -> RedisEmitter {
@@ -183,13 +183,28 @@ async fn a_redis_that_hangs_is_given_up() {
 async fn what_redis_refuses_is_told() {
     let redis = Redis::started();
     redis.command::<()>(&["ACL", "SETUSER", "reader", "on", ">secret", "+hello", "+client", "+ping"]);
-    let url = |user: &str| format!("redis://{user}@{}", local(redis.port));
-    let emitter = |url| RedisEmitter::new(RedisOptions::new(url, Mode::Streams)).unwrap();
-    let error = emitter(url("reader:secret")).emit("e", ()).await.unwrap_err();
+    let emitter = |user: &str, mode| {
+        let url = format!("redis://{user}@{}", local(redis.port));
+        RedisEmitter::new(RedisOptions::new(url, mode)).unwrap()
+    };
+    let error = emitter("reader:secret", Mode::Streams).emit("e", ()).await.unwrap_err();
     assert!(matches!(&error, EmitterError::Refused(text) if text.contains("xadd")), "{error}");
-    let error = emitter(url("reader:wrong")).emit("e", ()).await.unwrap_err();
+    let error = emitter("reader:wrong", Mode::Streams).emit("e", ()).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, EmitterError::Unreachable(_)) && text.contains("Redis is not reached"), "{text}");
+    // What the guide says that a job needs.
+    for (mode, rights) in [
+        (Mode::Native, "&sockeye#* +publish"),
+        (Mode::Classic, "&socket.io#* &socket.io-request#* +publish"),
+        (Mode::Sharded { subscription: Subscription::Dynamic }, "&socket.io#* +spublish"),
+        (Mode::Streams, "~socket.io +xadd"),
+    ] {
+        let rights = format!("ACL SETUSER job reset on >secret resetchannels {rights} +ping +hello");
+        redis.command::<()>(&rights.split(' ').collect::<Vec<_>>());
+        let job = emitter("job:secret", mode);
+        job.of("/chat").to("r").emit("e", ()).await.unwrap();
+        job.server_side_emit("e", ()).await.unwrap();
+    }
 }
 
 /// Many at once share one connection, and each is told of its own.

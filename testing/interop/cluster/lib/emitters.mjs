@@ -88,6 +88,34 @@ export class Official {
   async stop() { await this.client.quit(); }
 }
 
+/** What any client of Redis can do: the messages of the guide, in `docs/src/scaling.md`. */
+export class ByHand {
+  static has = { binaries: false, orders: false, exceptions: true };
+
+  static async start(redis, adapter) {
+    const hand = new ByHand();
+    hand.isStream = adapter === "redis-streams";
+    hand.client = createClient({ url: redis.url });
+    await hand.client.connect();
+    return hand;
+  }
+
+  async emit({ nsp = "/", rooms = [], except = [] }, event, ...args) {
+    const packet = { type: 2, data: [event, ...args] };
+    if (this.isStream) {
+      const data = JSON.stringify({ packet: { ...packet, nsp }, opts: { rooms, flags: {}, except } });
+      const fields = ["uid", "emitter", "nsp", nsp, "type", "3", "data", data];
+      await this.client.sendCommand(["XADD", "socket.io", "MAXLEN", "~", "10000", "*", ...fields]);
+    } else {
+      const data = { packet, opts: { rooms, except, flags: {} } };
+      const message = JSON.stringify({ type: 3, data, uid: "emitter", nsp });
+      await this.client.sendCommand(["SPUBLISH", `socket.io#${nsp}#`, message]);
+    }
+  }
+
+  async stop() { await this.client.quit(); }
+}
+
 /** `socket.io-emitter` of the Python Package Index. It can emit, and nothing else. */
 export class Python {
   static has = { binaries: false, orders: false, exceptions: false };
