@@ -177,6 +177,13 @@ async fn a_redis_that_hangs_is_given_up() {
     assert!(matches!(error, EmitterError::Unreachable(_)), "{error}");
     redis.command::<()>(&["PING"]);
     emitter.emit("e", ()).await.unwrap();
+    // Idle for so long, it asks before it sends: nothing is lost.
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    emitter.emit("e", ()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    redis.command::<()>(&["CLIENT", "PAUSE", "1500", "ALL"]);
+    let error = emitter.emit("e", ()).await.unwrap_err();
+    assert!(matches!(error, EmitterError::Unreachable(_)), "{error}");
 }
 
 #[tokio::test]
