@@ -23,6 +23,7 @@ pub mod codec;
 mod connection;
 mod directory;
 mod dispatcher;
+mod emitter;
 mod health;
 mod lanes;
 mod link;
@@ -41,13 +42,19 @@ mod topology;
 mod watcher;
 mod wire;
 
-/// The page of the guide: its examples must compile.
+/// Pages of the guide: their examples must compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/src/clusters.md")]
-struct Guide;
+mod guide {
+    #[doc = include_str!("../../../docs/src/clusters.md")]
+    struct Clusters;
+
+    #[doc = include_str!("../../../docs/src/scaling.md")]
+    struct Scaling;
+}
 
 pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;
+pub use emitter::{EmitterError, Receipt, RedisEmit, RedisEmitter};
 pub use health::Trouble;
 pub use metrics::RedisMetrics;
 pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription, TlsOptions};

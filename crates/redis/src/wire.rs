@@ -194,7 +194,11 @@ impl Wire {
 
     /// The entry of the stream that a message is.
     fn entry(&self, message: Message) -> Result<Outgoing, CodecError> {
-        let fields = cluster::encode_entry(message, &self.node, &self.namespace)?;
+        Ok(self.append(cluster::encode_entry(message, &self.node, &self.namespace)?))
+    }
+
+    /// What appends an entry with these fields to the stream.
+    pub(crate) fn append(&self, fields: Vec<(&'static str, String)>) -> Outgoing {
         let bytes = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let mut command = Cmd::with_capacity(6 + 2 * fields.len(), bytes + 64);
         command.arg("XADD").arg(stream_of(&self.stream, &self.namespace));
@@ -202,7 +206,7 @@ impl Wire {
         for (name, value) in fields {
             command.arg(name).arg(value);
         }
-        Ok(Outgoing { command, bytes })
+        Outgoing { command, bytes }
     }
 
     /// Reads a message of pub/sub; none if it is an own one, which is not parsed.

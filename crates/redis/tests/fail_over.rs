@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sockeye::peers::{Directory, DirectoryFuture, NodeTag, PeerOptions};
 use sockeye_cluster_suite::Fleet;
-use sockeye_redis::{RedisAdapter, RedisDirectory};
+use sockeye_redis::{RedisAdapter, RedisDirectory, RedisEmitter};
 use support::place::{Place, Secure, Shared};
 use support::redis_cluster::RedisCluster;
 use support::sentinels::Sentinels;
@@ -222,4 +222,47 @@ async fn addresses_of_nodes_are_found_in_a_cluster() {
         directory(at).withdraw(node).await.unwrap();
         assert_eq!(directory((at + 1) % 4).find(node).await.unwrap(), None);
     }
+}
+
+/// An emitter finds the owners, and another master.
+async fn an_emitter_arrives<W: Way, P: Place>(fleet: &mut Fleet<Over<W, P>>, emitter: &RedisEmitter, mark: u32) {
+    emitter.emit("all", mark).await.unwrap();
+    emitter.to("r").emit("room", mark).await.unwrap();
+    let mut got = fleet.drain().await;
+    got[1].sort_unstable();
+    let (all, room) = (format!("42[\"all\",{mark}]"), format!("42[\"room\",{mark}]"));
+    assert_eq!(got, [vec![all.clone()], vec![all, room]]);
+}
+
+async fn an_emitter_is_heard<W: Way, P: Place>() -> (Fleet<Over<W, P>>, RedisEmitter) {
+    let mut fleet = Fleet::<Over<W, P>>::of(2).await;
+    fleet.socket(1).join("r").unwrap();
+    all_is_well(&mut fleet).await;
+    let emitter = RedisEmitter::new(fleet.cluster.options(&|port| port)).unwrap();
+    an_emitter_arrives(&mut fleet, &emitter, 1).await;
+    (fleet, emitter)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emitter_is_heard_in_a_cluster() {
+    an_emitter_is_heard::<Classic, Shared<RedisCluster>>().await;
+    an_emitter_is_heard::<Streams, Shared<RedisCluster>>().await;
+    an_emitter_is_heard::<Native, Shared<RedisCluster>>().await;
+    let (mut fleet, emitter) = an_emitter_is_heard::<Dynamic, Shared<RedisCluster>>().await;
+    let (redis, key) = (fleet.cluster.redis.0.clone(), fleet.cluster.what_all_use());
+    let moving = move || redis.migrate(&key, (redis.owner(&key).0 + 1) % 3);
+    tokio::task::spawn_blocking(moving).await.unwrap();
+    all_is_well(&mut fleet).await;
+    an_emitter_arrives(&mut fleet, &emitter, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emitter_finds_another_master() {
+    let (mut fleet, emitter) = an_emitter_is_heard::<Streams, Sentinels>().await;
+    kill_master(&fleet.cluster);
+    all_is_well(&mut fleet).await;
+    while emitter.of("/elsewhere").emit("try", 1).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    an_emitter_arrives(&mut fleet, &emitter, 2).await;
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod cli;
 mod config;
+mod emit;
 mod log;
 mod metrics;
 mod page;

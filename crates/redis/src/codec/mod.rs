@@ -1,15 +1,16 @@
 //! What nodes write into Redis, and read.
 //!
 //! [`classic`] has the messages of the classic adapter, [`cluster`] those of the sharded adapter and of the one over streams, and
-//! [`native`] those between nodes of Sockeye. The first two read the messages of emitters, too.
+//! [`native`] those between nodes of Sockeye. All of them read the messages of emitters, too; [`emitter`] writes these.
 
 pub mod classic;
 pub mod cluster;
 mod direct;
+pub mod emitter;
 mod json;
 mod msgpack;
 pub mod native;
-mod parts;
+pub(crate) mod parts;
 
 use thiserror::Error;
 

@@ -195,6 +195,15 @@ impl<W: Way, P: Place> Over<W, P> {
         self.joined.lock()[node].0.clone()
     }
 
+    /// How to get to Redis; `way` gives the port that stands for another.
+    pub(crate) fn options(&self, way: &dyn Fn(u16) -> u16) -> RedisOptions {
+        let mut options = self.redis.options(W::MODE, way);
+        options.max_backoff = Duration::from_millis(500);
+        options.channel_prefix = self.name(&options.channel_prefix);
+        options.stream.name = self.name(&options.stream.name);
+        options
+    }
+
     /// The channel or stream that all nodes use for the main namespace.
     pub(crate) fn what_all_use(&self) -> String {
         match W::MODE {
@@ -228,11 +237,8 @@ impl<W: Way, P: Place> Cluster for Over<W, P> {
             proxies.insert(port, Proxy::to(port).await);
         }
         let metrics = options.metrics.clone();
-        let mut redis = self.redis.options(W::MODE, &|port| proxies[&port].address.port());
+        let mut redis = self.options(&|port| proxies[&port].address.port());
         redis.cluster = options;
-        redis.max_backoff = Duration::from_millis(500);
-        redis.channel_prefix = self.name(&redis.channel_prefix);
-        redis.stream.name = self.name(&redis.stream.name);
         let redis = RedisAdapter::new(redis).unwrap();
         let server = Server::builder().adapter(redis.factory()).build();
         let name = redis.node().to_string();

@@ -10,6 +10,16 @@ use super::raw::{ClusterMode, ClusterSection, PeersSection, RedisTlsSection, Sub
 
 /// The adapter; none where something is wrong, which is reported.
 pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<RedisAdapter> {
+    let options = options(raw, problems)?;
+    // Without the certificates first, to tell which of both is wrong. The url may have a password, and is not repeated.
+    let mut plain = options.clone();
+    plain.tls = TlsOptions::default();
+    RedisAdapter::new(plain).map_err(|error| problems.add("cluster.url", error.to_string())).ok()?;
+    RedisAdapter::new(options).map_err(|error| problems.add("cluster.tls", error.to_string())).ok()
+}
+
+/// The adapter's options; none where something is wrong, which is reported.
+pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<RedisOptions> {
     if raw.adapter.is_none() {
         problems
             .add("cluster.adapter", "is missing: \"redis\", \"redis-sharded\", \"redis-streams\" or \"redis-native\"");
@@ -43,12 +53,10 @@ pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<R
         options.sentinel.user.clone_from(&sentinel.user);
         options.sentinel.password.clone_from(&sentinel.password);
     }
-    // The url may have a password, and is not repeated.
-    let adapter = RedisAdapter::new(options.clone()).map_err(|error| problems.add("cluster.url", error.to_string()));
-    let Some(section) = &raw.tls else { return adapter.ok() };
-    options.tls = tls(section, problems)?;
-    adapter.ok()?;
-    RedisAdapter::new(options).map_err(|error| problems.add("cluster.tls", error.to_string())).ok()
+    if let Some(section) = &raw.tls {
+        options.tls = tls(section, problems)?;
+    }
+    Some(options)
 }
 
 /// The certificates; none where something is wrong, which is reported.
