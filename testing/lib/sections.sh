@@ -27,7 +27,7 @@ declare -A ABOUT=(
   [python-reference]="the Python suites against the official server"
 )
 
-declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=1500 [docs]=1200 [release]=1800 [instructions]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500)
+declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=2400 [docs]=1200 [release]=1800 [instructions]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500)
 
 section_tools() {
   command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
