@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sockeye::adapter::Local;
-use sockeye::cluster::{ClusterAdapter, NodeId};
+use sockeye::cluster::NodeId;
 use thiserror::Error;
 
 use crate::bus::RedisBus;
@@ -12,6 +12,7 @@ use crate::connection;
 use crate::directory::RedisDirectory;
 use crate::link::Hub;
 use crate::metrics::RedisMetrics;
+use crate::node::NodeAdapter;
 use crate::options::RedisOptions;
 
 /// A url that cannot be used.
@@ -47,11 +48,11 @@ impl RedisAdapter {
     }
 
     /// Makes the adapters of a server's namespaces, see [`ServerBuilder::adapter`](sockeye::ServerBuilder::adapter).
-    pub fn factory(&self) -> impl Fn(Arc<Local>) -> ClusterAdapter + Send + Sync + 'static {
+    pub fn factory(&self) -> impl Fn(Arc<Local>) -> NodeAdapter + Send + Sync + 'static {
         let hub = self.0.clone();
         move |local| {
             let bus = RedisBus::new(hub.clone(), &local);
-            ClusterAdapter::new(local, bus, hub.link.options.cluster.clone())
+            NodeAdapter::new(hub.clone(), local, bus)
         }
     }
 

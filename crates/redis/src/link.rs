@@ -15,7 +15,8 @@ use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
 use crate::queue::Queue;
 use crate::table::Table;
-use crate::{publisher, reader, subscriber};
+use crate::wire::{self, Outgoing};
+use crate::{publisher, reader, recovery, subscriber};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
@@ -28,6 +29,7 @@ pub(crate) struct Link {
     pub(crate) metrics: RedisMetrics,
     /// The connection that publishes, while there is one.
     pub(crate) commands: Mutex<Option<MultiplexedConnection>>,
+    pub(crate) recovery: recovery::Shared,
     /// How many connections work.
     working: AtomicUsize,
     /// Is notified when a connection works, or hears channels.
@@ -58,6 +60,7 @@ struct Running {
 impl Hub {
     pub(crate) fn new(options: RedisOptions, client: Client, node: NodeId) -> Self {
         let link = Link {
+            recovery: recovery::Shared::new(wire::streams(&options.stream).len()),
             outgoing: Queue::new(options.max_outgoing_bytes),
             incoming: Queue::new(options.max_incoming_bytes),
             options,
@@ -84,6 +87,9 @@ impl Hub {
         running.tasks.spawn(subscriber::run(self.link.clone()));
         if self.link.options.mode == Mode::Streams {
             running.tasks.spawn(reader::run(self.link.clone()));
+            if self.link.recovery.is_used() {
+                running.tasks.spawn(recovery::run(self.link.clone()));
+            }
         }
     }
 
@@ -99,6 +105,17 @@ impl Hub {
 }
 
 impl Link {
+    /// Enters a command into the queue to Redis; false if there is no room.
+    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
+        self.outgoing.push(Sending::Message(outgoing.command), outgoing.bytes).is_ok()
+    }
+
+    /// Counts a message to other nodes.
+    pub(crate) fn note_published(&self, is_sent: bool) {
+        let metrics = &self.options.cluster.metrics;
+        if is_sent { metrics.published.increment() } else { metrics.publish_errors.increment() }
+    }
+
     /// A connection works, for as long as what is given back lives.
     pub(crate) fn working(&self) -> Working<'_> {
         self.working.fetch_add(1, Ordering::AcqRel);

@@ -1,7 +1,7 @@
 //! What nodes write into Redis, and read.
 //!
 //! [`classic`] has the messages of the classic adapter, [`cluster`] those of the sharded adapter and of the one over streams, and
-//! [`native`] those between nodes of Sockeye. The first two read the messages of emitters, too.
+//! [`native`] those between nodes of Sockeye. [`session`] has the sessions of clients that come back. The first two read the messages of emitters, too.
 
 pub mod classic;
 pub mod cluster;
@@ -10,6 +10,7 @@ mod json;
 mod msgpack;
 pub mod native;
 mod parts;
+pub mod session;
 
 use thiserror::Error;
 

@@ -1,0 +1,118 @@
+//! Does in time what no event brings about: sessions are kept alive, and what the stream does not bring is given up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{EntryId, Places};
+use crate::dispatcher::Inbox;
+use crate::link::Link;
+
+/// What the namespaces with recovery share.
+pub(crate) struct Shared {
+    pub(crate) places: Places,
+    inboxes: Mutex<Vec<Weak<Inbox>>>,
+    is_used: AtomicBool,
+    /// Sessions are to be written.
+    changed: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(streams: usize) -> Self {
+        Self { places: Places::new(streams), inboxes: Mutex::default(), is_used: AtomicBool::new(false), changed: Notify::new() }
+    }
+
+    /// A namespace with recovery is there.
+    pub(crate) fn enter(&self, inbox: &Arc<Inbox>) {
+        let mut inboxes = self.inboxes.lock();
+        inboxes.retain(|each| each.strong_count() > 0);
+        inboxes.push(Arc::downgrade(inbox));
+        self.is_used.store(true, Ordering::Release);
+    }
+
+    /// Whether there is one, or was.
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    fn inboxes(&self) -> Vec<Arc<Inbox>> {
+        self.inboxes.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Entries of a stream are gone that were not read; this is the first that is there.
+    pub(crate) fn handle_gap(&self, link: &Link, stream: usize, first: EntryId) {
+        for inbox in self.inboxes() {
+            if let Some(journal) = inbox.journal.as_ref().filter(|journal| journal.stream == stream) {
+                journal.handle_gap(link, &inbox.wire, first);
+            }
+        }
+    }
+}
+
+/// Runs for as long as the adapter.
+pub(crate) async fn run(link: Arc<Link>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut refreshed = Instant::now();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let inboxes = link.recovery.inboxes();
+                let is_due = refreshed.elapsed() >= FLOOR_INTERVAL;
+                if is_due {
+                    refreshed = Instant::now();
+                }
+                for inbox in &inboxes {
+                    link.tick(inbox, is_due);
+                    tokio::task::yield_now().await;
+                }
+            }
+            () = link.recovery.changed.notified() => {
+                for inbox in link.recovery.inboxes() {
+                    link.flush_sessions(&inbox);
+                }
+            }
+        }
+    }
+}
+
+impl Link {
+    fn tick(&self, inbox: &Inbox, writes_floor: bool) {
+        let Some(journal) = &inbox.journal else { return };
+        let Some(local) = journal.local().filter(|_| inbox.receiver.get().is_some()) else { return };
+        journal.handle_tick(self, &inbox.wire);
+        if let Some(id) = self.recovery.places.at(journal.stream) {
+            journal.roster.mark(id);
+        }
+        if writes_floor {
+            journal.refresh_floor(self, &inbox.wire);
+        }
+        journal.roster.refresh(&local, MAX_REFRESHED);
+        journal.roster.flush(self, &inbox.wire, &local);
+    }
+
+    fn flush_sessions(&self, inbox: &Inbox) {
+        if let Some(journal) = &inbox.journal
+            && let Some(local) = journal.local()
+        {
+            journal.roster.flush(self, &inbox.wire, &local);
+        }
+    }
+}
+
+/// How often it is looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How many sessions of a namespace are written at once although nothing has changed.
+const MAX_REFRESHED: usize = 1_000;
+
+/// How often it is written again from where on the offsets of this node's clients are good.
+const FLOOR_INTERVAL: Duration = Duration::from_secs(10);
