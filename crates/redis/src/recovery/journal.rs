@@ -52,6 +52,8 @@ struct State {
     /// A fence that has not come back, and when it was sent.
     fence: Option<(u64, Instant)>,
     floor: Floor,
+    /// When that was written last.
+    floor_written: Instant,
     tail: Tail,
 }
 
@@ -64,6 +66,7 @@ impl Journal {
             direct_until: 0,
             fence: None,
             floor: Floor::At(EntryId::default()),
+            floor_written: Instant::now(),
             tail: Tail::default(),
         };
         Self {
@@ -103,7 +106,7 @@ impl Journal {
             state.direct_until = number;
             if state.floor != Floor::Unknown {
                 state.floor = Floor::Unknown;
-                self.write_floor(&state, link, wire);
+                self.write_floor(&mut state, link, wire);
             }
             link.metrics.unlogged.increment();
             local.deliver(&packet, target);
@@ -308,11 +311,9 @@ impl Journal {
         if is_needed && is_late && is_connected {
             self.send_fence(&mut state, link, wire);
         }
-    }
-
-    /// Keeps what is written of this node in Redis.
-    pub(super) fn refresh_floor(&self, link: &Link, wire: &Wire) {
-        self.write_floor(&self.state.lock(), link, wire);
+        if state.floor_written.elapsed() > self.roster.interval() {
+            self.write_floor(&mut state, link, wire);
+        }
     }
 
     // ---- parts -------------------------------------------------------------------------------------------------------
@@ -366,7 +367,7 @@ impl Journal {
         if let Some(id) = link.recovery.places.at(self.stream) {
             state.tail.begin(id);
         }
-        self.write_floor(&state, link, wire);
+        self.write_floor(&mut state, link, wire);
     }
 
     fn send_fence(&self, state: &mut State, link: &Link, wire: &Wire) {
@@ -382,9 +383,11 @@ impl Journal {
         self.write_floor(state, link, wire);
     }
 
-    fn write_floor(&self, state: &State, link: &Link, wire: &Wire) {
-        // What finds no room is written again with the sessions.
-        let _full = link.send(record::write_floor(link, wire, state.floor, self.roster.keep()));
+    /// Written anew before it ends: it outlives the sessions that it is for.
+    fn write_floor(&self, state: &mut State, link: &Link, wire: &Wire) {
+        state.floor_written = Instant::now();
+        // What finds no room is written at the next turn.
+        let _full = link.send(record::write_floor(link, wire, state.floor, 2 * self.roster.keep()));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{EntryId, Places};
 use crate::dispatcher::Inbox;
@@ -61,17 +61,11 @@ impl Shared {
 pub(crate) async fn run(link: Arc<Link>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut refreshed = Instant::now();
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let inboxes = link.recovery.inboxes();
-                let is_due = refreshed.elapsed() >= FLOOR_INTERVAL;
-                if is_due {
-                    refreshed = Instant::now();
-                }
-                for inbox in &inboxes {
-                    link.tick(inbox, is_due);
+                for inbox in link.recovery.inboxes() {
+                    link.tick(&inbox);
                     tokio::task::yield_now().await;
                 }
             }
@@ -85,15 +79,12 @@ pub(crate) async fn run(link: Arc<Link>) {
 }
 
 impl Link {
-    fn tick(&self, inbox: &Inbox, writes_floor: bool) {
+    fn tick(&self, inbox: &Inbox) {
         let Some(journal) = &inbox.journal else { return };
         let Some(local) = journal.local().filter(|_| inbox.receiver.get().is_some()) else { return };
         journal.handle_tick(self, &inbox.wire);
         if let Some(id) = self.recovery.places.at(journal.stream) {
             journal.roster.mark(id);
-        }
-        if writes_floor {
-            journal.refresh_floor(self, &inbox.wire);
         }
         journal.roster.refresh(&local, MAX_REFRESHED);
         journal.roster.flush(self, &inbox.wire, &local);
@@ -113,6 +104,3 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How many sessions of a namespace are written at once although nothing has changed.
 const MAX_REFRESHED: usize = 1_000;
-
-/// How often it is written again from where on the offsets of this node's clients are good.
-const FLOOR_INTERVAL: Duration = Duration::from_secs(10);

@@ -60,6 +60,9 @@ impl Journal {
         offset: Option<&str>,
     ) -> Result<RecoveredSession, Refusal> {
         let key = record::key(link, private_id).ok_or(Refusal::NoSession)?;
+        // A node that has just begun, or whose connection was just lost, has it soon.
+        let connected = link.wait_until(|| link.is_connected());
+        tokio::time::timeout(SOON, connected).await.map_err(|_| Refusal::Unreachable)?;
         // What this node has to say of the session comes first.
         link.flush().await;
         let mut redis = Asking::of(link)?;
@@ -221,6 +224,9 @@ impl Asking {
         Ok(entries.into_iter().next().and_then(entry).map(|(id, _)| id))
     }
 }
+
+/// How long a client waits for this node to be connected to Redis.
+const SOON: Duration = Duration::from_secs(2);
 
 /// How often a session is looked at that is written again at the same time.
 const ATTEMPTS: usize = 5;

@@ -54,7 +54,7 @@ impl Roster {
     }
 
     /// How often a session is written although nothing has changed.
-    fn interval(&self) -> Duration {
+    pub(super) fn interval(&self) -> Duration {
         self.duration / 3
     }
 

@@ -18,6 +18,9 @@ pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<R
     if raw.request_timeout.is_zero() {
         problems.add("cluster.request_timeout", "must be more than nothing");
     }
+    if raw.stream_max_len == 0 {
+        problems.add("cluster.stream_max_len", "must be more than nothing");
+    }
     let mode = match raw.adapter? {
         ClusterMode::Sharded => Mode::Sharded {
             subscription: match raw.subscription_mode {
@@ -34,6 +37,7 @@ pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<R
     if let Some(prefix) = &raw.channel_prefix {
         options.channel_prefix.clone_from(prefix);
     }
+    options.stream.max_len = raw.stream_max_len;
     options.cluster.request_timeout = raw.request_timeout;
     // The url may have a password, and is not repeated.
     RedisAdapter::new(options).map_err(|error| problems.add("cluster.url", error.to_string())).ok()
