@@ -118,7 +118,13 @@ pub struct StreamOptions {
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { name: "socket.io".to_owned(), count: 1, max_len: 10_000, read_count: 100, session_key_prefix: "sio:session:".to_owned() }
+        Self {
+            name: "socket.io".to_owned(),
+            count: 1,
+            max_len: 10_000,
+            read_count: 100,
+            session_key_prefix: "sio:session:".to_owned(),
+        }
     }
 }
 

@@ -114,7 +114,9 @@ impl Wire {
     /// Reads the event that an entry is, whoever wrote it; none if it is something else.
     pub(crate) fn read_kept(&self, fields: &[(&str, &str)]) -> Option<(Packet, Target)> {
         match cluster::decode_entry(fields.iter().copied(), &self.namespace) {
-            Ok((_, Message::Broadcast { packet, target, request: None })) => self.is_event(&packet).then_some((packet, target)),
+            Ok((_, Message::Broadcast { packet, target, request: None })) => {
+                self.is_event(&packet).then_some((packet, target))
+            }
             _ => None,
         }
     }

@@ -271,12 +271,7 @@ impl Journal {
     }
 
     /// Lets a socket enter, see [`Adapter::attach`](sockeye::adapter::Adapter::attach).
-    pub(crate) fn attach(
-        &self,
-        link: &Link,
-        session: Option<&RecoveredSession>,
-        enter: &mut dyn FnMut(Attachment),
-    ) {
+    pub(crate) fn attach(&self, link: &Link, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
         let mut state = self.state.lock();
         self.begin_tail(&mut state, link);
         let missed = session.and_then(|session| {

@@ -23,7 +23,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(streams: usize) -> Self {
-        Self { places: Places::new(streams), inboxes: Mutex::default(), is_used: AtomicBool::new(false), changed: Notify::new() }
+        Self {
+            places: Places::new(streams),
+            inboxes: Mutex::default(),
+            is_used: AtomicBool::new(false),
+            changed: Notify::new(),
+        }
     }
 
     /// A namespace with recovery is there.

@@ -32,13 +32,7 @@ pub(super) fn key(link: &Link, private_id: &str) -> Option<String> {
 }
 
 /// Writes a session.
-pub(super) fn write(
-    link: &Link,
-    wire: &Wire,
-    session: SavedSession,
-    keep: Duration,
-    over: Over,
-) -> Option<Outgoing> {
+pub(super) fn write(link: &Link, wire: &Wire, session: SavedSession, keep: Duration, over: Over) -> Option<Outgoing> {
     let key = key(link, &session.private_id)?;
     let text = STANDARD.encode(session::encode(session, &link.node, wire.namespace()));
     let bytes = key.len() + text.len() + 64;

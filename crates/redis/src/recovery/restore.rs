@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Value, cmd};
+use sockeye::Target;
 use sockeye::adapter::{Packet, RecoveredSession};
 use sockeye::cluster::{Destination, Message};
-use sockeye::Target;
 
 use super::floor::Floor;
 use super::tail::{is_meant, size_of};

@@ -77,13 +77,13 @@ impl Drop for Redis {
 }
 
 /// A way to Redis that can be cut without a word.
-struct Proxy {
-    address: SocketAddr,
-    is_cut: watch::Sender<bool>,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) is_cut: watch::Sender<bool>,
 }
 
 impl Proxy {
-    async fn to(port: u16) -> Self {
+    pub(crate) async fn to(port: u16) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (is_cut, gate) = watch::channel(false);
