@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
 import { REFERENCE, TARGET, Target, connected, plain, sleep, until } from "../js/lib/target.mjs";
 import { Redis } from "./lib/redis.mjs";
+import { Sockeye } from "./lib/sockeye.mjs";
 import { Switch } from "./lib/switch.mjs";
 import { ask } from "./operations.mjs";
 
@@ -208,5 +209,38 @@ describe("recovery over redis-streams", { skip: servesNode && "the official serv
     await moves(self, other, third, () => say(speaker, [], 1));
     await until(() => self.got.length === 2, "it did not come");
     sameNumbers(self.got, 2);
+  });
+
+  test("three standalone servers, by configuration alone", async (context) => {
+    const settings = { SOCKEYE__CLUSTER__ADAPTER: "redis-streams", SOCKEYE__CLUSTER__URL: redis.url };
+    const [home, other, speaker] = [await Sockeye.start(settings), await Sockeye.start(settings), await Sockeye.start(settings)];
+    context.after(async () => { for (const server of [other, speaker]) await server.stop(); });
+    const auth = (name) => ({ name, color: "#123456" });
+    const way = await Switch.start();
+    way.to(home.port);
+    const client = io(way.url, { forceNew: true, auth: auth("a"), reconnectionDelay: 20, reconnectionDelayMax: 50 });
+    const talker = io(speaker.url, { forceNew: true, auth: auth("b") });
+    context.after(() => { client.disconnect(); talker.disconnect(); way.stop(); });
+    const seen = [];
+    client.on("message", (message) => seen.push(message.text));
+    for (const each of [client, talker]) {
+      await connected(each);
+      await each.timeout(5000).emitWithAck("join", { room: "lobby" });
+    }
+    const { id } = client;
+    const texts = Array.from({ length: 30 }, (_, n) => `message ${n}`);
+    const speak = (text) => talker.emit("message", { room: "lobby", text });
+    await until(async () => { speak("probe"); await sleep(50); return seen.length; }, "nothing comes");
+    texts.slice(0, 10).forEach(speak);
+    way.to(other.port);
+    const back = new Promise((resolve) => client.once("connect", resolve));
+    home.child.kill("SIGKILL");
+    texts.slice(10, 20).forEach(speak);
+    await back;
+    assert.equal(client.recovered, true, "not recovered");
+    assert.equal(client.id, id);
+    texts.slice(20).forEach(speak);
+    await until(() => seen.includes(texts.at(-1)), `only these came: ${seen}`);
+    assert.deepEqual(seen.filter((text) => text !== "probe"), texts);
   });
 });

@@ -89,7 +89,7 @@ impl Journal {
         let Some(local) = self.local() else { return };
         local.notify_outgoing(&packet, target);
         // What a session is now comes before what is sent to it from now on.
-        self.roster.flush(link, wire, &local);
+        self.flush_sessions(link, wire, &local);
         let message = Message::Broadcast { packet: packet.clone(), target: target.clone(), request: None };
         let written = wire.command(message, &Destination::All).ok().flatten();
         let mut state = self.state.lock();
@@ -258,6 +258,11 @@ impl Journal {
     pub(crate) fn note(&self, link: &Link, local: &Local, socket: &Socket) {
         self.roster.note(local, socket);
         link.recovery.note_changed();
+    }
+
+    /// Enters the sessions that have changed into the queue to Redis.
+    pub(super) fn flush_sessions(&self, link: &Link, wire: &Wire, local: &Local) {
+        self.roster.flush(link, wire, local, link.recovery.places.begun(self.stream));
     }
 
     /// A socket is gone, and its client may come back.

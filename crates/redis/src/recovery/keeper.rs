@@ -67,18 +67,19 @@ pub(crate) async fn run(link: Arc<Link>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                for inbox in link.recovery.inboxes() {
-                    link.tick(&inbox);
-                    tokio::task::yield_now().await;
-                }
+        let only_sessions = tokio::select! {
+            _ = ticks.tick() => false,
+            // A connection works: from here on events may be logged.
+            () = link.progress.notified() => false,
+            () = link.recovery.changed.notified() => true,
+        };
+        for inbox in link.recovery.inboxes() {
+            if only_sessions {
+                link.flush_sessions(&inbox);
+            } else {
+                link.tick(&inbox);
             }
-            () = link.recovery.changed.notified() => {
-                for inbox in link.recovery.inboxes() {
-                    link.flush_sessions(&inbox);
-                }
-            }
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -92,14 +93,14 @@ impl Link {
             journal.roster.mark(id);
         }
         journal.roster.refresh(&local, MAX_REFRESHED);
-        journal.roster.flush(self, &inbox.wire, &local);
+        journal.flush_sessions(self, &inbox.wire, &local);
     }
 
     fn flush_sessions(&self, inbox: &Inbox) {
         if let Some(journal) = &inbox.journal
             && let Some(local) = journal.local()
         {
-            journal.roster.flush(self, &inbox.wire, &local);
+            journal.flush_sessions(self, &inbox.wire, &local);
         }
     }
 }

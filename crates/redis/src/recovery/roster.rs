@@ -99,11 +99,10 @@ impl Roster {
         self.is_dirty.load(Ordering::Acquire)
     }
 
-    /// Enters what has changed into the queue to Redis.
-    pub(super) fn flush(&self, link: &Link, wire: &Wire, local: &Local) {
-        if !self.is_dirty() {
-            return;
-        }
+    /// Enters what has changed into the queue to Redis. It waits until the reader has begun, at `begun`: who was there before needs
+    /// nothing from before that.
+    pub(super) fn flush(&self, link: &Link, wire: &Wire, local: &Local, begun: Option<EntryId>) {
+        let Some(begun) = begun.filter(|_| self.is_dirty()) else { return };
         let mut state = self.state.lock();
         let dirty = std::mem::take(&mut state.dirty);
         for secret in dirty {
@@ -115,10 +114,13 @@ impl Roster {
                 Some(then) if then == ended => Over::Own,
                 Some(_) => Over::OwnOrNothing,
             };
-            if let Some(session) = local.session(&entry.socket)
-                && let Some(outgoing) = record::write(link, wire, session, self.keep(), over)
-                && !link.send(outgoing)
-            {
+            let Some(mut session) = local.session(&entry.socket) else { continue };
+            if session.log_start.is_empty() {
+                session.log_start = begun.to_string();
+                local.advance_log_start(&entry.socket, &session.log_start);
+            }
+            let written = record::write(link, wire, session, self.keep(), over);
+            if written.is_some_and(|outgoing| !link.send(outgoing)) {
                 // It is written again at its turn.
                 entry.written = (over != Over::Anything).then_some(ended.wrapping_sub(1));
             }

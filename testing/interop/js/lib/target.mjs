@@ -49,7 +49,7 @@ export class Target {
     });
     this.child = child;
     this.exit = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
-    child.stderr.on("data", (data) => { if (process.env.DBG) process.stderr.write(data); this.log = (this.log + data).slice(-20_000); });
+    child.stderr.on("data", (data) => { this.log = (this.log + data).slice(-20_000); });
     const ready = new Promise((resolve, reject) => {
       let out = "";
       child.stdout.on("data", (data) => {
