@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
 use crate::builder::ServerBuilder;
 use crate::emit::Emit;
-use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Wheel};
+use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Wheel, shard};
 use crate::handler::Listeners;
 use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
 use crate::options::Options;
@@ -237,7 +237,7 @@ impl Server {
 }
 
 impl ServerInner {
-    /// Starts the timers and the flushers, once, in the runtime of the caller.
+    /// Starts the timers and the shards, once, in the runtime of the caller.
     pub(crate) fn start(self: &Arc<Self>) {
         if self.started.swap(true, Ordering::AcqRel) {
             return;
@@ -245,12 +245,14 @@ impl ServerInner {
         let _only_here = self.runtime.set(Handle::current());
         let weak = Arc::downgrade(self);
         spawn_driver(weak.clone(), self.wheel.clone().run());
-        for shard in 0..self.flusher.shards() {
-            spawn_driver(weak.clone(), self.flusher.clone().run(shard));
-        }
-        match self.poller.start(self.flusher.shards()) {
-            Ok(drivers) => drivers.into_iter().for_each(|driver| spawn_driver(weak.clone(), driver)),
-            Err(error) => tracing::warn!(%error, "each plain socket is read by a task of its own"),
+        let writers = self.flusher.writers();
+        let turns = self.poller.start(writers.iter().map(|(_, wake)| wake)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "each plain socket is read by a task of its own");
+            Vec::new()
+        });
+        let turns = turns.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        for ((writer, wake), turns) in writers.into_iter().zip(turns) {
+            spawn_driver(weak.clone(), shard::run(turns, writer, wake));
         }
         let namespaces: Vec<_> = self.namespaces.read().by_name.values().cloned().collect();
         for namespace in namespaces {

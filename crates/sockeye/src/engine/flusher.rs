@@ -1,8 +1,8 @@
 //! Writes what was pushed into outboxes, at the end of the turn: many pushes, one vectored write per connection.
 //!
-//! A push marks its connection dirty and enters it into a queue of its shard. One task per shard takes the queues and writes. So a
-//! broadcast wakes one task instead of one per recipient, and what several broadcasts queued for a connection goes out
-//! in one system call.
+//! A push marks its connection dirty and enters it into a queue of its shard, whose task takes the queues and writes. So a
+//! broadcast wakes one task per shard instead of one per recipient, and what several broadcasts queued for a connection goes
+//! out in one system call.
 //!
 //! There are two queues, so that a broadcast to ten thousand does not hold up a message to two: between any two slices of the
 //! [bulk](Queue::Bulk) all that is [prompt](Queue::Prompt) is written.
@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 
 use super::conn::Conn;
 
-/// How many connections are written before other tasks get their turn.
-pub(crate) const SLICE: usize = 64;
+/// How many connections of a queue are written before others get their turn.
+const SLICE: usize = 64;
 
 /// Where a connection waits to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +51,22 @@ pub(crate) struct Flusher {
 #[repr(align(64))]
 struct Shard {
     dirty: Mutex<Queues>,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
     prompt: VecDeque<Arc<Conn>>,
     bulk: VecDeque<Arc<Conn>>,
+}
+
+/// Writes what is entered for one shard.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    flusher: Arc<Flusher>,
+    shard: usize,
+    /// What is to be written next.
+    taken: Queues,
 }
 
 impl Flusher {
@@ -67,6 +76,12 @@ impl Flusher {
 
     pub(crate) fn shards(&self) -> usize {
         self.shards.len()
+    }
+
+    /// What writes for each shard, and what tells that there is something to write.
+    pub(crate) fn writers(self: &Arc<Self>) -> Vec<(Writer, Arc<Notify>)> {
+        let writer = |shard| Writer { flusher: self.clone(), shard, taken: Queues::default() };
+        self.shards.iter().enumerate().map(|(at, shard)| (writer(at), shard.wake.clone())).collect()
     }
 
     /// Enters a connection that was just marked dirty.
@@ -85,49 +100,50 @@ impl Flusher {
             shard.wake.notify_one();
         }
     }
+}
 
-    /// Writes for one shard, for as long as the future is polled.
-    pub(crate) async fn run(self: Arc<Self>, shard: usize) {
-        let Some(shard) = self.shards.get(shard) else { return };
-        let mut taken = Queues::default();
-        loop {
-            shard.wake.notified().await;
-            while shard.take(&mut taken) {
-                let mut written = 0;
-                for conn in taken.prompt.drain(..) {
-                    conn.flush(Queue::Prompt);
-                    written += 1;
-                    if written % SLICE == 0 {
-                        tokio::task::yield_now().await;
-                    }
-                }
-                let slice = taken.bulk.len().min(SLICE);
-                // In the order they came, so that nobody is first in one round and last in the next.
-                for conn in taken.bulk.drain(..slice) {
-                    conn.flush(Queue::Bulk);
-                }
-                if !taken.bulk.is_empty() {
-                    tokio::task::yield_now().await;
-                }
+impl Writer {
+    /// Writes what is prompt, and then a slice of the bulk; whether there is more to write.
+    pub(crate) fn write(&mut self) -> bool {
+        self.take();
+        let slice = self.taken.prompt.len().min(SLICE);
+        for conn in self.taken.prompt.drain(..slice) {
+            conn.flush(Queue::Prompt);
+        }
+        if !self.taken.prompt.is_empty() {
+            return true;
+        }
+        let slice = self.taken.bulk.len().min(SLICE);
+        // In the order they came, so that nobody is first in one round and last in the next.
+        for conn in self.taken.bulk.drain(..slice) {
+            conn.flush(Queue::Bulk);
+        }
+        if !self.taken.bulk.is_empty() {
+            return true;
+        }
+        // What a large broadcast needed is not kept for ever.
+        for queue in self.taken.each_mut() {
+            if queue.capacity() > 16 * 1024 {
+                *queue = VecDeque::new();
             }
-            // What a large broadcast needed is not kept for ever.
-            for queue in [&mut taken.prompt, &mut taken.bulk] {
-                if queue.capacity() > 16 * 1024 {
-                    *queue = VecDeque::new();
-                }
+        }
+        slice > 0
+    }
+
+    /// Takes the next of each queue once the last is written.
+    fn take(&mut self) {
+        let Some(shard) = self.flusher.shards.get(self.shard) else { return };
+        let mut dirty = shard.dirty.lock();
+        for (taken, dirty) in self.taken.each_mut().into_iter().zip(dirty.each_mut()) {
+            if taken.is_empty() {
+                std::mem::swap(taken, dirty);
             }
         }
     }
 }
 
-impl Shard {
-    /// Takes all that is prompt, and the next of the bulk once the last is written; false if there is nothing.
-    fn take(&self, taken: &mut Queues) -> bool {
-        let mut dirty = self.dirty.lock();
-        std::mem::swap(&mut taken.prompt, &mut dirty.prompt);
-        if taken.bulk.is_empty() {
-            std::mem::swap(&mut taken.bulk, &mut dirty.bulk);
-        }
-        !(taken.prompt.is_empty() && taken.bulk.is_empty())
+impl Queues {
+    fn each_mut(&mut self) -> [&mut VecDeque<Arc<Conn>>; 2] {
+        [&mut self.prompt, &mut self.bulk]
     }
 }

@@ -8,6 +8,7 @@ mod id;
 mod outbox;
 mod poller;
 mod registry;
+pub(crate) mod shard;
 mod websocket;
 mod wheel;
 

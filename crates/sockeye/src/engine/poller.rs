@@ -1,9 +1,10 @@
-//! Reads plain sockets: one task per shard asks a poll of its own which of them are ready, and gives each of these a turn.
+//! Reads plain sockets: each shard asks a poll of its own which of them are ready, and gives each of these a turn.
 //!
 //! A socket that is registered with the runtime costs an entry there and a task, 700 bytes together, and each time it is
 //! readable a wake-up of that task. Here it costs one pointer, and one system call tells of all that are ready. The poll itself
 //! is a file descriptor that is readable when one of its sockets is, so the task waits for it as for any other.
 
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +21,7 @@ use tokio::sync::Notify;
 use super::conn::{Conn, Ending};
 use super::websocket::{Ready, Turn};
 
-/// How many connections have their turn before other tasks get theirs.
+/// How many connections have their turn before others get theirs.
 const SLICE: usize = 64;
 
 /// How many ready sockets one system call tells of.
@@ -39,7 +40,7 @@ struct Shard {
     conns: Mutex<Slab<Arc<Conn>>>,
     /// Who wants a turn although its socket did not ask for one.
     again: Mutex<Vec<Arc<Conn>>>,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
 /// Where a socket is entered, and from where it can be taken out again.
@@ -47,13 +48,15 @@ struct Shard {
 pub(crate) struct Entry(u32);
 
 impl Poller {
-    /// Makes the shards. Gives back what drives each, for as long as it is polled.
-    pub(crate) fn start(&self, count: usize) -> io::Result<Vec<impl Future<Output = ()> + Send + use<>>> {
-        let polls = (0..count).map(|_| Wait::new(Poll::new()?)).collect::<io::Result<Vec<_>>>()?;
-        let shards = polls.iter().map(|wait| wait.registry().map(Shard::new)).collect::<io::Result<Box<[_]>>>()?;
-        let drivers = shards.iter().cloned().zip(polls).map(|(shard, wait)| shard.run(wait)).collect();
+    /// Makes a shard for each that can be woken. Gives back what reads for each.
+    pub(crate) fn start<'a>(&self, wakes: impl Iterator<Item = &'a Arc<Notify>>) -> io::Result<Vec<Turns>> {
+        let polls = wakes.map(|wake| Ok((wake, Wait::new(Poll::new()?)?))).collect::<io::Result<Vec<_>>>()?;
+        let shard = |(wake, wait): &(&Arc<Notify>, Wait)| Ok(Shard::new(wait.registry()?, wake));
+        let shards = polls.iter().map(shard).collect::<io::Result<Box<[_]>>>()?;
+        let polls = polls.into_iter().map(|(_, wait)| wait);
+        let turns = shards.iter().cloned().zip(polls).map(|(shard, wait)| Turns::new(shard, wait)).collect();
         let _only_here = self.shards.set(shards);
-        Ok(drivers)
+        Ok(turns)
     }
 
     /// Makes room for a connection; none if its socket must be served by a task of its own.
@@ -97,6 +100,66 @@ impl Poller {
     }
 }
 
+/// The turns of one shard's connections.
+pub(crate) struct Turns {
+    shard: Arc<Shard>,
+    wait: Wait,
+    events: Events,
+    /// Who is to have a turn.
+    due: VecDeque<(Arc<Conn>, Ready)>,
+}
+
+impl Turns {
+    fn new(shard: Arc<Shard>, wait: Wait) -> Self {
+        Self { shard, wait, events: Events::with_capacity(EVENTS), due: VecDeque::new() }
+    }
+
+    /// Waits until somebody is to have a turn, or the shard is woken. Cancel safe.
+    pub(crate) async fn wait(&mut self) {
+        let polled = tokio::select! {
+            biased;
+            polled = self.wait.poll(&mut self.events) => polled,
+            () = self.shard.wake.notified() => {
+                self.events.clear();
+                Ok(())
+            }
+        };
+        self.collect(&polled);
+        if polled.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Looks whether somebody is, without waiting for the runtime to say so.
+    pub(crate) fn look(&mut self) {
+        let polled = self.wait.look(&mut self.events);
+        self.collect(&polled);
+    }
+
+    fn collect(&mut self, polled: &io::Result<()>) {
+        if let Err(error) = polled {
+            tracing::error!(%error, "polling the sockets failed");
+            self.events.clear();
+        }
+        if !self.events.is_empty() {
+            // Taken out before the first turn: a token may be given to another socket in the middle of them.
+            let conns = self.shard.conns.lock();
+            let ready = |event: &Event| Some((conns.get(event.token().0)?.clone(), Ready::from(event)));
+            self.due.extend(self.events.iter().filter_map(ready));
+        }
+        self.due.extend(self.shard.again.lock().drain(..).map(|conn| (conn, Ready::UNKNOWN)));
+    }
+
+    /// Gives a slice of them their turn; whether there are more.
+    pub(crate) fn give(&mut self) -> bool {
+        let slice = self.due.len().min(SLICE);
+        for (conn, ready) in self.due.drain(..slice) {
+            self.shard.give_turn(&conn, ready);
+        }
+        !self.due.is_empty()
+    }
+}
+
 impl Entry {
     fn token(self) -> Token {
         Token(usize::try_from(self.0).unwrap_or(usize::MAX))
@@ -104,39 +167,8 @@ impl Entry {
 }
 
 impl Shard {
-    fn new(registry: Registry) -> Arc<Self> {
-        Arc::new(Self { registry, conns: Mutex::default(), again: Mutex::default(), wake: Notify::new() })
-    }
-
-    async fn run(self: Arc<Self>, mut wait: Wait) {
-        let mut events = Events::with_capacity(EVENTS);
-        let mut turns: Vec<(Arc<Conn>, Ready)> = Vec::new();
-        loop {
-            let polled = tokio::select! {
-                polled = wait.poll(&mut events) => polled,
-                () = self.wake.notified() => {
-                    events.clear();
-                    Ok(())
-                }
-            };
-            if let Err(error) = polled {
-                tracing::error!(%error, "polling the sockets failed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            {
-                // Taken out before the first turn: a token may be given to another socket in the middle of them.
-                let conns = self.conns.lock();
-                let ready = |event: &Event| Some((conns.get(event.token().0)?.clone(), Ready::from(event)));
-                turns.extend(events.iter().filter_map(ready));
-            }
-            turns.extend(self.again.lock().drain(..).map(|conn| (conn, Ready::UNKNOWN)));
-            for (at, (conn, ready)) in turns.drain(..).enumerate() {
-                self.give_turn(&conn, ready);
-                if at % SLICE == SLICE - 1 {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
+    fn new(registry: Registry, wake: &Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { registry, conns: Mutex::default(), again: Mutex::default(), wake: wake.clone() })
     }
 
     fn give_turn(&self, conn: &Arc<Conn>, ready: Ready) {
@@ -201,6 +233,10 @@ impl Wait {
             // First cleared, then asked: what becomes ready in between makes the poll readable anew.
             self.poll.readable_mut().await?.clear_ready();
         }
+        self.look(events)
+    }
+
+    fn look(&mut self, events: &mut Events) -> io::Result<()> {
         self.poll.get_mut().poll(events, Some(Duration::ZERO))?;
         self.more = events.iter().count() >= EVENTS;
         Ok(())
@@ -223,11 +259,15 @@ impl Wait {
 
     async fn poll(&mut self, events: &mut Events) -> io::Result<()> {
         loop {
-            self.0.poll(events, Some(Duration::ZERO))?;
+            self.look(events)?;
             if !events.is_empty() {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    fn look(&mut self, events: &mut Events) -> io::Result<()> {
+        self.0.poll(events, Some(Duration::ZERO))
     }
 }
