@@ -267,7 +267,7 @@ impl Journal {
 
     /// A socket is gone, and its client may come back.
     pub(crate) fn persist(&self, link: &Link, wire: &Wire, session: SavedSession) {
-        self.roster.persist(link, wire, session);
+        self.roster.persist(link, wire, session, link.recovery.places.begun(self.stream));
     }
 
     /// A socket is gone.

@@ -129,7 +129,10 @@ impl Roster {
     }
 
     /// The socket is gone, and its client may come back.
-    pub(super) fn persist(&self, link: &Link, wire: &Wire, session: SavedSession) {
+    pub(super) fn persist(&self, link: &Link, wire: &Wire, mut session: SavedSession, begun: Option<EntryId>) {
+        if let Some(begun) = begun.filter(|_| session.log_start.is_empty()) {
+            session.log_start = begun.to_string();
+        }
         let entry = self.state.lock().by_secret.remove(&*session.private_id);
         let over = match entry {
             // It was taken out for a client that did not enter.
