@@ -112,8 +112,10 @@ section_cluster() {
   build_release interop-server
   build_release sockeye
   npm_install testing/interop
+  python_install testing/interop/cluster/python/requirements.txt .test/venv-emitter
+  local python=$PWD/.test/venv-emitter/bin/python
   cd testing/interop
-  TARGET_CMD=$release/interop-server SOCKEYE_BIN=$release/sockeye \
+  TARGET_CMD=$release/interop-server SOCKEYE_BIN=$release/sockeye EMITTER_PYTHON=$python \
     node --test --test-concurrency=1 --test-reporter=spec cluster/*.test.mjs
 }
 

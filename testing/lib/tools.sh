@@ -62,17 +62,19 @@ npm_install() {
   fi
 }
 
-# The Python environment .test/venv with what FILE requires, made anew when that has changed.
+# python_install FILE [FOLDER] : the Python environment in .test/venv, or in the folder, with what FILE requires, made anew when that has
+# changed.
 python_install() {
+  local venv=${2:-.test/venv}
   need_command python3 python3 python3-venv
   python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
   local now
   now=$(cksum <"$1")
-  if [ "$now" != "$(cat .test/venv/requirements 2>/dev/null)" ]; then
-    rm -rf .test/venv
-    python3 -m venv .test/venv
-    .test/venv/bin/pip install --quiet --disable-pip-version-check -r "$1"
-    echo "$now" >.test/venv/requirements
+  if [ "$now" != "$(cat "$venv/requirements" 2>/dev/null)" ]; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$1"
+    echo "$now" >"$venv/requirements"
   fi
 }
 

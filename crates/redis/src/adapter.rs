@@ -3,22 +3,33 @@
 use std::fmt;
 use std::sync::Arc;
 
+use redis::RedisError;
 use sockeye::adapter::Local;
-use sockeye::cluster::NodeId;
+use sockeye::cluster::{ClusterMetrics, NodeId};
 use thiserror::Error;
 
 use crate::bus::RedisBus;
-use crate::connection;
 use crate::directory::RedisDirectory;
+use crate::health::Trouble;
 use crate::link::Hub;
 use crate::metrics::RedisMetrics;
 use crate::node::NodeAdapter;
 use crate::options::RedisOptions;
+use crate::servers::Servers;
 
-/// A url that cannot be used.
+/// A url that cannot be used, or certificates that cannot.
 #[derive(Clone, Debug, Error)]
-#[error("the url of Redis cannot be used: {0}")]
-pub struct UrlError(String);
+#[error("{what} of Redis cannot be used: {why}")]
+pub struct UrlError {
+    what: &'static str,
+    why: String,
+}
+
+impl UrlError {
+    pub(crate) fn new(what: &'static str, why: &RedisError) -> Self {
+        Self { what, why: why.to_string() }
+    }
+}
 
 /// Joins a server to others over Redis: one for each server. A clone is another handle to the same.
 ///
@@ -40,11 +51,11 @@ impl RedisAdapter {
     ///
     /// # Errors
     ///
-    /// The url cannot be used.
+    /// The url cannot be used, or the certificates of [`tls`](RedisOptions::tls).
     pub fn new(options: RedisOptions) -> Result<Self, UrlError> {
-        let client = connection::client(&options).map_err(|error| UrlError(error.to_string()))?;
+        let servers = Servers::new(&options)?;
         let node = NodeId::from(format!("{:016x}", rand::random::<u64>()));
-        Ok(Self(Arc::new(Hub::new(options, client, node))))
+        Ok(Self(Arc::new(Hub::new(options, servers, node))))
     }
 
     /// Makes the adapters of a server's namespaces, see [`ServerBuilder::adapter`](sockeye::ServerBuilder::adapter).
@@ -70,6 +81,34 @@ impl RedisAdapter {
     /// Whether all connections to Redis work.
     pub fn is_connected(&self) -> bool {
         self.0.link.is_connected()
+    }
+
+    /// Whether this node hears the others and reaches them, as far as Redis and its own connections go: for the readiness of a
+    /// server. A node that has connections but hears nothing finds out within
+    /// [`probe_interval`](RedisOptions::probe_interval) and [`timeout`](RedisOptions::timeout), 8 s by default.
+    ///
+    /// # Errors
+    ///
+    /// Which connections are in trouble, and why. Nothing needs to be done: the adapter goes on trying.
+    pub fn check(&self) -> Result<(), Trouble> {
+        self.0.link.check()
+    }
+
+    /// How many bytes wait to be sent to Redis. At most
+    /// [`max_outgoing_bytes`](RedisOptions::max_outgoing_bytes), unless a single message is larger.
+    pub fn outgoing_bytes(&self) -> usize {
+        self.0.link.outgoing.bytes()
+    }
+
+    /// How many bytes came from Redis and wait to be handled. At most
+    /// [`max_incoming_bytes`](RedisOptions::max_incoming_bytes), unless a single message is larger.
+    pub fn incoming_bytes(&self) -> usize {
+        self.0.link.incoming.bytes()
+    }
+
+    /// What nodes say to one another, counted.
+    pub fn cluster_metrics(&self) -> &ClusterMetrics {
+        &self.0.link.options.cluster.metrics
     }
 
     /// What was counted.

@@ -1,19 +1,17 @@
 //! The bus of one namespace.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use redis::cmd;
 use sockeye::adapter::{AdapterFuture, Local, Room};
 use sockeye::cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::dispatcher::Inbox;
-use crate::link::{Hub, Link, Sending};
+use crate::link::{Hub, Link};
 use crate::options::Mode;
 use crate::recovery::Journal;
-use crate::wire::{Verbs, Wire};
+use crate::wire::Wire;
 
 /// One namespace of a server.
 pub(crate) struct RedisBus {
@@ -79,7 +77,7 @@ impl Bus for RedisBus {
             self.hub.enter();
             self.is_open.store(true, Ordering::Release);
             let channels = self.wire().own_channels();
-            link.wait_until(|| link.is_connected() && channels.iter().all(|channel| link.table.is_heard(channel)))
+            link.wait_until(|| link.check().is_ok() && channels.iter().all(|channel| link.table.is_heard(channel)))
                 .await;
             Ok(())
         })
@@ -91,8 +89,7 @@ impl Bus for RedisBus {
         }
         let sending = self.wire().command(message, to).map_err(|error| BusError::Unwritable(error.to_string()))?;
         let Some(outgoing) = sending else { return Ok(()) };
-        let entered = self.link().outgoing.push(Sending::Message(outgoing.command), outgoing.bytes);
-        entered.map_err(|_| BusError::Full)
+        self.link().send(outgoing).then_some(()).ok_or(BusError::Full)
     }
 
     fn routes_by_interest(&self) -> bool {
@@ -117,14 +114,8 @@ impl Bus for RedisBus {
 
     fn count_nodes(&self) -> AdapterFuture<'_, Result<usize, BusError>> {
         Box::pin(async {
-            let unreachable = |reason: String| BusError::Unreachable(reason);
-            let commands = self.link().commands.lock().clone();
-            let mut commands = commands.ok_or_else(|| unreachable("there is no connection to Redis".to_owned()))?;
-            let mut count = cmd("PUBSUB");
-            count.arg(Verbs::of(self.link().options.mode).count).arg(&*self.wire().counted_channel());
-            let counts: HashMap<Vec<u8>, usize> =
-                count.query_async(&mut commands).await.map_err(|error| unreachable(error.to_string()))?;
-            Ok(counts.values().sum())
+            let counted = self.link().count_subscribers(&self.wire().counted_channel()).await;
+            counted.map_err(|error| BusError::Unreachable(error.to_string()))
         })
     }
 

@@ -8,7 +8,7 @@ use sockeye::{Socket, Target};
 use crate::codec::CodecError;
 use crate::codec::classic::{self, Channel, Incoming};
 use crate::dispatcher::Inbox;
-use crate::link::{Link, Sending};
+use crate::link::Link;
 
 impl Link {
     /// Brings what came in a channel to its namespace. Own broadcasts and those for a room without members here are not read.
@@ -54,8 +54,7 @@ impl Link {
         let channel = inbox.wire.classic().answer(&to);
         let sent = written.map_err(|error| error.to_string()).and_then(|payload| {
             let outgoing = inbox.wire.publication(channel.as_bytes(), &payload);
-            let entered = self.outgoing.push(Sending::Message(outgoing.command), outgoing.bytes);
-            entered.map_err(|_| BusError::Full.to_string())
+            self.send(outgoing).then_some(()).ok_or_else(|| BusError::Full.to_string())
         });
         if let Err(error) = sent {
             tracing::warn!(namespace = &**inbox.wire.namespace(), error, "a question of another node is not answered");

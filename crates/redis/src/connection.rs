@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, SendError};
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisResult};
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -17,19 +17,7 @@ pub(crate) struct Connection {
     pub(crate) lost: Arc<Notify>,
 }
 
-/// Reads the url; nothing is connected yet.
-pub(crate) fn client(options: &RedisOptions) -> RedisResult<Client> {
-    let info = options.url.as_str().into_connection_info()?;
-    if options.url.starts_with("rediss:") && rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, with what the program prefers.
-        let _theirs = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    }
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    let tcp = info.tcp_settings().clone().set_nodelay(true);
-    Client::open(info.set_redis_settings(settings).set_tcp_settings(tcp))
-}
-
-/// Connects. `handle` gets the messages of channels; it must not wait.
+/// Connects. `handle` gets what is pushed: the messages of channels, and which channels are heard; it must not wait.
 pub(crate) async fn connect(
     client: &Client,
     timeout: Duration,
@@ -41,8 +29,7 @@ pub(crate) async fn connect(
     let on_push = move |info: PushInfo| -> Result<(), SendError> {
         match info.kind {
             PushKind::Disconnection => is_lost.notify_one(),
-            PushKind::Message | PushKind::PMessage | PushKind::SMessage => handle(info),
-            _ => {}
+            _ => handle(info),
         }
         Ok(())
     };

@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, RedisResult, cmd};
+use redis::{Cmd, FromRedisValue, cmd};
 use sockeye::peers::{Directory, DirectoryError, DirectoryFuture, NodeTag};
 
 use crate::link::Link;
@@ -31,20 +30,9 @@ impl RedisDirectory {
     /// Asks Redis; while there is no connection it waits for one.
     fn ask<T: FromRedisValue>(&self, command: Cmd) -> DirectoryFuture<'_, T> {
         Box::pin(async move {
-            let mut connection = self.connection().await;
-            let answer: RedisResult<T> = command.query_async(&mut connection).await;
-            answer.map_err(|error| DirectoryError(error.to_string()))
+            self.0.wait_for_connection(&command).await;
+            self.0.query(&command).await.map_err(|error| DirectoryError(error.to_string()))
         })
-    }
-
-    async fn connection(&self) -> MultiplexedConnection {
-        loop {
-            self.0.wait_until(|| self.0.commands.lock().is_some()).await;
-            // It may be lost again.
-            if let Some(connection) = self.0.commands.lock().clone() {
-                return connection;
-            }
-        }
     }
 }
 

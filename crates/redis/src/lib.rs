@@ -17,30 +17,47 @@
 
 mod adapter;
 mod bus;
+mod census;
 mod classic;
 pub mod codec;
 mod connection;
 mod directory;
 mod dispatcher;
+mod emitter;
+mod health;
+mod lanes;
 mod link;
+mod map;
 mod metrics;
 mod node;
 mod options;
+mod probe;
 mod publisher;
+mod query;
 mod queue;
 mod reader;
 mod recovery;
+mod servers;
 mod subscriber;
 mod table;
+mod topology;
+mod watcher;
 mod wire;
 
-/// The page of the guide: its examples must compile.
+/// Pages of the guide: their examples must compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/src/clusters.md")]
-struct Guide;
+mod guide {
+    #[doc = include_str!("../../../docs/src/clusters.md")]
+    struct Clusters;
+
+    #[doc = include_str!("../../../docs/src/scaling.md")]
+    struct Scaling;
+}
 
 pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;
+pub use emitter::{EmitterError, Receipt, RedisEmit, RedisEmitter};
+pub use health::Trouble;
 pub use metrics::RedisMetrics;
 pub use node::NodeAdapter;
-pub use options::{Mode, NameError, RedisOptions, StreamOptions, Subscription};
+pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription, TlsOptions};

@@ -1,47 +1,50 @@
 //! What the namespaces of one server and the tasks that serve them share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{Client, RedisError};
+use redis::RedisError;
 use sockeye::cluster::NodeId;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::census::Replicas;
 use crate::dispatcher::{self, Incoming};
+use crate::health::{Health, Role, Trouble, Working};
+use crate::lanes::Lanes;
+use crate::map::{Address, Map};
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
 use crate::queue::Queue;
+use crate::servers::Servers;
 use crate::table::Table;
 use crate::wire::{self, Outgoing};
-use crate::{publisher, reader, recovery, subscriber};
+use crate::{publisher, reader, recovery, subscriber, watcher};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
     pub(crate) options: RedisOptions,
-    pub(crate) client: Client,
+    pub(crate) servers: Arc<Servers>,
+    /// Who owns what, once that is known.
+    pub(crate) map: Mutex<Option<Arc<Map>>>,
+    /// Is notified when it may be another.
+    pub(crate) doubt: Notify,
+    /// The server that failed last.
+    pub(crate) doubted: Mutex<Option<Address>>,
+    pub(crate) replicas: Arc<Replicas>,
     pub(crate) node: NodeId,
-    pub(crate) outgoing: Queue<Sending>,
+    pub(crate) outgoing: Lanes,
     pub(crate) incoming: Queue<Incoming>,
     pub(crate) table: Table,
     pub(crate) metrics: RedisMetrics,
-    /// The connection that publishes, while there is one.
-    pub(crate) commands: Mutex<Option<MultiplexedConnection>>,
     pub(crate) recovery: recovery::Shared,
-    /// How many connections work.
-    working: AtomicUsize,
+    pub(crate) health: Health,
+    /// Whether the queue to Redis was full since it was emptied last, and how many messages found it so.
+    is_full: AtomicBool,
+    unsent: AtomicU64,
     /// Is notified when a connection works, or hears channels.
     pub(crate) progress: Notify,
-}
-
-/// What waits to be sent.
-pub(crate) enum Sending {
-    /// A message.
-    Message(redis::Cmd),
-    /// Tells when all before it has been sent.
-    Mark(oneshot::Sender<()>),
 }
 
 /// The link of one server, and its tasks: they run while a namespace is open.
@@ -58,20 +61,28 @@ struct Running {
 }
 
 impl Hub {
-    pub(crate) fn new(options: RedisOptions, client: Client, node: NodeId) -> Self {
+    pub(crate) fn new(options: RedisOptions, servers: Servers, node: NodeId) -> Self {
         let link = Link {
             recovery: recovery::Shared::new(wire::streams(&options.stream).len()),
-            outgoing: Queue::new(options.max_outgoing_bytes),
+            map: Mutex::default(),
+            doubt: Notify::new(),
+            doubted: Mutex::default(),
+            replicas: Arc::default(),
+            outgoing: Lanes::new(options.max_outgoing_bytes),
             incoming: Queue::new(options.max_incoming_bytes),
+            table: Table::new(options.is_sharded()),
             options,
-            client,
+            servers: Arc::new(servers),
             node,
-            table: Table::default(),
             metrics: RedisMetrics::default(),
-            commands: Mutex::default(),
-            working: AtomicUsize::new(0),
+            health: Health::default(),
+            is_full: AtomicBool::new(false),
+            unsent: AtomicU64::new(0),
             progress: Notify::new(),
         };
+        if let Some(map) = link.servers.fixed() {
+            link.adopt(map);
+        }
         Self { link: Arc::new(link), running: Mutex::default() }
     }
 
@@ -83,6 +94,9 @@ impl Hub {
             return;
         }
         running.tasks.spawn(dispatcher::run(self.link.clone()));
+        if self.link.servers.fixed().is_none() {
+            running.tasks.spawn(watcher::run(self.link.clone()));
+        }
         running.tasks.spawn(publisher::run(self.link.clone()));
         running.tasks.spawn(subscriber::run(self.link.clone()));
         if self.link.options.mode == Mode::Streams {
@@ -99,17 +113,13 @@ impl Hub {
         running.namespaces = running.namespaces.saturating_sub(1);
         if running.namespaces == 0 {
             running.tasks = JoinSet::new();
-            *self.link.commands.lock() = None;
+            self.link.outgoing.disconnect();
+            self.link.replicas.lock().clear();
         }
     }
 }
 
 impl Link {
-    /// Enters a command into the queue to Redis; false if there is no room.
-    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
-        self.outgoing.push(Sending::Message(outgoing.command), outgoing.bytes).is_ok()
-    }
-
     /// Counts a message to other nodes.
     pub(crate) fn note_published(&self, is_sent: bool) {
         let metrics = &self.options.cluster.metrics;
@@ -117,16 +127,51 @@ impl Link {
     }
 
     /// A connection works, for as long as what is given back lives.
-    pub(crate) fn working(&self) -> Working<'_> {
-        self.working.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn working(&self, role: Role) -> Working<'_> {
+        let working = self.health.works(role);
         self.progress.notify_waiters();
-        Working(self)
+        working
     }
 
     /// Whether all connections work.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub(crate) fn check(&self) -> Result<(), Trouble> {
+        let Some(map) = self.map.lock().clone() else { return self.health.check(&[(Role::Asking, 1)]) };
+        let readers = if self.options.mode == Mode::Streams { reader::groups(self).len() } else { 0 };
+        self.health.check(&[
+            (Role::Publishing, map.owners().len()),
+            (Role::Subscribing, self.table.servers().len()),
+            (Role::Reading, readers),
+        ])
+    }
+
+    /// The same, in a word.
     pub(crate) fn is_connected(&self) -> bool {
-        let needed = if self.options.mode == Mode::Streams { 3 } else { 2 };
-        self.working.load(Ordering::Acquire) >= needed
+        self.check().is_ok()
+    }
+
+    /// Enters a message into the queue to Redis; false if there is no room, and it is dropped.
+    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
+        let is_sent = self.outgoing.push(outgoing.command, outgoing.bytes).is_ok();
+        if !is_sent {
+            self.metrics.dropped_outgoing.increment();
+            self.unsent.fetch_add(1, Ordering::Relaxed);
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the queue to Redis is full (max_outgoing_bytes); messages to other nodes are dropped");
+            }
+        }
+        is_sent
+    }
+
+    /// There is room in the queue to Redis again.
+    pub(crate) fn note_room(&self) {
+        if self.is_full.load(Ordering::Relaxed) && self.is_full.swap(false, Ordering::Relaxed) {
+            let dropped = self.unsent.swap(0, Ordering::Relaxed);
+            tracing::warn!(dropped, "the queue to Redis has room again");
+        }
     }
 
     /// Waits until something is so that connections bring about.
@@ -140,18 +185,12 @@ impl Link {
         }
     }
 
-    /// Counts the end of a connection, or that there is none.
-    pub(crate) fn note_lost(&self, what: &'static str, error: &RedisError) {
+    /// Counts the end of a connection to this server, or that there is none.
+    pub(crate) fn note_lost(&self, role: Role, server: Option<&Address>, error: &RedisError) {
         self.metrics.disconnects.increment();
-        tracing::warn!(what, %error, "no connection to Redis");
-    }
-}
-
-/// A connection that works.
-pub(crate) struct Working<'a>(&'a Link);
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.0.working.fetch_sub(1, Ordering::AcqRel);
+        let name = server.map(Address::to_string).unwrap_or_default();
+        tracing::warn!(what = %role, server = name, %error, "no connection to Redis");
+        self.health.lost(role, server.map_or_else(|| error.to_string(), |server| format!("{server}: {error}")));
+        self.doubt(server);
     }
 }

@@ -3,11 +3,21 @@
 use sockeye::Counter;
 
 /// The counters of a [`RedisAdapter`](crate::RedisAdapter), over all its namespaces. What nodes say to one another is counted in
-/// [`ClusterMetrics`](sockeye::cluster::ClusterMetrics), messages that found the queue to Redis full among it.
+/// [`ClusterMetrics`](sockeye::cluster::ClusterMetrics).
 #[derive(Debug, Default)]
 pub struct RedisMetrics {
     /// Connections that could not be made, or were lost.
     pub disconnects: Counter,
+    /// How often other servers of Redis were found to own the keys: a master was replaced, or slots of a Redis Cluster have moved.
+    pub owner_changes: Counter,
+    /// Times that nothing was heard on a connection that seemed to work: it was given up, and is among the disconnects.
+    pub deaf: Counter,
+    /// Times that a new connection listens to all channels after one was lost.
+    pub resubscribed: Counter,
+    /// Messages that Redis took.
+    pub published: Counter,
+    /// Messages that found the queue to Redis full: they did not go out.
+    pub dropped_outgoing: Counter,
     /// Messages that were on their way to Redis when the connection was lost: some of them may have arrived.
     pub lost: Counter,
     /// Messages that Redis refused.
@@ -15,7 +25,7 @@ pub struct RedisMetrics {
     /// Messages that came from Redis, own ones among them.
     pub received: Counter,
     /// Messages that came from Redis and found the queue full: they are lost.
-    pub dropped: Counter,
+    pub dropped_incoming: Counter,
     /// Events that were delivered to this node's clients without an offset, because Redis did not bring them back in time. With
     /// connection state recovery only.
     pub unlogged: Counter,

@@ -1,11 +1,14 @@
 //! Options of the adapter over Redis.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sockeye::cluster::ClusterOptions;
 use thiserror::Error;
+
+use crate::topology;
 
 /// How the nodes talk to one another. All nodes of a cluster must use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub enum Mode {
     /// while its connection is lost. Questions and answers go by pub/sub.
     Streams,
     /// Nodes of Sockeye only, and the cheapest of all: a channel for each room, and arguments that are passed on unparsed. Nodes
-    /// know one another by name. Needs Redis 6.
+    /// know one another by name. Needs Redis 6, in a Redis Cluster 7.
     Native,
 }
 
@@ -77,27 +80,87 @@ impl FromStr for Subscription {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RedisOptions {
-    /// Where Redis is: `redis://user:password@host:port/`, or `rediss://…` with TLS.
+    /// Where Redis is, with TLS if the scheme begins with `rediss`:
+    ///
+    /// - `redis://user:password@host:port/`: one server;
+    /// - `redis+sentinel://user:password@host:port,host:port/service`: the sentinels that know the master of this service. User and
+    ///   password are the servers' ones; those of the sentinels are in [`sentinel`](Self::sentinel);
+    /// - `redis+cluster://user:password@host:port,host:port`: some servers of a Redis Cluster, which tell of the others.
+    ///
+    /// What is special in a user or password is percent-encoded.
     pub url: String,
+    /// Whom to trust, and who this is, with TLS.
+    pub tls: TlsOptions,
+    /// How to log in to sentinels.
+    pub sentinel: SentinelOptions,
+    /// Where servers are reached from here that call themselves otherwise: sentinels and the servers of a Redis Cluster tell addresses
+    /// as they know them, behind a NAT or in containers perhaps not those that work. Both are `host:port`. Default: none.
+    pub addresses: HashMap<String, String>,
     /// How the nodes talk to one another.
     pub mode: Mode,
     /// What the names of all channels begin with. Default: `socket.io`, and `sockeye` in the native mode.
     pub channel_prefix: String,
     /// The streams of the streams mode.
     pub stream: StreamOptions,
-    /// How much may wait to be sent to Redis, in bytes. What finds no room is dropped. Default: 64 MiB.
+    /// How much may wait to be sent to Redis, in bytes; in a Redis Cluster to each master. What finds no room is dropped. Default:
+    /// 64 MiB.
     pub max_outgoing_bytes: usize,
     /// How much that came from Redis may wait to be handled, in bytes. What finds no room is dropped, except in streams, which are
     /// read more slowly then. Default: 64 MiB.
     pub max_incoming_bytes: usize,
     /// How long a connection may take, and an answer of Redis. Default: 5 s.
     pub timeout: Duration,
+    /// Time from one probe to the next: a node sends itself a message through Redis, and gives up a connection on which none came
+    /// back within [`timeout`](Self::timeout). So both together are the time in which a node that hears nothing finds out.
+    /// Default: 3 s.
+    pub probe_interval: Duration,
     /// How long to wait before the second try to connect; before each further one twice as long as before. Default: 50 ms.
     pub min_backoff: Duration,
     /// How long to wait at most between tries to connect. Default: 5 s.
     pub max_backoff: Duration,
     /// Options of the cluster.
     pub cluster: ClusterOptions,
+}
+
+/// Encryption of the connections to Redis and to sentinels. With a url that begins with `rediss` only.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    /// Certificates, in PEM, of the authorities that are trusted instead of the system's.
+    pub ca: Option<Vec<u8>>,
+    /// The certificate that this node shows, and those that lead to its root, in PEM. With [`key`](Self::key) only.
+    pub certificate: Option<Vec<u8>>,
+    /// Its private key, in PEM.
+    pub key: Option<Vec<u8>>,
+}
+
+/// Whether there is one, and nothing of it.
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ca, certificate, key } = self;
+        f.debug_struct("TlsOptions")
+            .field("ca", &ca.is_some())
+            .field("certificate", &certificate.is_some())
+            .field("key", &key.is_some())
+            .finish()
+    }
+}
+
+/// How to log in to sentinels. Those without a password need nothing.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct SentinelOptions {
+    /// The user; with a password alone it is the default one.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+}
+
+/// Without the password.
+impl fmt::Debug for SentinelOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SentinelOptions").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// The streams of [`Mode::Streams`], with the defaults of the official adapter.
@@ -134,15 +197,29 @@ impl RedisOptions {
         let channel_prefix = if mode == Mode::Native { "sockeye" } else { "socket.io" };
         Self {
             url: url.into(),
+            tls: TlsOptions::default(),
+            sentinel: SentinelOptions::default(),
+            addresses: HashMap::new(),
             mode,
             channel_prefix: channel_prefix.to_owned(),
             stream: StreamOptions::default(),
             max_outgoing_bytes: 64 * 1024 * 1024,
             max_incoming_bytes: 64 * 1024 * 1024,
             timeout: Duration::from_secs(5),
+            probe_interval: Duration::from_secs(3),
             min_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(5),
             cluster: ClusterOptions::default(),
+        }
+    }
+
+    /// Whether channels are sharded: each is then at the owner of its slot only.
+    pub(crate) fn is_sharded(&self) -> bool {
+        match self.mode {
+            Mode::Sharded { .. } => true,
+            // In a Redis Cluster other messages go to all its servers.
+            Mode::Native => topology::is_cluster(&self.url),
+            Mode::Classic | Mode::Streams => false,
         }
     }
 }

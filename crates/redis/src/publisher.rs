@@ -1,97 +1,165 @@
-//! Sends what waits: as one pipeline, and what has come meanwhile as the next.
+//! Sends what waits: to each server as one pipeline, and what has come meanwhile as the next.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use redis::{Pipeline, RedisError, RedisResult, Value, cmd};
-use tokio::sync::oneshot;
+use redis::{Arg, Pipeline, RedisError, RedisResult, Value, cmd};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::connection::{Backoff, Connection, connect};
-use crate::link::{Link, Sending};
+use crate::connection::{Backoff, Connection};
+use crate::health::Role;
+use crate::lanes::{Lane, Sending};
+use crate::link::Link;
+use crate::map::{Address, Redirect};
 
-/// Runs for as long as the adapter.
+/// Runs for as long as the adapter: a task for each lane.
 pub(crate) async fn run(link: Arc<Link>) {
-    let mut backoff = Backoff::new(&link.options);
+    let mut changes = link.outgoing.changed.subscribe();
+    let mut tasks = JoinSet::new();
+    let mut running: HashMap<Address, Arc<Lane>> = HashMap::new();
     loop {
-        let error = match link.connect_publisher().await {
+        running.retain(|_, lane| !lane.is_retired());
+        for lane in link.outgoing.all() {
+            if !running.contains_key(&lane.address) {
+                running.insert(lane.address.clone(), lane.clone());
+                tasks.spawn(serve(link.clone(), lane));
+            }
+        }
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            Some(_ended) = tasks.join_next() => {}
+        }
+    }
+}
+
+/// Until the server owns nothing any more.
+async fn serve(link: Arc<Link>, lane: Arc<Lane>) {
+    let mut backoff = Backoff::new(&link.options);
+    while !lane.is_retired() {
+        let error = match link.connect_publisher(&lane).await {
             Ok(mut connection) => {
-                let _working = link.working();
-                let error = link.publish(&mut connection).await;
-                *link.commands.lock() = None;
-                error
+                let working = link.working(Role::Publishing);
+                let ended = link.publish(&lane, &mut connection).await;
+                *lane.commands.lock() = None;
+                drop(working);
+                match ended {
+                    Ok(()) => return,
+                    Err(error) => error,
+                }
             }
             Err(error) => error,
         };
-        link.note_lost("publishing", &error);
-        backoff.wait().await;
+        link.note_lost(Role::Publishing, Some(&lane.address), &error);
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = lane.retired() => return,
+        }
     }
 }
 
 impl Link {
-    async fn connect_publisher(&self) -> RedisResult<Connection> {
-        let timeout = self.options.timeout;
-        let connection = connect(&self.client, timeout, timeout, |_| {}).await?;
-        *self.commands.lock() = Some(connection.commands.clone());
+    async fn connect_publisher(&self, lane: &Lane) -> RedisResult<Connection> {
+        let connection = self.servers.connect(&lane.address, self.options.timeout, |_| {}).await?;
+        *lane.commands.lock() = Some(connection.commands.clone());
         Ok(connection)
     }
 
-    /// Publishes until the connection ends; gives the reason.
-    async fn publish(&self, connection: &mut Connection) -> RedisError {
+    /// Publishes until the connection ends, and gives the reason, or until the server owns nothing any more.
+    async fn publish(&self, lane: &Lane, connection: &mut Connection) -> RedisResult<()> {
         loop {
             let batch = tokio::select! {
                 biased;
-                () = connection.lost.notified() => return lost(),
-                batch = self.outgoing.take(BATCH) => batch,
+                () = connection.lost.notified() => return Err(lost()),
+                batch = lane.queue.take(BATCH) => batch,
+                () = lane.retired() => return Ok(()),
                 // A connection that was cut without a word is found out before something is lost.
-                () = sleep(self.options.timeout) => {
-                    match connection.commands.send_packed_command(&cmd("PING")).await {
-                        Ok(_) => continue,
-                        Err(error) => return error,
-                    }
+                () = sleep(self.options.probe_interval) => {
+                    connection.commands.send_packed_command(&cmd("PING")).await?;
+                    continue;
                 }
             };
+            self.note_room();
             let mut pipeline = Pipeline::with_capacity(batch.len());
             let mut marks = Vec::new();
             for sending in batch {
                 match sending {
                     Sending::Message(command) => drop(pipeline.add_command(command)),
+                    Sending::Asking(command) => drop(pipeline.add_command(cmd("ASKING")).add_command(command)),
                     Sending::Mark(mark) => marks.push(mark),
                 }
             }
             let count = pipeline.len();
             if count > 0 {
                 match connection.commands.send_packed_commands(&pipeline, 0, count).await {
-                    Ok(replies) => self.note_refused(&replies),
+                    Ok(replies) => self.note_replies(lane, &pipeline, replies).await?,
                     Err(error) => {
                         // What Redis has done of it is not known: sent again, some of it would arrive twice.
                         self.metrics.lost.add(count as u64);
-                        return error;
+                        return Err(error);
                     }
                 }
             }
-            for mark in marks {
-                // Who waits for it may have given up.
-                let _gone: Result<(), ()> = mark.send(());
-            }
+            // Whoever waits for them hears of it.
+            drop(marks);
         }
     }
 
-    fn note_refused(&self, replies: &[Value]) {
-        for reply in replies {
-            if let Value::ServerError(error) = reply {
-                self.metrics.refused.increment();
-                tracing::warn!(code = error.code(), details = error.details(), "Redis has refused a message");
+    /// Sends again, where it belongs, what the server has not done but another one will, or itself later; counts what it refused.
+    async fn note_replies(&self, lane: &Lane, pipeline: &Pipeline, replies: Vec<Value>) -> RedisResult<()> {
+        let mut again = Vec::new();
+        let mut pause = None;
+        let mut demoted = None;
+        for (command, reply) in pipeline.cmd_iter().zip(replies) {
+            let Value::ServerError(error) = reply else {
+                self.metrics.published.increment();
+                continue;
+            };
+            if command.args_iter().next() == Some(Arg::Simple(b"ASKING")) {
+                // What comes after it fails too.
+                continue;
             }
+            let asked = match self.redirect(&error, &lane.address) {
+                Some(Redirect::Moved { slot, to }) => {
+                    self.slot_moved(slot, &to);
+                    None
+                }
+                Some(Redirect::Ask { to }) => {
+                    self.owner_found(&to);
+                    Some(to)
+                }
+                Some(Redirect::Later) => {
+                    pause = Some(RETRY);
+                    None
+                }
+                Some(Redirect::Demoted) => {
+                    demoted = Some(error);
+                    None
+                }
+                None => {
+                    self.metrics.refused.increment();
+                    tracing::warn!(code = error.code(), details = error.details(), "Redis has refused a message");
+                    continue;
+                }
+            };
+            again.push((command.clone(), asked));
         }
+        if !again.is_empty() {
+            self.doubt(None);
+            self.outgoing.put_back(again);
+        }
+        if let Some(pause) = pause {
+            sleep(pause).await;
+        }
+        demoted.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Waits until all that waits now has been sent.
     pub(crate) async fn flush(&self) {
-        let (mark, is_sent) = oneshot::channel();
-        if self.commands.lock().is_some() && self.outgoing.push(Sending::Mark(mark), 0).is_ok() {
-            // What has not been sent by then will not be.
-            let _late = tokio::time::timeout(self.options.timeout, is_sent).await;
-        }
+        let mut is_sent = self.outgoing.mark();
+        // What has not been sent by then will not be.
+        let _late = tokio::time::timeout(self.options.timeout, is_sent.recv()).await;
     }
 }
 
@@ -102,3 +170,6 @@ pub(crate) fn lost() -> RedisError {
 
 /// About how many bytes one pipeline has.
 const BATCH: usize = 1024 * 1024;
+
+/// How long to wait before what the server could not do now is tried again.
+pub(crate) const RETRY: Duration = Duration::from_millis(50);

@@ -40,6 +40,37 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    /// Enters an item of so many bytes even if there is no room: it was in another queue before.
+    pub(crate) fn put(&self, item: T, bytes: usize) {
+        self.put_at(item, bytes, VecDeque::push_back);
+    }
+
+    /// Enters an item of so many bytes before all others, even if there is no room: it was taken before.
+    pub(crate) fn put_back(&self, item: T, bytes: usize) {
+        self.put_at(item, bytes, VecDeque::push_front);
+    }
+
+    fn put_at(&self, item: T, bytes: usize, put: impl FnOnce(&mut VecDeque<(T, usize)>, (T, usize))) {
+        let bytes = bytes + ITEM;
+        let mut state = self.state.lock();
+        state.bytes += bytes;
+        put(&mut state.items, (item, bytes));
+        drop(state);
+        self.pushed.notify_one();
+    }
+
+    /// Takes all there is, with the bytes of each.
+    pub(crate) fn drain(&self) -> Vec<(T, usize)> {
+        let mut state = self.state.lock();
+        state.bytes = 0;
+        state.items.drain(..).map(|(item, bytes)| (item, bytes - ITEM)).collect()
+    }
+
+    /// How many bytes wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
     /// Waits until there is something, and takes it: about as many bytes as `max_bytes`, in the order of entering. Nothing is lost
     /// if the future is dropped.
     pub(crate) async fn take(&self, max_bytes: usize) -> Vec<T> {
@@ -80,6 +111,7 @@ mod tests {
             queue.push(number, 10).unwrap();
         }
         assert_eq!(queue.push(3, 10), Err(3));
+        assert_eq!(queue.bytes(), 3 * (ITEM + 10));
         assert_eq!(queue.take(ITEM + 11).await, [0, 1]);
         queue.push(4, 10).unwrap();
         assert_eq!(queue.take(usize::MAX).await, [2, 4]);

@@ -1,90 +1,163 @@
-//! Listens to the channels that are wanted.
+//! Listens to the channels that are wanted, at each server that has some.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
-use tokio::time::sleep;
+use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::connection::{Backoff, Connection, connect};
+use crate::connection::{Backoff, Connection};
 use crate::dispatcher::Incoming;
+use crate::health::Role;
 use crate::link::Link;
-use crate::publisher::lost;
+use crate::map::{Address, Redirect};
+use crate::probe::{Probe, Prober};
+use crate::publisher::{RETRY, lost};
 use crate::table::Changes;
 use crate::wire::Verbs;
 
-/// Runs for as long as the adapter.
+/// Runs for as long as the adapter: a task for each server that has channels.
 pub(crate) async fn run(link: Arc<Link>) {
-    let mut backoff = Backoff::new(&link.options);
+    let mut changes = link.outgoing.changed.subscribe();
+    let mut tasks = JoinSet::new();
+    let mut running: HashMap<Address, AbortHandle> = HashMap::new();
     loop {
-        let error = match connect_subscriber(&link).await {
+        let servers = link.table.servers();
+        for (_, task) in running.extract_if(|server, _| !servers.contains(server)) {
+            task.abort();
+        }
+        for server in servers {
+            running.entry(server).or_insert_with_key(|server| tasks.spawn(serve(link.clone(), server.clone())));
+        }
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            Some(_ended) = tasks.join_next() => {}
+        }
+    }
+}
+
+/// Until it is ended.
+async fn serve(link: Arc<Link>, server: Address) {
+    let mut backoff = Backoff::new(&link.options);
+    let mut has_listened = false;
+    loop {
+        let probe = Arc::new(Probe::new(&link.options.channel_prefix, &link.node));
+        let error = match connect_subscriber(&link, &server, &probe).await {
             Ok(mut connection) => {
-                let error = link.listen(&mut connection).await;
-                link.table.reset();
-                error
+                let _listening = Listening { link: &link, server: &server };
+                link.listen(Prober::new(&link, &server, &probe), &server, &mut connection, &mut has_listened).await
             }
             Err(error) => error,
         };
-        link.note_lost("subscribing", &error);
+        link.note_lost(Role::Subscribing, Some(&server), &error);
         backoff.wait().await;
     }
 }
 
-async fn connect_subscriber(link: &Arc<Link>) -> RedisResult<Connection> {
-    let timeout = link.options.timeout;
-    let to = link.clone();
-    connect(&link.client, timeout, timeout, move |push| to.take_push(push)).await
+/// A connection that hears something.
+struct Listening<'a> {
+    link: &'a Link,
+    server: &'a Address,
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.link.table.reset(self.server);
+    }
+}
+
+async fn connect_subscriber(link: &Arc<Link>, server: &Address, probe: &Arc<Probe>) -> RedisResult<Connection> {
+    let (to, from, probe) = (link.clone(), server.clone(), probe.clone());
+    link.servers.connect(server, link.options.timeout, move |push| to.take_push(&from, &probe, push)).await
 }
 
 impl Link {
-    /// Enters a message into the queue.
-    fn take_push(&self, push: PushInfo) {
-        self.metrics.received.increment();
+    /// Enters a message into the queue; notes what the server says of channels.
+    fn take_push(&self, server: &Address, probe: &Probe, push: PushInfo) {
+        let confirmed = match push.kind {
+            PushKind::Message | PushKind::PMessage | PushKind::SMessage => None,
+            PushKind::Subscribe | PushKind::PSubscribe | PushKind::SSubscribe => Some(true),
+            // It comes unasked too, when a slot has moved.
+            PushKind::Unsubscribe | PushKind::PUnsubscribe | PushKind::SUnsubscribe => Some(false),
+            _ => return,
+        };
         let mut data = push.data.into_iter().map_while(|each| match each {
             Value::BulkString(bytes) => Some(bytes),
             _ => None,
         });
-        let pattern = if push.kind == PushKind::PMessage { data.next() } else { None };
-        if let (Some(channel), Some(payload)) = (data.next(), data.next()) {
-            let incoming = match pattern {
-                Some(pattern) => Incoming::Matched { pattern, channel, payload },
-                None => Incoming::Message { channel, payload },
-            };
-            let bytes = incoming.len();
-            if self.incoming.push(incoming, bytes).is_err() {
-                self.metrics.dropped.increment();
+        if let Some(is_heard) = confirmed {
+            if let Some(channel) = data.next().filter(|channel| !probe.has(channel)) {
+                self.table.confirm(server, &channel, is_heard);
+                self.progress.notify_waiters();
             }
+            return;
+        }
+        let pattern = if push.kind == PushKind::PMessage { data.next() } else { None };
+        let (Some(channel), Some(payload)) = (data.next(), data.next()) else { return };
+        if probe.has(&channel) {
+            return probe.take(&payload);
+        }
+        self.metrics.received.increment();
+        if self.servers.is_cluster() && !self.table.counts(server, pattern.as_ref().unwrap_or(&channel)) {
+            return;
+        }
+        let incoming = match pattern {
+            Some(pattern) => Incoming::Matched { pattern, channel, payload },
+            None => Incoming::Message { channel, payload },
+        };
+        let bytes = incoming.len();
+        if self.incoming.push(incoming, bytes).is_err() {
+            self.metrics.dropped_incoming.increment();
         }
     }
 
-    /// Listens until the connection ends; gives the reason.
-    async fn listen(&self, connection: &mut Connection) -> RedisError {
-        let timeout = self.options.timeout;
+    /// Listens until the connection ends, or is found to bring nothing; gives the reason.
+    async fn listen(
+        &self,
+        mut prober: Prober<'_>,
+        server: &Address,
+        connection: &mut Connection,
+        has_listened: &mut bool,
+    ) -> RedisError {
         let mut working = None;
+        let mut next_probe = Instant::now();
         loop {
-            let idle = if working.is_some() { timeout } else { Duration::ZERO };
             let result = tokio::select! {
                 biased;
                 () = connection.lost.notified() => Err(lost()),
-                changes = self.table.changes(BATCH) => self.change(connection, &changes).await,
-                // It hears all that is wanted. A connection that was cut without a word is found out.
-                () = sleep(idle) => {
-                    working.get_or_insert_with(|| self.working());
-                    connection.commands.send_packed_command(&cmd("PING")).await.map(drop)
+                () = sleep_until(next_probe), if working.is_some() => prober.run(connection).await,
+                changes = self.table.changes(server, BATCH) => {
+                    match self.change(server, connection, &changes).await {
+                        Ok(()) => continue,
+                        Err(error) => return error,
+                    }
                 }
+                // All that is wanted is subscribed to. The first probe tells whether it is heard.
+                () = std::future::ready(()), if working.is_none() => prober.run(connection).await,
             };
             if let Err(error) = result {
                 return error;
             }
+            next_probe = Instant::now() + self.options.probe_interval;
+            if working.is_none() {
+                working = Some(self.working(Role::Subscribing));
+                if std::mem::replace(has_listened, true) {
+                    self.metrics.resubscribed.increment();
+                }
+            }
         }
     }
 
-    async fn change(&self, connection: &mut Connection, changes: &Changes) -> RedisResult<()> {
-        let mode = self.options.mode;
+    /// Says what is wanted. What comes of it is not told by the replies, among which a push may be that answers nothing, but by all
+    /// pushes.
+    async fn change(&self, server: &Address, connection: &mut Connection, changes: &Changes) -> RedisResult<()> {
+        let options = &self.options;
         let mut pipeline = Pipeline::new();
-        let subscribe = changes.subscribe.iter().map(|channel| (channel, Verbs::for_channel(mode, channel).subscribe));
+        let subscribe =
+            changes.subscribe.iter().map(|channel| (channel, Verbs::for_channel(options, channel).subscribe));
         let unsubscribe =
-            changes.unsubscribe.iter().map(|channel| (channel, Verbs::for_channel(mode, channel).unsubscribe));
+            changes.unsubscribe.iter().map(|channel| (channel, Verbs::for_channel(options, channel).unsubscribe));
         for (channel, verb) in subscribe.chain(unsubscribe) {
             // One for each: in a Redis Cluster the channels of one command would have to be in one slot.
             let mut command = Cmd::with_capacity(2, channel.len() + 16);
@@ -92,12 +165,17 @@ impl Link {
             pipeline.add_command(command);
         }
         for reply in connection.commands.send_packed_commands(&pipeline, 0, pipeline.len()).await? {
-            if let Value::ServerError(error) = reply {
-                return Err(error.into());
+            let Value::ServerError(error) = reply else { continue };
+            match self.redirect(&error, server) {
+                Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),
+                Some(Redirect::Ask { .. } | Redirect::Later) => self.doubt(None),
+                Some(Redirect::Demoted) | None => return Err(error.into()),
             }
         }
-        self.table.confirm(changes);
-        self.progress.notify_waiters();
+        if !self.table.settle(server, changes) {
+            // It is tried again, here or at another server.
+            sleep(RETRY).await;
+        }
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Which channels this node wants to hear, and which it hears.
 //!
-//! Namespaces say what they want. The subscriber makes it so: it looks at the channels that have changed, or, on a new connection, at
-//! all. Changes that take each other back before it looks cost nothing.
+//! Namespaces say what they want. For each server that channels are at there is a subscriber, which makes it so: it looks at the
+//! channels that have changed, or, on a new connection, at all. Changes that take each other back before it looks cost nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,25 +10,34 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::dispatcher::Inbox;
+use crate::map::{Address, Map};
 use crate::wire::Channel;
 
 /// The channels of all namespaces.
-#[derive(Default)]
 pub(crate) struct Table {
     state: Mutex<State>,
-    changed: Notify,
 }
 
-#[derive(Default)]
 struct State {
+    /// Whether each channel is at the owner of its slot; else all are at one server.
+    is_sharded: bool,
+    map: Option<Arc<Map>>,
     /// What is wanted, and who gets what comes there.
     wanted: HashMap<Channel, Arc<Inbox>>,
-    /// What the connection listens to, as Redis has confirmed.
-    heard: HashSet<Channel>,
-    /// Where the two differ, unless it is being seen to.
-    changed: HashSet<Channel>,
+    /// What is heard of the servers that have channels.
+    lines: HashMap<Address, Line>,
     /// By their names: what comes in streams is for these.
     namespaces: HashMap<String, Arc<Inbox>>,
+}
+
+/// What is heard of one server.
+#[derive(Default)]
+struct Line {
+    /// What the connection listens to, as Redis has confirmed.
+    heard: HashSet<Channel>,
+    /// Where this differs from what is wanted, unless it is being seen to.
+    changed: HashSet<Channel>,
+    more: Arc<Notify>,
 }
 
 /// What is to be said to Redis.
@@ -39,6 +48,11 @@ pub(crate) struct Changes {
 }
 
 impl Table {
+    pub(crate) fn new(is_sharded: bool) -> Self {
+        let (wanted, lines, namespaces) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { state: Mutex::new(State { is_sharded, map: None, wanted, lines, namespaces }) }
+    }
+
     /// A namespace is there.
     pub(crate) fn enter(&self, inbox: &Arc<Inbox>) {
         self.state.lock().namespaces.insert(inbox.wire.namespace().to_string(), inbox.clone());
@@ -53,8 +67,6 @@ impl Table {
         state.namespaces.retain(|_, each| !Arc::ptr_eq(each, inbox));
         let gone: Vec<_> = state.wanted.extract_if(|_, each| Arc::ptr_eq(each, inbox)).collect();
         gone.iter().for_each(|(channel, _)| state.note(channel));
-        drop(state);
-        self.changed.notify_one();
     }
 
     /// What comes in this channel is for this namespace.
@@ -62,8 +74,6 @@ impl Table {
         let mut state = self.state.lock();
         state.wanted.insert(channel.clone(), inbox.clone());
         state.note(channel);
-        drop(state);
-        self.changed.notify_one();
     }
 
     /// Nobody wants what comes in this channel any more.
@@ -71,8 +81,6 @@ impl Table {
         let mut state = self.state.lock();
         state.wanted.remove(channel);
         state.note(channel);
-        drop(state);
-        self.changed.notify_one();
     }
 
     /// Who gets what comes in this channel.
@@ -87,57 +95,122 @@ impl Table {
 
     /// Whether what comes in the channel arrives here.
     pub(crate) fn is_heard(&self, channel: &[u8]) -> bool {
-        self.state.lock().heard.contains(channel)
+        let state = self.state.lock();
+        let line = state.map.as_ref().and_then(|map| state.lines.get(state.server_of(map, channel)));
+        line.is_some_and(|line| line.heard.contains(channel))
+    }
+
+    /// Whether what this server sends in the channel counts. While a channel changes servers both may send the same: once the new
+    /// one is heard, the other is not.
+    pub(crate) fn counts(&self, server: &Address, channel: &[u8]) -> bool {
+        let state = self.state.lock();
+        let Some(owner) = state.map.as_ref().map(|map| state.server_of(map, channel)) else { return true };
+        owner == server || !state.lines.get(owner).is_some_and(|line| line.heard.contains(channel))
+    }
+
+    /// The servers that have channels.
+    pub(crate) fn servers(&self) -> Vec<Address> {
+        self.state.lock().lines.keys().cloned().collect()
+    }
+
+    /// Channels have changed servers.
+    pub(crate) fn adopt(&self, map: &Arc<Map>) {
+        let mut state = self.state.lock();
+        state.map = Some(map.clone());
+        let owners = if state.is_sharded { map.owners() } else { std::slice::from_ref(map.any()) };
+        state.lines.retain(|server, _| owners.contains(server));
+        for owner in owners {
+            state.lines.entry(owner.clone()).or_default();
+        }
+        let known: HashSet<_> = state.lines.values().flat_map(|line| &line.heard).chain(state.wanted.keys()).collect();
+        let known: Vec<_> = known.into_iter().cloned().collect();
+        known.iter().for_each(|channel| state.note(channel));
     }
 
     /// The connection has ended: the next one hears nothing yet.
-    pub(crate) fn reset(&self) {
+    pub(crate) fn reset(&self, server: &Address) {
         let mut state = self.state.lock();
-        state.heard.clear();
-        state.changed = state.wanted.keys().cloned().collect();
+        let Some(line) = state.lines.get_mut(server) else { return };
+        line.heard.clear();
+        line.changed.clear();
+        let wanted: Vec<_> = state.wanted.keys().cloned().collect();
+        wanted.iter().for_each(|channel| state.note(channel));
     }
 
-    /// Waits until there is something to be said, and gives it, of at most so many channels.
-    pub(crate) async fn changes(&self, max: usize) -> Changes {
+    /// Waits until there is something to be said to this server, and gives it, of at most so many channels.
+    pub(crate) async fn changes(&self, server: &Address, max: usize) -> Changes {
         loop {
-            let changes = self.state.lock().take_changes(max);
-            if !changes.subscribe.is_empty() || !changes.unsubscribe.is_empty() {
-                return changes;
+            let more = {
+                let mut state = self.state.lock();
+                let changes = state.take_changes(server, max);
+                if !changes.subscribe.is_empty() || !changes.unsubscribe.is_empty() {
+                    return changes;
+                }
+                state.lines.get(server).map(|line| line.more.clone())
+            };
+            match more {
+                Some(more) => more.notified().await,
+                // It has no channels any more; whoever waits will be ended.
+                None => std::future::pending().await,
             }
-            self.changed.notified().await;
         }
     }
 
-    /// Redis has confirmed it.
-    pub(crate) fn confirm(&self, changes: &Changes) {
+    /// The server has said that it sends this channel, or that it does not any more.
+    pub(crate) fn confirm(&self, server: &Address, channel: &[u8], is_heard: bool) {
         let mut state = self.state.lock();
-        state.heard.extend(changes.subscribe.iter().cloned());
-        for channel in &changes.unsubscribe {
-            state.heard.remove(channel);
+        let Some(line) = state.lines.get_mut(server) else { return };
+        match is_heard {
+            true => drop(line.heard.insert(channel.into())),
+            false => drop(line.heard.remove(channel)),
         }
-        // What is wanted may have changed meanwhile.
+        // What is wanted may have changed meanwhile, and the server may have dropped it by itself.
+        state.note(&channel.into());
+    }
+
+    /// All has been said. Whether it is so now: what is not will be said again.
+    pub(crate) fn settle(&self, server: &Address, changes: &Changes) -> bool {
+        let mut state = self.state.lock();
+        let Some(line) = state.lines.get_mut(server) else { return true };
+        for channel in &changes.unsubscribe {
+            // If the server has refused it, then because the channel is not there any more.
+            line.heard.remove(channel);
+        }
+        let is_so = changes.subscribe.iter().all(|channel| line.heard.contains(channel));
         changes.subscribe.iter().chain(&changes.unsubscribe).for_each(|channel| state.note(channel));
+        is_so
     }
 }
 
 impl State {
+    /// Where a channel is.
+    fn server_of<'a>(&self, map: &'a Map, channel: &[u8]) -> &'a Address {
+        if self.is_sharded { map.owner(channel) } else { map.any() }
+    }
+
     /// Notes whether there is something to be said about a channel.
     fn note(&mut self, channel: &Channel) {
-        if self.wanted.contains_key(channel) == self.heard.contains(channel) {
-            self.changed.remove(channel);
-        } else {
-            self.changed.insert(channel.clone());
+        let Some(map) = &self.map else { return };
+        let server = self.server_of(map, channel).clone();
+        let is_wanted = self.wanted.contains_key(channel);
+        for (each, line) in &mut self.lines {
+            if (is_wanted && *each == server) == line.heard.contains(channel) {
+                line.changed.remove(channel);
+            } else if line.changed.insert(channel.clone()) {
+                line.more.notify_one();
+            }
         }
     }
 
-    fn take_changes(&mut self, max: usize) -> Changes {
+    fn take_changes(&mut self, server: &Address, max: usize) -> Changes {
         let mut changes = Changes::default();
-        let taken: Vec<_> = self.changed.iter().take(max).cloned().collect();
+        let Some(line) = self.lines.get_mut(server) else { return changes };
+        let taken: Vec<_> = line.changed.iter().take(max).cloned().collect();
         for channel in taken {
-            self.changed.remove(&channel);
-            match self.wanted.contains_key(&channel) {
-                true => changes.subscribe.push(channel),
-                false => changes.unsubscribe.push(channel),
+            line.changed.remove(&channel);
+            match line.heard.contains(&channel) {
+                false => changes.subscribe.push(channel),
+                true => changes.unsubscribe.push(channel),
             }
         }
         changes

@@ -27,26 +27,22 @@ pub(crate) struct Verbs {
 
 impl Verbs {
     /// The commands of a mode.
-    pub(crate) fn of(mode: Mode) -> &'static Self {
-        match mode {
-            Mode::Sharded { .. } => &Self {
-                publish: "SPUBLISH",
-                subscribe: "SSUBSCRIBE",
-                unsubscribe: "SUNSUBSCRIBE",
-                count: "SHARDNUMSUB",
-            },
-            Mode::Classic | Mode::Streams | Mode::Native => &PLAIN,
-        }
+    pub(crate) fn of(options: &RedisOptions) -> &'static Self {
+        if options.is_sharded() { &SHARDED } else { &PLAIN }
     }
 
     /// The commands for a channel, or for a pattern: the classic mode has one, and no other channel of it ends so.
-    pub(crate) fn for_channel(mode: Mode, channel: &[u8]) -> &'static Self {
-        if mode == Mode::Classic && channel.ends_with(b"*") {
+    pub(crate) fn for_channel(options: &RedisOptions, channel: &[u8]) -> &'static Self {
+        if options.mode == Mode::Classic && channel.ends_with(b"*") {
             return &Self { subscribe: "PSUBSCRIBE", unsubscribe: "PUNSUBSCRIBE", ..PLAIN };
         }
-        Self::of(mode)
+        Self::of(options)
     }
 }
+
+/// The commands for sharded channels.
+const SHARDED: Verbs =
+    Verbs { publish: "SPUBLISH", subscribe: "SSUBSCRIBE", unsubscribe: "SUNSUBSCRIBE", count: "SHARDNUMSUB" };
 
 /// The commands for channels that are not sharded.
 const PLAIN: Verbs = Verbs { publish: "PUBLISH", subscribe: "SUBSCRIBE", unsubscribe: "UNSUBSCRIBE", count: "NUMSUB" };
@@ -55,6 +51,7 @@ const PLAIN: Verbs = Verbs { publish: "PUBLISH", subscribe: "SUBSCRIBE", unsubsc
 #[derive(Debug)]
 pub(crate) struct Wire {
     mode: Mode,
+    verbs: &'static Verbs,
     node: NodeId,
     namespace: ByteString,
     /// What the names of all its channels begin with: the name of the main one.
@@ -77,6 +74,7 @@ impl Wire {
     pub(crate) fn new(options: &RedisOptions, node: &NodeId, namespace: &str) -> Self {
         Self {
             mode: options.mode,
+            verbs: Verbs::of(options),
             node: node.clone(),
             namespace: namespace.into(),
             prefix: match options.mode {
@@ -227,13 +225,17 @@ impl Wire {
     pub(crate) fn publication(&self, channel: &[u8], payload: &[u8]) -> Outgoing {
         let bytes = channel.len() + payload.len();
         let mut command = Cmd::with_capacity(3, bytes + 8);
-        command.arg(Verbs::of(self.mode).publish).arg(channel).arg(payload);
+        command.arg(self.verbs.publish).arg(channel).arg(payload);
         Outgoing { command, bytes }
     }
 
     /// The entry of the stream that a message is.
     fn entry(&self, message: Message) -> Result<Outgoing, CodecError> {
-        let fields = cluster::encode_entry(message, &self.node, &self.namespace)?;
+        Ok(self.append(cluster::encode_entry(message, &self.node, &self.namespace)?))
+    }
+
+    /// What appends an entry with these fields to the stream.
+    pub(crate) fn append(&self, fields: Vec<(&'static str, String)>) -> Outgoing {
         let bytes = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let mut command = Cmd::with_capacity(6 + 2 * fields.len(), bytes + 64);
         command.arg("XADD").arg(stream_of(&self.stream, &self.namespace));
@@ -241,7 +243,7 @@ impl Wire {
         for (name, value) in fields {
             command.arg(name).arg(value);
         }
-        Ok(Outgoing { command, bytes })
+        Outgoing { command, bytes }
     }
 
     /// Reads a message of pub/sub; none if it is an own one, which is not parsed.

@@ -153,21 +153,40 @@ fn orders_to_one_socket() {
     assert_eq!(request(r#"{"type":2,"sid":"s"}"#).unwrap_err(), CodecError::Member("room"));
 }
 
+/// As `JSON.stringify` of Node.js has it, so that a program gets from one kind of server what it gets from the other.
 #[test]
-fn binaries_make_messages_binary() {
-    let args = Args::from_values(vec![Value::Binary(Bytes::from_static(&[7]))]);
-    let message = Message::ServerSideEmit { event: "e".to_owned(), args: args.clone(), request: Some("r".into()) };
+fn binaries_between_programs_become_objects() {
+    let value = [("b", Value::Binary(Bytes::from_static(&[0, 7, 255])))].into_iter().collect();
+    let args = Args::from_values(vec![Value::from(1.5), value]);
+    let message = Message::ServerSideEmit { event: "e".to_owned(), args, request: Some("r".into()) };
     let data = encode(message, &"n".into()).unwrap();
-    assert_eq!(data[0], 0x84);
-    let (sender, read) = decode(Channel::Request, &data.into(), &main_namespace()).unwrap();
-    assert_eq!(sender, Sender::Node("n".into()));
-    let Incoming::Message(Message::ServerSideEmit { event, args: read, request: Some(id) }) = read else {
-        panic!("{read:?}")
-    };
-    assert_eq!((&*event, &*id, read.attachments()), ("e", "r", args.attachments()));
-    let data = encode(Message::ServerSideEmitResponse { request: id, args }, &"n".into()).unwrap();
-    let (_, read) = decode(Channel::Response, &data.into(), &main_namespace()).unwrap();
-    assert!(matches!(read, Incoming::Message(Message::ServerSideEmitResponse { args, .. }) if args.has_binary()));
+    let expected = r#"{"uid":"n","requestId":"r","type":6,"data":["e",1.5,{"b":{"type":"Buffer","data":[0,7,255]}}]}"#;
+    assert_eq!(std::str::from_utf8(&data).unwrap(), expected);
+    let answer = Args::from_values(vec![Value::Binary(Bytes::new())]);
+    let data = encode(Message::ServerSideEmitResponse { request: "r".into(), args: answer }, &"n".into()).unwrap();
+    assert_eq!(data, br#"{"type":6,"requestId":"r","data":{"type":"Buffer","data":[]}}"#);
+}
+
+/// Whoever writes MessagePack is understood all the same.
+#[test]
+fn binaries_between_programs_are_read() {
+    let data = b"\x84\xa3uid\xa1n\xa9requestId\xa1r\xa4type\x06\xa4data\x92\xa1e\xc4\x01\x07";
+    let (_, read) = decode(Channel::Request, &Bytes::from_static(data), &main_namespace()).unwrap();
+    let Incoming::Message(Message::ServerSideEmit { args, .. }) = read else { panic!("{read:?}") };
+    assert_eq!(args.attachments(), [Bytes::from_static(&[7])]);
+}
+
+/// Emitters of other languages have no rooms in several ways, all of which the official nodes take.
+#[test]
+fn no_rooms_may_be_nothing_or_an_empty_text() {
+    let packet = b"\x83\xa4type\x02\xa4data\x91\xa1e\xa3nsp\xa1/";
+    for options in [&b"\x82\xa5flags\xa0\xa5rooms\xa0"[..], b"\x83\xa5rooms\xc0\xa5flags\xc0\xa6except\xc0", b"\x80"] {
+        let data = [b"\x93\xa7emitter", &packet[..], options].concat();
+        let (sender, read) = decode(Channel::Broadcast(None), &data.into(), &main_namespace()).unwrap();
+        let Incoming::Message(Message::Broadcast { target, .. }) = read else { panic!("{read:?}") };
+        assert!(sender == Sender::Unnamed && target.rooms.is_empty() && target.except.is_empty());
+        assert!(target.flags.compress && !target.flags.volatile);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sockeye::{ConnectionStateRecovery, Limits, Server, Socket};
 use sockeye_cluster_suite::{Got, WebSocket};
 use sockeye_redis::{Mode, RedisAdapter};
-use support::{Proxy, Redis, cluster_options, eventually, redis_options};
+use support::{Cut, Proxy, Redis, cluster_options, eventually, redis_options};
 
 /// A server that has joined, by a way to Redis that can be cut.
 struct Node {
@@ -83,7 +83,7 @@ impl Node {
     }
 
     fn cut(&self, is_cut: bool) {
-        self.proxy.is_cut.send_replace(is_cut);
+        self.proxy.cut.send_replace(if is_cut { Cut::All } else { Cut::None });
     }
 }
 

@@ -10,27 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sockeye::Server;
 use sockeye_cluster_suite::Fleet;
 use sockeye_redis::{Mode, RedisAdapter};
+use support::well::{adapters, all_is_well};
 use support::{Classic, Dynamic, Native, Over, Redis, Streams, Way, cluster_options, eventually, local, redis_options};
-
-fn adapters<W: Way>(fleet: &Fleet<Over<W>>) -> Vec<RedisAdapter> {
-    fleet.nodes.iter().map(|node| fleet.cluster.adapter(&node.name)).collect()
-}
-
-/// What one server emits reaches all clients, to all and to a room; questions are answered.
-async fn all_is_well<W: Way>(fleet: &mut Fleet<Over<W>>) {
-    let adapters = adapters(fleet);
-    eventually("all are connected", || adapters.iter().all(RedisAdapter::is_connected)).await;
-    for at in 0..2 {
-        fleet.wait_for_count(at, 2).await;
-    }
-    fleet.drain().await;
-    fleet.server(0).emit("all", 1);
-    fleet.server(0).to("r").emit("room", 1);
-    let mut got = fleet.drain().await;
-    got[1].sort_unstable();
-    assert_eq!(got, [vec!["42[\"all\",1]"], vec!["42[\"all\",1]", "42[\"room\",1]"]]);
-    assert!(fleet.server(1).fetch_sockets().await.unwrap().is_complete());
-}
 
 async fn a_restart_heals<W: Way>() {
     let mut fleet = Fleet::<Over<W>>::of(2).await;

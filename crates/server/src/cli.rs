@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, CHAT, Config, Flags};
-use crate::{serve, startup};
+use crate::emit::Emit;
+use crate::{emit, serve, startup};
 
 /// A Socket.IO server. Without a configuration it serves a chat: open http://localhost:3000 in two browser tabs.
 #[derive(Debug, Parser)]
@@ -16,7 +17,7 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
-    #[command(flatten, next_help_heading = "Options of serve and check")]
+    #[command(flatten, next_help_heading = "The configuration")]
     global: Global,
 }
 
@@ -47,6 +48,8 @@ enum Command {
         #[arg(long)]
         chat: bool,
     },
+    /// Send an event to the clients of a cluster, from outside: from a script, a cron job, another machine.
+    Emit(Box<Emit>),
     /// Load a Socket.IO server, this one or another, and measure how it does.
     Bench(Box<sockeye_load::Bench>),
     /// Print the version.
@@ -61,6 +64,7 @@ Examples:
   sockeye config --chat > sockeye.toml     or from that of the chat
   sockeye check --config sockeye.toml      see whether it is right
   sockeye serve --config sockeye.toml      use it
+  sockeye emit --help                      how to send an event to all clients of a cluster
   sockeye bench echo --help                how to measure a server, for example by its echo
 
 Every key can also be set by the environment, for example [engine] ping_interval:
@@ -74,6 +78,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check => with_config(cli.global, |config| print(&startup::describe(&config))),
         Command::Config { chat: true } => print(CHAT),
         Command::Config { chat: false } => print(&config::reference()),
+        Command::Emit(emit) => emit::run(&emit, cli.global.config.as_deref()),
         Command::Bench(bench) => measure(&bench),
         Command::Version => print(&format!("sockeye {}\n", env!("CARGO_PKG_VERSION"))),
     }

@@ -1,8 +1,11 @@
 //! The standalone server.
 
+mod admin;
 mod cli;
 mod config;
+mod emit;
 mod log;
+mod metrics;
 mod page;
 mod routes;
 mod serve;

@@ -11,8 +11,10 @@ use sockeye_redis::RedisAdapter;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::TaskTracker;
 
+use crate::admin::{self, Phase, Readiness};
 use crate::cli::complain;
 use crate::config::Config;
+use crate::metrics::{Metrics, Sources};
 use crate::routes::{Stopping, install};
 use crate::signals::Signals;
 use crate::{log, page, startup, tls};
@@ -56,6 +58,11 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         builder = builder.adapter(cluster.adapter.factory());
     }
     let server = builder.build();
+    let readiness = Readiness::new(config.cluster.as_ref().map(|cluster| cluster.adapter.clone()));
+    let admin = match start_admin(&config, &server, &readiness).await {
+        Ok(address) => address,
+        Err(error) => return complain(&[format!("admin.listen: {error}")]),
+    };
     let stopping = Stopping::default();
     install(&server, &config.namespaces, &stopping);
     if let Some(cluster) = &config.cluster
@@ -73,9 +80,10 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         }
     }
     match is_text {
-        true => print(&startup::banner(&config, local)),
+        true => print(&startup::banner(&config, local, admin)),
         false => startup::log(&config, local),
     }
+    readiness.set(Phase::Serving);
     let tasks = TaskTracker::new();
     let router = page::router(config.demo);
     let listening = async {
@@ -87,6 +95,7 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
     let stop = async {
         let (signal, _) = signals.next().await;
         tracing::info!(signal, "stopping; clients are told to come back");
+        readiness.set(Phase::Stopping);
         stopping.set();
     };
     tokio::select! {
@@ -102,6 +111,21 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
             std::process::exit(status)
         }
     }
+}
+
+/// Starts what operators ask, if that is wanted; gives back where it is.
+async fn start_admin(config: &Config, server: &Server, readiness: &Readiness) -> io::Result<Option<SocketAddr>> {
+    let Some(address) = config.admin else { return Ok(None) };
+    let cluster = config.cluster.as_ref();
+    let metrics = Metrics::new(Sources {
+        server: server.clone(),
+        readiness: readiness.clone(),
+        adapter: cluster.map(|cluster| cluster.adapter.clone()),
+        peers: cluster.and_then(|cluster| cluster.peers.as_ref()).map(|peers| peers.metrics.clone()),
+    });
+    let address = admin::start(address, readiness.clone(), metrics).await?;
+    tracing::info!(%address, "the listener for operators");
+    Ok(Some(address))
 }
 
 /// Joins the other nodes. While Redis is not reached it tries again: sessions that begin before would be found by no other node.

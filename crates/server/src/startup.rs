@@ -22,7 +22,7 @@ pub(crate) fn urls(config: &Config, local: SocketAddr) -> Vec<String> {
 }
 
 /// What a running server tells people.
-pub(crate) fn banner(config: &Config, local: SocketAddr) -> String {
+pub(crate) fn banner(config: &Config, local: SocketAddr, admin: Option<SocketAddr>) -> String {
     let urls = urls(config, local);
     let mut text = format!("\n  Sockeye {}\n\n", env!("CARGO_PKG_VERSION"));
     let here = urls.first().map(String::as_str).unwrap_or_default();
@@ -31,6 +31,9 @@ pub(crate) fn banner(config: &Config, local: SocketAddr) -> String {
     }
     let everywhere = if urls.len() > 1 { format!("  (all interfaces: {local})") } else { String::new() };
     row(&mut text, "listening", &format!("{here}{everywhere}"));
+    if let Some(admin) = admin {
+        row(&mut text, "operators", &format!("http://{admin}/readyz, /healthz, /metrics"));
+    }
     facts(&mut text, config);
     text.push_str("\n  Ctrl-C stops it.\n\n");
     text
@@ -43,6 +46,9 @@ pub(crate) fn describe(config: &Config) -> String {
     row(&mut text, "listening", &format!("{scheme}, {} port {}", config.host, config.port));
     if config.demo {
         row(&mut text, "chat", "the page at /");
+    }
+    if let Some(admin) = config.admin {
+        row(&mut text, "operators", &format!("http, {admin}"));
     }
     facts(&mut text, config);
     for namespace in &config.namespaces {

@@ -29,7 +29,8 @@ fn version_is_that_of_the_package() {
 fn help_has_every_command_and_examples() {
     let (code, help, _) = run(["--help"]);
     assert_eq!(code, Some(0));
-    for expected in ["serve", "check", "config", "bench", "version", "--config <FILE>", "--port", "--host", "Examples:"]
+    for expected in
+        ["serve", "check", "config", "emit", "bench", "version", "--config <FILE>", "--port", "--host", "Examples:"]
     {
         assert!(help.contains(expected), "no {expected} in:\n{help}");
     }
@@ -106,4 +107,48 @@ fn the_documented_reference_is_up_to_date() {
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     let how = "docs/sockeye.toml is out of date; make it anew with: cargo run -- config > docs/sockeye.toml";
     assert!(committed == run(["config"]).1, "{how}");
+}
+
+#[test]
+fn emit_says_what_it_needs() {
+    let (code, help, _) = run(["emit", "--help"]);
+    assert_eq!(code, Some(0));
+    for expected in ["--url", "--adapter", "--namespace", "--room", "--except", "--binary", "--join", "Examples:"] {
+        assert!(help.contains(expected), "no {expected} in:\n{help}");
+    }
+    let fails = |arguments: &[&str]| {
+        let (code, output, complaint) = run(arguments.iter().copied());
+        assert!(code == Some(1) && output.is_empty(), "{arguments:?}: {code:?} {output}");
+        complaint
+    };
+    let (_dir, alone) = config("[server]\nport = 1");
+    let (_dir, wrong) = config("[cluster]\nadapter = \"redis-nativ\"\nurl = \"redis://127.0.0.1:1\"");
+    let closed = ["emit", "--url", "redis://127.0.0.1:1", "--adapter", "redis-native"];
+    let with = |more: &[&'static str]| [&closed[..], more].concat();
+    for (arguments, expected) in [
+        (vec!["emit", "e"], "error: which cluster? Name it with --url and --adapter, or a configuration"),
+        (vec!["emit", "--config", &alone, "e"], "has no [cluster]"),
+        (vec!["emit", "--config", &wrong, "e"], ":2: cluster.adapter: must be \"redis\", \"redis-sharded\""),
+        (vec!["emit", "--url", "redis://x", "e"], "cluster.adapter: is missing"),
+        (vec!["emit", "--adapter", "kafka", "e"], "error: --adapter: cluster.adapter: must be"),
+        (vec!["emit", "--config", "/none.toml", "e"], "error: cannot read the configuration /none.toml"),
+        (
+            with(&["e", "{\"a\":}"]),
+            "argument 1 is not JSON: expected value at column 6\n       {\"a\":}\n            ^",
+        ),
+        (with(&["e", "--binary", "/none.bin"]), "error: cannot read /none.bin"),
+        (with(&["disconnect"]), "error: \"disconnect\" is a reserved event name"),
+        // Ids of clients may begin so.
+        (with(&["e", "-5", "--room", "-3oZ", "--except", "-x"]), "error: Redis is not reached: "),
+    ] {
+        let complaint = fails(&arguments);
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
+        assert!(!complaint.contains("secret"), "{complaint}");
+    }
+    // The flag takes precedence over the file.
+    let complaint = fails(&["emit", "--config", &wrong, "--adapter", "redis", "e"]);
+    assert!(complaint.contains("Redis is not reached") && complaint.contains("Nothing was sent"), "{complaint}");
+    for arguments in [&["emit"][..], &["emit", "e", "--join", "r"], &["emit", "e", "--servers", "--room", "r"]] {
+        assert_eq!(run(arguments.iter().copied()).0, Some(2), "{arguments:?}");
+    }
 }

@@ -11,7 +11,7 @@ use crate::error::{BroadcastAckError, EmitError};
 use crate::namespace::Namespace;
 
 /// Event names that the protocol keeps for itself.
-pub(crate) const RESERVED: [&str; 6] =
+const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// How an event is sent.
@@ -339,8 +339,28 @@ pub(crate) fn event_packet(namespace: &Namespace, event: &str, args: impl IntoAr
 }
 
 fn event_name(event: &str) -> Result<EventName, EmitError> {
-    if RESERVED.contains(&event) {
-        return Err(EmitError::ReservedName(event.to_owned()));
-    }
+    check_event(event)?;
     Ok(EventName::from(event))
+}
+
+/// Refuses a name that no event for clients may have.
+///
+/// # Errors
+///
+/// The protocol keeps it for itself.
+pub fn check_event(event: &str) -> Result<(), EmitError> {
+    if RESERVED.contains(&event) { Err(EmitError::ReservedName(event.to_owned())) } else { Ok(()) }
+}
+
+/// Refuses a name that no event between the servers' programs may have.
+///
+/// # Errors
+///
+/// The servers keep it for themselves.
+pub fn check_server_event(event: &str) -> Result<(), EmitError> {
+    check_event(event)?;
+    match event {
+        "connection" | "new_namespace" => Err(EmitError::ReservedName(event.to_owned())),
+        _ => Ok(()),
+    }
 }

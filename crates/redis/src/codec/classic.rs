@@ -8,8 +8,9 @@
 //! | `<key>-response#<namespace>#` | answers | JSON or MessagePack: `{requestId, …}` |
 //! | `<key>-response#<namespace>#<uid>#` | answers for one node alone | the same |
 //!
-//! Requests and answers are JSON where the official nodes write JSON. Where they write MessagePack, and where there are binaries, of
-//! which JSON would make something else, it is MessagePack: every node since version 7.2 tells the two by the first byte.
+//! Requests and answers are JSON where the official nodes write JSON, and MessagePack where they do. In events between programs, and in
+//! their answers, JSON makes objects of binaries, `{"type":"Buffer","data":[…]}`: so it does with the official nodes, and so programs
+//! expect it.
 //!
 //! What a bus over this format has to know:
 //!
@@ -34,7 +35,7 @@ use sockeye::{Target, Value};
 pub use self::channels::{Channel, Channels};
 pub use self::read::{Incoming, decode};
 use super::parts::{answer, event, object, options, rooms, sockets, write_object};
-use super::{CodecError, msgpack};
+use super::{CodecError, json, msgpack};
 
 /// Writes a message of the node `me`. [`Channels::of`] says where it goes.
 ///
@@ -46,7 +47,9 @@ pub fn encode(message: Message, me: &NodeId) -> Result<Vec<u8>, CodecError> {
     let id = |request: RequestId| ("requestId", Value::from(&*request));
     let kind = |kind: u8| ("type", Value::from(kind));
     let members = match message {
-        Message::Broadcast { packet, target, request } => return encode_broadcast(packet, &target, request, me),
+        Message::Broadcast { packet, target, request } => {
+            return encode_broadcast(packet, &options(&target), request, me);
+        }
         Message::JoinSockets { target, rooms: joined } => {
             vec![uid(), kind(2), ("opts", filter(&target)), ("rooms", rooms(&joined))]
         }
@@ -63,12 +66,12 @@ pub fn encode(message: Message, me: &NodeId) -> Result<Vec<u8>, CodecError> {
             vec![id(request), ("sockets", sockets(found))]
         }
         Message::ServerSideEmit { event: name, args, request } => {
-            let data = event(&name.into(), &args)?;
-            [Some(uid()), request.map(id), Some(kind(6)), Some(("data", data))].into_iter().flatten().collect()
+            let data = ("data", event(&name.into(), &args)?);
+            return stringify([Some(uid()), request.map(id), Some(kind(6)), Some(data)].into_iter().flatten());
         }
         Message::ServerSideEmitResponse { request, args } => {
             let data = answer(&args)?.map(|data| ("data", data));
-            [kind(6), id(request)].into_iter().chain(data).collect()
+            return stringify([kind(6), id(request)].into_iter().chain(data));
         }
         Message::ClientCount { request, clients } => {
             vec![kind(8), id(request), ("clientCount", clients.into())]
@@ -121,19 +124,23 @@ pub fn encode_done(request: &RequestId) -> Result<Vec<u8>, CodecError> {
     write_object(&object([("requestId", Value::from(&**request))]))
 }
 
+/// JSON, whatever there is in it.
+fn stringify(members: impl Iterator<Item = (&'static str, Value)>) -> Result<Vec<u8>, CodecError> {
+    json::stringify(&members.collect()).map(String::into_bytes)
+}
+
 /// The packet, which is most of it, goes from text to MessagePack at once.
-fn encode_broadcast(
+pub(super) fn encode_broadcast(
     mut packet: Packet,
-    target: &Target,
+    options: &Value,
     request: Option<RequestId>,
-    me: &NodeId,
+    me: &str,
 ) -> Result<Vec<u8>, CodecError> {
     let PacketBody::Event { args, .. } = &packet.body else { return Err(CodecError::Unwritable) };
     let len = args.json_elements().len() + args.attachments().iter().map(bytes::Bytes::len).sum::<usize>();
     let mut out = Vec::with_capacity(len + 128);
     // Every node numbers for its own clients.
     packet.id = None;
-    let options = options(target);
     match request {
         None => {
             out.push(0x93);
@@ -142,7 +149,7 @@ fn encode_broadcast(
         }
         Some(request) => {
             out.push(0x85);
-            for (key, value) in [("uid", &**me), ("requestId", &*request)] {
+            for (key, value) in [("uid", me), ("requestId", &*request)] {
                 msgpack::write_text(key, &mut out);
                 msgpack::write_text(value, &mut out);
             }
@@ -153,11 +160,11 @@ fn encode_broadcast(
             msgpack::write_text("opts", &mut out);
         }
     }
-    msgpack::write(&options, &mut out);
+    msgpack::write(options, &mut out);
     Ok(out)
 }
 
 /// `opts` of all but broadcasts: there are no flags.
-fn filter(target: &Target) -> Value {
+pub(super) fn filter(target: &Target) -> Value {
     object([("rooms", rooms(&target.rooms)), ("except", rooms(&target.except))])
 }

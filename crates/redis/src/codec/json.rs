@@ -1,6 +1,8 @@
 //! Values as JSON text.
 
 use bytestring::ByteString;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 use sockeye::{Args, Value};
 
 use super::CodecError;
@@ -26,7 +28,33 @@ pub(super) fn write(object: &Value) -> Result<Option<String>, CodecError> {
     Ok(Some(args.json_elements().to_owned()))
 }
 
-fn has_binary(value: &Value) -> bool {
+/// Writes a value as `JSON.stringify` of Node.js does: binaries become `{"type":"Buffer","data":[…]}`.
+pub(super) fn stringify(value: &Value) -> Result<String, CodecError> {
+    let args = Args::from_serialize(&Stringified(value)).map_err(|_| CodecError::Unwritable)?;
+    Ok(args.json_elements().to_owned())
+}
+
+struct Stringified<'a>(&'a Value);
+
+impl Serialize for Stringified<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Binary(data) => {
+                let mut buffer = serializer.serialize_struct("Buffer", 2)?;
+                buffer.serialize_field("type", "Buffer")?;
+                buffer.serialize_field("data", &data[..])?;
+                buffer.end()
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Stringified)),
+            Value::Object(members) => {
+                serializer.collect_map(members.iter().map(|(key, value)| (&**key, Stringified(value))))
+            }
+            plain => plain.serialize(serializer),
+        }
+    }
+}
+
+pub(super) fn has_binary(value: &Value) -> bool {
     match value {
         Value::Binary(_) => true,
         Value::Array(items) => items.iter().any(has_binary),

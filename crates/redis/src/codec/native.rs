@@ -10,8 +10,8 @@ use sockeye::adapter::{Packet, PacketBody, Room};
 use sockeye::cluster::{Message, NodeId, Sender};
 use sockeye::{Args, EventName, Target};
 
-use super::CodecError;
 use super::cluster::{self, Form};
+use super::{CodecError, parts};
 
 /// The first byte of a broadcast. No MessagePack map begins with it.
 const VERSION: u8 = 1;
@@ -101,7 +101,7 @@ fn read(data: &Bytes, me: &NodeId, namespace: &ByteString) -> Result<Option<(Sen
     }
     let args = Args::from_json_array(&text, attachments).map_err(|_| CodecError::Json)?;
     let packet = Packet::event(namespace.clone(), name, args);
-    Ok(Some((Sender::Node((*sender).into()), Message::Broadcast { packet, target, request: None })))
+    Ok(Some((parts::sender(Some(&sender)), Message::Broadcast { packet, target, request: None })))
 }
 
 fn put_len(len: usize, out: &mut Vec<u8>) {

@@ -10,8 +10,8 @@ use sockeye::{Args, EventName, Target, Value};
 
 use super::{CodecError, json, msgpack};
 
-/// The name that emitters go by.
-const EMITTER: &str = "emitter";
+/// The name that emitters go by: programs that are no nodes.
+pub(crate) const EMITTER: &str = "emitter";
 
 /// Reads JSON or MessagePack: a message is an object, so the first byte tells.
 pub(super) fn read_object(data: &Bytes) -> Result<Value, CodecError> {
@@ -84,11 +84,15 @@ pub(super) fn flags(target: &Target) -> Value {
 }
 
 pub(super) fn read_options(options: &Value) -> Result<Target, CodecError> {
+    // Official nodes make a `Set` of what is there, and emitters of other languages send an empty text for no rooms, or nothing.
+    let rooms = |name| match options.get(name) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
+        Some(_) => read_rooms(options, name),
+    };
     let mut target = Target::default();
-    target.rooms = read_rooms(options, "rooms")?.into();
-    if options.get("except").is_some() {
-        target.except = read_rooms(options, "except")?.into();
-    }
+    target.rooms = rooms("rooms")?.into();
+    target.except = rooms("except")?.into();
     let flag = |name| options.get("flags").and_then(|flags| flags.get(name));
     target.flags.compress = flag("compress").and_then(Value::as_bool).unwrap_or(true);
     target.flags.volatile = flag("volatile").and_then(Value::as_bool).unwrap_or(false);

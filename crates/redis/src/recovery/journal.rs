@@ -236,14 +236,16 @@ impl Journal {
         self.settled.notify_waiters();
     }
 
-    /// The stream has lost entries that were not read.
-    pub(super) fn handle_gap(&self, link: &Link, wire: &Wire, first: EntryId) {
+    /// The stream has lost entries, perhaps such as were not read.
+    pub(super) fn handle_gap(&self, link: &Link, wire: &Wire, first: EntryId, is_unread: bool) {
         let Some(local) = self.local() else { return };
         let mut state = self.state.lock();
         state.tail.begin(first);
         self.go_direct(&mut state, link, wire, &local);
         drop(state);
-        local.end_connections();
+        if is_unread {
+            local.end_connections();
+        }
     }
 
     // ---- sockets -----------------------------------------------------------------------------------------------------

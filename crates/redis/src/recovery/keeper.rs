@@ -52,11 +52,11 @@ impl Shared {
         self.inboxes.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Entries of a stream are gone that were not read; this is the first that is there.
-    pub(crate) fn handle_gap(&self, link: &Link, stream: usize, first: EntryId) {
+    /// Entries of a stream are gone, perhaps before they were read; this is the first that is there.
+    pub(crate) fn handle_gap(&self, link: &Link, stream: usize, first: EntryId, is_unread: bool) {
         for inbox in self.inboxes() {
             if let Some(journal) = inbox.journal.as_ref().filter(|journal| journal.stream == stream) {
-                journal.handle_gap(link, &inbox.wire, first);
+                journal.handle_gap(link, &inbox.wire, first, is_unread);
             }
         }
     }

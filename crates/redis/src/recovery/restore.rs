@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Value, cmd};
 use sockeye::Target;
 use sockeye::adapter::{Packet, RecoveredSession};
@@ -65,7 +64,7 @@ impl Journal {
         tokio::time::timeout(SOON, connected).await.map_err(|_| Refusal::Unreachable)?;
         // What this node has to say of the session comes first.
         link.flush().await;
-        let mut redis = Asking::of(link)?;
+        let redis = Asking(link);
         for _ in 0..ATTEMPTS {
             let text: Option<Vec<u8>> = redis.ask(cmd("GET").arg(&key)).await?;
             let text = text.filter(|text| !text.is_empty()).ok_or(Refusal::NoSession)?;
@@ -75,10 +74,10 @@ impl Journal {
             {
                 return Err(Refusal::NoSession);
             }
-            let position = self.position_of(link, wire, &mut redis, &session, offset).await?;
+            let position = self.position_of(link, wire, &redis, &session, offset).await?;
             let taken: u64 = redis.ask(&record::claim(&key, &text)).await?;
             if taken == 1 {
-                return self.replay(link, wire, &mut redis, session, position).await;
+                return self.replay(link, wire, &redis, session, position).await;
             }
             // Its node has written it again meanwhile, or another has taken it.
         }
@@ -90,7 +89,7 @@ impl Journal {
         &self,
         link: &Link,
         wire: &Wire,
-        redis: &mut Asking,
+        redis: &Asking<'_>,
         session: &Session,
         offset: Option<&str>,
     ) -> Result<EntryId, Refusal> {
@@ -119,7 +118,7 @@ impl Journal {
         &self,
         link: &Link,
         wire: &Wire,
-        redis: &mut Asking,
+        redis: &Asking<'_>,
         session: Session,
         position: EntryId,
     ) -> Result<RecoveredSession, Refusal> {
@@ -169,7 +168,7 @@ impl Journal {
         &self,
         link: &Link,
         wire: &Wire,
-        redis: &mut Asking,
+        redis: &Asking<'_>,
         session: &Session,
         after: EntryId,
         until: EntryId,
@@ -201,23 +200,19 @@ impl Journal {
     }
 }
 
-/// The connection that questions go by.
-struct Asking(MultiplexedConnection);
+/// What questions go by.
+struct Asking<'a>(&'a Link);
 
-impl Asking {
-    fn of(link: &Link) -> Result<Self, Refusal> {
-        link.commands.lock().clone().map(Self).ok_or(Refusal::Unreachable)
-    }
-
-    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Refusal> {
-        command.query_async(&mut self.0).await.map_err(|error| {
+impl Asking<'_> {
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Refusal> {
+        self.0.query(command).await.map_err(|error| {
             tracing::debug!(%error, "Redis could not be asked for a session");
             Refusal::Unreachable
         })
     }
 
     /// The id of the first entry, from one end or the other.
-    async fn edge(&mut self, command: &str, stream: &str, from: &str, to: &str) -> Result<Option<EntryId>, Refusal> {
+    async fn edge(&self, command: &str, stream: &str, from: &str, to: &str) -> Result<Option<EntryId>, Refusal> {
         let mut range = cmd(command);
         range.arg(stream).arg(from).arg(to).arg("COUNT").arg(1);
         let Value::Array(entries) = self.ask(&range).await? else { return Ok(None) };

@@ -6,10 +6,11 @@ use sockeye::{Args, Target};
 
 use super::*;
 
+const URL: &str = "redis://127.0.0.1";
 const ID: &str = "ksLaK94qtEPdnKUOAAAA";
 
 fn wire(mode: Mode) -> Wire {
-    Wire::new(&RedisOptions::new("redis://127.0.0.1", mode), &NodeId::from("0123456789abcdef"), "/chat")
+    Wire::new(&RedisOptions::new(URL, mode), &NodeId::from("0123456789abcdef"), "/chat")
 }
 
 fn broadcast(rooms: &[&str], request: Option<&str>) -> Message {
@@ -48,7 +49,7 @@ fn a_message_for_one_room_takes_the_rooms_channel() {
         assert_eq!(sent(&wire, broadcast(&["r"], None), &all), room);
         assert_eq!(sent(&wire, broadcast(&[ID], None), &all), id);
         if wire.mode != Mode::Streams {
-            let main = format!("{} {}", Verbs::of(wire.mode).publish, wire.prefix);
+            let main = format!("{} {}", wire.verbs.publish, wire.prefix);
             assert_eq!(sent(&wire, broadcast(&[], None), &all), main);
             assert_eq!(sent(&wire, broadcast(&["r", "s"], None), &all), main);
             let asks = if wire.mode == Mode::Classic { "PUBLISH socket.io-request#/chat#" } else { &main };
@@ -119,11 +120,11 @@ fn own_messages_are_told_apart_unread() {
 fn only_the_classic_mode_has_a_pattern() {
     let subscribes = |mode: Mode| -> Vec<_> {
         let channels = wire(mode).own_channels();
-        channels.iter().map(|channel| Verbs::for_channel(mode, channel).subscribe).collect()
+        channels.iter().map(|channel| Verbs::for_channel(&RedisOptions::new(URL, mode), channel).subscribe).collect()
     };
     assert_eq!(subscribes(Mode::Classic), ["SUBSCRIBE", "SUBSCRIBE", "SUBSCRIBE", "PSUBSCRIBE"]);
     assert_eq!(subscribes(Mode::Native), ["SUBSCRIBE", "SUBSCRIBE"]);
-    assert_eq!(Verbs::for_channel(Mode::Native, b"sockeye#1#/#r*").subscribe, "SUBSCRIBE");
+    assert_eq!(Verbs::for_channel(&RedisOptions::new(URL, Mode::Native), b"sockeye#1#/#r*").subscribe, "SUBSCRIBE");
 }
 
 #[test]

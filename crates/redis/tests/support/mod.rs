@@ -2,6 +2,13 @@
 
 #![allow(dead_code, reason = "not every test uses everything")]
 
+pub(crate) mod place;
+pub(crate) mod redis_cluster;
+pub(crate) mod sentinels;
+pub(crate) mod server;
+pub(crate) mod tls;
+pub(crate) mod well;
+
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use place::Place;
 use sockeye::Server;
 use sockeye::cluster::ClusterOptions;
 use sockeye_cluster_suite::{Cluster, Faults, Node};
@@ -61,6 +69,14 @@ impl Redis {
         }
     }
 
+    /// Stops it, and lets it go on: its connections stay.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        let process = self.process.lock();
+        let id = process.as_ref().unwrap().id().to_string();
+        let signal = if is_frozen { "-STOP" } else { "-CONT" };
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
     /// Sends a command.
     pub(crate) fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
@@ -79,14 +95,25 @@ impl Drop for Redis {
 /// A way to Redis that can be cut without a word.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    pub(crate) is_cut: watch::Sender<bool>,
+    pub(crate) cut: watch::Sender<Cut>,
+}
+
+/// Which connections carry nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    None,
+    All,
+    /// Those that listen to channels.
+    Listening,
+    /// Those that wait for streams.
+    Reading,
 }
 
 impl Proxy {
     pub(crate) async fn to(port: u16) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (is_cut, gate) = watch::channel(false);
+        let (cut, gate) = watch::channel(Cut::None);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { continue };
@@ -95,11 +122,12 @@ impl Proxy {
                 }
                 let (near_read, near_write) = near.into_split();
                 let (far_read, far_write) = far.into_split();
-                tokio::spawn(pass_on(near_read, far_write, gate.clone()));
-                tokio::spawn(pass_on(far_read, near_write, gate.clone()));
+                let kind = Arc::new(Mutex::new(Cut::All));
+                tokio::spawn(pass_on(near_read, far_write, gate.clone(), kind.clone()));
+                tokio::spawn(pass_on(far_read, near_write, gate.clone(), kind));
             }
         });
-        Self { address, is_cut }
+        Self { address, cut }
     }
 }
 
@@ -107,11 +135,19 @@ impl Proxy {
 async fn pass_on(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    mut gate: watch::Receiver<bool>,
+    mut gate: watch::Receiver<Cut>,
+    kind: Arc<Mutex<Cut>>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(len @ 1..) = from.read(&mut buffer).await {
-        if gate.wait_for(|is_cut| !is_cut).await.is_err() || to.write_all(&buffer[..len]).await.is_err() {
+        let says = |word: &[u8]| buffer[..len].windows(word.len()).any(|window| window == word);
+        if says(b"SUBSCRIBE\r\n") {
+            *kind.lock() = Cut::Listening;
+        } else if says(b"XREAD\r\n") {
+            *kind.lock() = Cut::Reading;
+        }
+        let is_open = |cut: &Cut| *cut == Cut::None || (*cut != Cut::All && *cut != *kind.lock());
+        if gate.wait_for(is_open).await.is_err() || to.write_all(&buffer[..len]).await.is_err() {
             return;
         }
     }
@@ -140,31 +176,73 @@ ways! {
     Native = Mode::Native;
 }
 
-/// Servers over one Redis.
-pub(crate) struct Over<W> {
-    pub(crate) redis: Redis,
-    joined: Mutex<HashMap<String, (RedisAdapter, Proxy)>>,
+/// Servers over one Redis, or what stands for it.
+pub(crate) struct Over<W, P = Redis> {
+    pub(crate) redis: P,
+    /// What names begin with where others are too.
+    prefix: Option<String>,
+    joined: Mutex<HashMap<String, (RedisAdapter, Vec<Proxy>)>>,
     way: PhantomData<W>,
 }
 
-impl<W: Way> Over<W> {
+impl<W: Way, P: Place> Over<W, P> {
+    pub(crate) fn on(redis: P) -> Self {
+        let prefix = redis.is_shared().then(|| format!("test-{:08x}", rand::random::<u32>()));
+        Self { redis, prefix, joined: Mutex::default(), way: PhantomData }
+    }
+
     pub(crate) fn adapter(&self, node: &str) -> RedisAdapter {
         self.joined.lock()[node].0.clone()
     }
+
+    /// How to get to Redis; `way` gives the port that stands for another.
+    pub(crate) fn options(&self, way: &dyn Fn(u16) -> u16) -> RedisOptions {
+        let mut options = self.redis.options(W::MODE, way);
+        options.max_backoff = Duration::from_millis(500);
+        options.channel_prefix = self.name(&options.channel_prefix);
+        options.stream.name = self.name(&options.stream.name);
+        options
+    }
+
+    /// The channel or stream that all nodes use for the main namespace.
+    pub(crate) fn what_all_use(&self) -> String {
+        match W::MODE {
+            Mode::Native => format!("{}#1#/#", self.name("sockeye")),
+            Mode::Streams => self.name("socket.io"),
+            _ => format!("{}#/#", self.name("socket.io")),
+        }
+    }
+
+    /// This name, or the one that it has where others are too.
+    pub(crate) fn name(&self, usual: &str) -> String {
+        self.prefix.clone().unwrap_or_else(|| usual.to_owned())
+    }
+
+    pub(crate) fn cut_only(&self, node: &str, which: Cut) {
+        for proxy in &self.joined.lock()[node].1 {
+            proxy.cut.send_replace(which);
+        }
+    }
 }
 
-impl<W: Way> Cluster for Over<W> {
+impl<W: Way, P: Place> Cluster for Over<W, P> {
     async fn start() -> Self {
-        Self { redis: Redis::started(), joined: Mutex::default(), way: PhantomData }
+        // It takes long, and other tests go on.
+        Self::on(tokio::task::spawn_blocking(P::start).await.unwrap())
     }
 
     async fn join(&self, options: ClusterOptions) -> Node {
-        let proxy = Proxy::to(self.redis.port).await;
+        let mut proxies = HashMap::new();
+        for port in self.redis.ports() {
+            proxies.insert(port, Proxy::to(port).await);
+        }
         let metrics = options.metrics.clone();
-        let redis = RedisAdapter::new(redis_options(proxy.address, W::MODE, options)).unwrap();
+        let mut redis = self.options(&|port| proxies[&port].address.port());
+        redis.cluster = options;
+        let redis = RedisAdapter::new(redis).unwrap();
         let server = Server::builder().adapter(redis.factory()).build();
         let name = redis.node().to_string();
-        self.joined.lock().insert(name.clone(), (redis, proxy));
+        self.joined.lock().insert(name.clone(), (redis, proxies.into_values().collect()));
         Node { server, name, metrics }
     }
 
@@ -177,22 +255,26 @@ impl<W: Way> Cluster for Over<W> {
     }
 }
 
-impl<W: Way> Faults for Over<W> {
+impl<W: Way, P: Place> Faults for Over<W, P> {
     fn cut(&self, node: &str) {
-        self.joined.lock()[node].1.is_cut.send_replace(true);
+        self.cut_only(node, Cut::All);
     }
 
     fn heal(&self, node: &str) {
-        self.joined.lock()[node].1.is_cut.send_replace(false);
+        self.cut_only(node, Cut::None);
     }
 
     fn send_garbage(&self) {
-        self.redis.command::<()>(match W::MODE {
-            Mode::Native => &["PUBLISH", "sockeye#1#/#", "\u{1}nonsense"],
-            Mode::Classic => &["PUBLISH", "socket.io#/#", "nonsense"],
-            Mode::Streams => &["XADD", "socket.io", "*", "uid", "x", "nsp", "/", "type", "3", "data", "{"],
-            _ => &["SPUBLISH", "socket.io#/#", "{\"type\":3"],
-        });
+        let channel = self.what_all_use();
+        let is_cluster = self.redis.ports().len() > 5;
+        let words: &[&str] = match W::MODE {
+            Mode::Native if is_cluster => &["SPUBLISH", &channel, "\u{1}nonsense"],
+            Mode::Native => &["PUBLISH", &channel, "\u{1}nonsense"],
+            Mode::Classic => &["PUBLISH", &channel, "nonsense"],
+            Mode::Streams => &["XADD", &channel, "*", "uid", "x", "nsp", "/", "type", "3", "data", "{"],
+            _ => &["SPUBLISH", &channel, "{\"type\":3"],
+        };
+        self.redis.command_at::<()>(&channel, words);
     }
 
     fn delivered(&self, node: &str) -> Option<u64> {

@@ -1,13 +1,25 @@
 //! The `[cluster]` table: checked, and made into the adapter that it asks for.
 
+use std::path::PathBuf;
+
 use sockeye::peers::PeerOptions;
-use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
+use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription, TlsOptions};
 
 use super::problems::Problems;
-use super::raw::{ClusterMode, ClusterSection, PeersSection, SubscriptionMode};
+use super::raw::{ClusterMode, ClusterSection, PeersSection, RedisTlsSection, SubscriptionMode};
 
 /// The adapter; none where something is wrong, which is reported.
 pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<RedisAdapter> {
+    let options = options(raw, problems)?;
+    // Without the certificates first, to tell which of both is wrong. The url may have a password, and is not repeated.
+    let mut plain = options.clone();
+    plain.tls = TlsOptions::default();
+    RedisAdapter::new(plain).map_err(|error| problems.add("cluster.url", error.to_string())).ok()?;
+    RedisAdapter::new(options).map_err(|error| problems.add("cluster.tls", error.to_string())).ok()
+}
+
+/// The adapter's options; none where something is wrong, which is reported.
+pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<RedisOptions> {
     if raw.adapter.is_none() {
         problems
             .add("cluster.adapter", "is missing: \"redis\", \"redis-sharded\", \"redis-streams\" or \"redis-native\"");
@@ -38,9 +50,32 @@ pub(super) fn cluster(raw: &ClusterSection, problems: &mut Problems) -> Option<R
         options.channel_prefix.clone_from(prefix);
     }
     options.stream.max_len = raw.stream_max_len;
+    options.max_outgoing_bytes = raw.max_outgoing_bytes.0;
+    options.max_incoming_bytes = raw.max_incoming_bytes.0;
     options.cluster.request_timeout = raw.request_timeout;
-    // The url may have a password, and is not repeated.
-    RedisAdapter::new(options).map_err(|error| problems.add("cluster.url", error.to_string())).ok()
+    if let Some(sentinel) = &raw.sentinel {
+        options.sentinel.user.clone_from(&sentinel.user);
+        options.sentinel.password.clone_from(&sentinel.password);
+    }
+    if let Some(section) = &raw.tls {
+        options.tls = tls(section, problems)?;
+    }
+    Some(options)
+}
+
+/// The certificates; none where something is wrong, which is reported.
+fn tls(raw: &RedisTlsSection, problems: &mut Problems) -> Option<TlsOptions> {
+    let mut read = |key: &str, path: &Option<PathBuf>| match path {
+        None => Some(None),
+        Some(path) => {
+            let read = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+            read.map(Some).map_err(|error| problems.add(&format!("cluster.tls.{key}"), error)).ok()
+        }
+    };
+    let (ca, certificate, key) = (read("ca", &raw.ca), read("cert", &raw.cert), read("key", &raw.key));
+    let mut tls = TlsOptions::default();
+    (tls.ca, tls.certificate, tls.key) = (ca?, certificate?, key?);
+    Some(tls)
 }
 
 /// Forwarding between the nodes; none where something is wrong, which is reported.

@@ -24,6 +24,8 @@ section! {
         limits: LimitsSection = LimitsSection::default();
         /// Other nodes that serve the same clients, each with this table. Without it the server is alone.
         cluster: Option<ClusterSection> = None;
+        /// A listener for operators: "/healthz", "/readyz" and "/metrics". Without this table there is none.
+        admin: Option<AdminSection> = None;
         /// The log, on standard error.
         log: LogSection = LogSection::default();
         /// What clients may do in a namespace. Repeat for more. Without any, clients can connect to "/", and every event of
@@ -59,7 +61,9 @@ section! {
         /// names, so that servers with Node.js can be among them. "redis-native": nodes of Sockeye only, and the cheapest.
         /// Required.
         adapter: Option<ClusterMode> = None, example "\"redis-native\"";
-        /// Where Redis is: "redis://user:password@host:6379"; "rediss://" with TLS. Required.
+        /// Where Redis is. One server: "redis://user:password@host:6379"; with sentinels, and the name of their service:
+        /// "redis+sentinel://user:password@host:26379,host:26379/main"; some servers of a Redis Cluster:
+        /// "redis+cluster://user:password@host:6379,host:6379". With TLS it begins with "rediss". Required.
         url: Option<String> = None, example "\"redis://127.0.0.1:6379\"";
         /// What the names of channels begin with. Unset: as in the official adapters, and "sockeye" with "redis-native".
         channel_prefix: Option<String> = None, example "\"socket.io\"";
@@ -71,9 +75,39 @@ section! {
         stream_max_len: usize = StreamOptions::default().max_len;
         /// How long other nodes may take to answer.
         request_timeout: Duration = ClusterOptions::default().request_timeout;
+        /// Certificates for a url that begins with "rediss". Without this table the server's must be one that the system trusts.
+        tls: Option<RedisTlsSection> = None;
+        /// How to log in to sentinels that want it. User and password in the url are the servers' ones.
+        sentinel: Option<SentinelSection> = None;
+        /// How much may wait to be sent to Redis. What finds no room is dropped and counted.
+        max_outgoing_bytes: Size = Size(64 << 20);
+        /// How much that came from Redis may wait. What finds no room is dropped and counted; streams are read more slowly.
+        max_incoming_bytes: Size = Size(64 << 20);
         /// Forwarding between the nodes, so that the load balancer may send each request to any of them. Without this table it
         /// must send a long-polling client to the same node again.
         peers: Option<PeersSection> = None;
+    }
+}
+
+section! {
+    /// Encryption of the connections to Redis and its sentinels.
+    struct RedisTlsSection {
+        /// Certificates of the authorities that are trusted instead of the system's, a PEM file.
+        ca: Option<PathBuf> = None, example "\"redis-ca.pem\"";
+        /// The certificate that this node shows, where Redis asks for one, a PEM file.
+        cert: Option<PathBuf> = None, example "\"node.pem\"";
+        /// Its private key, a PEM file.
+        key: Option<PathBuf> = None, example "\"node-key.pem\"";
+    }
+}
+
+section! {
+    /// How to log in to sentinels.
+    struct SentinelSection {
+        /// The user. Unset: the default one.
+        user: Option<String> = None, example "\"sockeye\"";
+        /// The password.
+        password: Option<String> = None, example "\"secret\"";
     }
 }
 
@@ -86,6 +120,14 @@ section! {
         advertise: Option<String> = None, example "\"10.0.0.7:3001\"";
         /// A secret that all nodes share: at least 16 bytes that nobody can guess. Required.
         secret: Option<String> = None, example "\"the output of openssl rand -hex 32\"";
+    }
+}
+
+section! {
+    /// A listener for operators.
+    struct AdminSection {
+        /// The address and port. It must not be reachable for clients: who reads it is not asked who they are.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 3999));
     }
 }
 

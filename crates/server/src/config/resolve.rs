@@ -1,6 +1,7 @@
 //! From the configuration as it is written to what the server works with: checked, typed, files read.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) workers: Option<usize>,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) tls: Option<Tls>,
+    /// Where operators are listened to.
+    pub(crate) admin: Option<SocketAddr>,
     /// What joins it to other nodes.
     pub(crate) cluster: Option<Cluster>,
     pub(crate) options: Options,
@@ -136,6 +139,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
         workers: (raw.server.workers > 0).then_some(raw.server.workers),
         shutdown_timeout: raw.server.shutdown_timeout,
         tls: tls.flatten(),
+        admin: raw.admin.map(|section| section.listen),
         cluster: cluster.flatten(),
         options,
         log: Log { directives: raw.log.level, format: raw.log.format },

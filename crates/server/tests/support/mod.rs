@@ -44,27 +44,39 @@ pub struct Process {
     child: Child,
     lines: mpsc::Receiver<String>,
     pub address: SocketAddr,
+    /// The listener for operators, if there is one.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Process {
     /// Starts the program on a free port and waits until it listens.
     pub fn start<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::start_until("listening", arguments)
+    }
+
+    /// The same, until it says this of an address.
+    pub fn start_until<'a>(message: &str, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = sockeye(arguments);
         command.args(["--host", "127.0.0.1", "--port", "0"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = follow(child.stderr.take().unwrap());
         let mut seen = Vec::new();
+        let mut admin = None;
         let address = loop {
             let Ok(line) = lines.recv_timeout(PATIENCE) else {
                 panic!("the server does not listen: {seen:?}");
             };
             let entry: Value = serde_json::from_str(&line).unwrap_or_default();
-            if entry["message"] == "listening" {
-                break entry["address"].as_str().unwrap().parse().unwrap();
+            let address = entry["address"].as_str().and_then(|address| address.parse().ok());
+            if entry["message"] == "the listener for operators" {
+                admin = address;
+            }
+            if entry["message"] == message {
+                break address.unwrap();
             }
             seen.push(line);
         };
-        Self { child, lines, address }
+        Self { child, lines, address, admin }
     }
 
     pub fn signal(&self, name: &str) {

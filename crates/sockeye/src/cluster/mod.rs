@@ -35,6 +35,7 @@ mod metrics;
 mod questions;
 mod serve;
 
+pub use crate::emit::{check_event, check_server_event};
 pub use adapter::{ClusterAdapter, ClusterOptions};
 pub use bus::{Bus, BusError, Receiver};
 pub use machine::{Effect, Machine, MachineOptions, Outcome, Question, Refusal};

@@ -23,7 +23,7 @@ pub(crate) use parent::{Matcher, Parent};
 pub(crate) use register::{emit_methods, register_methods};
 
 use crate::adapter::{Adapter, AdapterFuture, Local};
-use crate::emit::{Emit, RESERVED, Target};
+use crate::emit::{Emit, Target, check_server_event};
 use crate::error::EmitError;
 use crate::handler::{Listeners, panic_text};
 use crate::server::ServerInner;
@@ -259,8 +259,6 @@ impl fmt::Debug for Namespace {
 
 /// The arguments of an event between servers.
 pub(crate) fn server_event_args(event: &str, args: impl IntoArgs) -> Result<Args, EmitError> {
-    if RESERVED.contains(&event) || ["connection", "new_namespace"].contains(&event) {
-        return Err(EmitError::ReservedName(event.to_owned()));
-    }
+    check_server_event(event)?;
     Ok(args.into_args()?)
 }

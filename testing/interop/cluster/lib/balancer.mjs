@@ -14,7 +14,7 @@ const CONFIGURATIONS = {
     worker_processes 1;
     pid ${folder}/pid;
     error_log ${folder}/error.log;
-    events { worker_connections 1024; }
+    events { worker_connections 4096; }
     http {
       access_log off;
       client_body_temp_path ${folder}/body;
@@ -37,7 +37,7 @@ const CONFIGURATIONS = {
     }`,
   haproxy: (_folder, port, nodes) => `
 global
-  maxconn 1000
+  maxconn 4000
 defaults
   mode http
   timeout connect 5s

@@ -1,25 +1,33 @@
-// Starts and stops a Redis server of its own, on a free port, with nothing kept on disk.
+// Starts and stops a Redis server of its own, on a free port, with nothing kept on disk unless that is asked for.
 
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { until, within } from "../../js/lib/target.mjs";
 
 /** A running redis-server. */
 export class Redis {
-  static async start() {
+  /** With `keeps` every write is on disk before it is answered. */
+  static async start({ keeps = false } = {}) {
     const redis = new Redis();
     redis.port = await freePort();
-    redis.child = spawn(
-      "redis-server",
-      ["--port", String(redis.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-      { stdio: "ignore" },
-    );
-    redis.exit = new Promise((resolve, reject) => {
-      redis.child.once("exit", resolve);
-      redis.child.once("error", reject);
-    });
-    await until(() => answers(redis.port), "redis-server does not answer", 10_000);
+    redis.folder = keeps && mkdtempSync(join(tmpdir(), "redis-"));
+    await redis.startAgain();
     return redis;
+  }
+
+  /** Starts again on the same port, after it was killed. */
+  async startAgain() {
+    const disk = this.folder ? ["yes", "--appendfsync", "always", "--dir", this.folder] : ["no"];
+    const words = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", ...disk];
+    this.child = spawn("redis-server", words, { stdio: "ignore" });
+    this.exit = new Promise((resolve, reject) => {
+      this.child.once("exit", resolve);
+      this.child.once("error", reject);
+    });
+    await until(() => answers(this.port), "redis-server does not answer", 10_000);
   }
 
   get url() { return `redis://127.0.0.1:${this.port}`; }
@@ -33,9 +41,14 @@ export class Redis {
     });
   }
 
-  async stop() {
-    this.child.kill("SIGTERM");
+  async kill(signal = "SIGKILL") {
+    this.child.kill(signal);
     await within(this.exit, 5000, "redis-server did not end");
+  }
+
+  async stop() {
+    await this.kill("SIGTERM");
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

@@ -9,26 +9,61 @@ const program = process.env.SOCKEYE_BIN ?? "../../target/release/sockeye";
 export class Sockeye {
   static async start(environment) {
     const server = new Sockeye();
-    server.child = spawn(program, ["--port", "0"], {
-      env: { ...process.env, ...environment, SOCKEYE__LOG__FORMAT: "json", SOCKEYE__SERVER__HOST: "127.0.0.1" },
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    server.log = "";
-    server.exit = new Promise((resolve) => server.child.once("exit", resolve));
-    const url = new Promise((resolve, reject) => {
-      server.child.stderr.on("data", (data) => {
-        server.log = (server.log + data).slice(-20_000);
-        const found = server.log.match(/http:\/\/127\.0\.0\.1:\d+/);
-        if (found) resolve(found[0]);
-      });
-      server.child.once("error", reject);
-      server.exit.then(() => reject(new Error(`it ended before it listened:\n${server.log}`)));
-    });
-    server.url = await within(url, 15_000, "sockeye does not listen");
+    server.environment = environment;
+    await server.#spawn(0);
     return server;
   }
 
+  /** Starts again on the same port, after it has ended. */
+  async startAgain() {
+    await this.#spawn(this.port);
+  }
+
+  async #spawn(port) {
+    const child = spawn(program, ["--port", String(port)], {
+      env: {
+        ...process.env,
+        SOCKEYE__ADMIN__LISTEN: "127.0.0.1:0",
+        ...this.environment,
+        SOCKEYE__LOG__FORMAT: "json",
+        SOCKEYE__SERVER__HOST: "127.0.0.1",
+      },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.child = child;
+    this.log = "";
+    this.exit = new Promise((resolve) => child.once("exit", resolve));
+    const url = new Promise((resolve, reject) => {
+      child.stderr.on("data", (data) => {
+        this.log = (this.log + data).slice(-20_000);
+        const found = this.log.match(/http:\/\/127\.0\.0\.1:\d+/);
+        if (found) resolve(found[0]);
+      });
+      child.once("error", reject);
+      this.exit.then(() => reject(new Error(`it ended before it listened:\n${this.log}`)));
+    });
+    this.url = await within(url, 15_000, "sockeye does not listen");
+    this.admin = `http://${this.log.match(/"the listener for operators","address":"([^"]+)"/)?.[1]}`;
+  }
+
   get port() { return Number(new URL(this.url).port); }
+
+  /** What `/readyz` says; nothing where it is ready. */
+  async trouble() {
+    const response = await fetch(`${this.admin}/readyz`);
+    const text = await response.text();
+    return response.ok ? "" : text.trim();
+  }
+
+  /** A value of `/metrics`. */
+  async metric(name) {
+    const page = await (await fetch(`${this.admin}/metrics`)).text();
+    const line = page.match(new RegExp(`^sockeye_${name} (.*)$`, "m"));
+    if (!line) throw new Error(`there is no metric ${name}`);
+    return Number(line[1]);
+  }
+
+  async kill() { await this.stop("SIGKILL"); }
 
   async stop(signal = "SIGTERM") {
     this.child.kill(signal);

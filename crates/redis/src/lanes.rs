@@ -1,0 +1,244 @@
+//! What waits to be sent, in a queue for each server that owns something.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use redis::aio::MultiplexedConnection;
+use redis::{Arg, Cmd};
+use tokio::sync::{mpsc, watch};
+
+use crate::map::{Address, Map};
+use crate::queue::Queue;
+
+/// What waits to be sent.
+pub(crate) enum Sending {
+    /// A command.
+    Message(Cmd),
+    /// A command that a server has passed on to this one, while the slot of its key moves.
+    Asking(Cmd),
+    /// Is dropped when all before it has been sent.
+    Mark(mpsc::Sender<Infallible>),
+}
+
+impl Sending {
+    /// About how many bytes a command has.
+    fn bytes(command: &Cmd) -> usize {
+        command.args_iter().map(|arg| if let Arg::Simple(word) = arg { word.len() } else { 0 }).sum()
+    }
+}
+
+/// What waits for one server, and the connection that it goes by.
+pub(crate) struct Lane {
+    pub(crate) address: Address,
+    pub(crate) queue: Queue<Sending>,
+    /// None while there is no connection.
+    pub(crate) commands: Mutex<Option<MultiplexedConnection>>,
+    is_retired: watch::Sender<bool>,
+}
+
+impl Lane {
+    fn new(address: Address, max_bytes: usize) -> Self {
+        Self {
+            address,
+            queue: Queue::new(max_bytes),
+            commands: Mutex::default(),
+            is_retired: watch::Sender::new(false),
+        }
+    }
+
+    /// Waits until the server owns nothing any more.
+    pub(crate) async fn retired(&self) {
+        // The lane has the sender, so it is not gone.
+        let mut changes = self.is_retired.subscribe();
+        let _value = changes.wait_for(|is_retired| *is_retired).await;
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        *self.is_retired.borrow()
+    }
+}
+
+/// The lanes to all servers.
+pub(crate) struct Lanes {
+    state: RwLock<State>,
+    max_bytes: usize,
+    /// Is told when there are others.
+    pub(crate) changed: watch::Sender<()>,
+}
+
+struct State {
+    map: Option<Arc<Map>>,
+    lanes: HashMap<Address, Arc<Lane>>,
+    /// What comes before a server is known.
+    early: Queue<Sending>,
+}
+
+impl Lanes {
+    /// Lanes for so many bytes each.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        let state = State { map: None, lanes: HashMap::new(), early: Queue::new(max_bytes) };
+        Self { state: RwLock::new(state), max_bytes, changed: watch::Sender::new(()) }
+    }
+
+    /// Enters a command, of so many bytes, for the server that it is for; gives it back if there is no room.
+    pub(crate) fn push(&self, command: Cmd, bytes: usize) -> Result<(), Sending> {
+        let state = self.state.read();
+        state.queue_of(&command).push(Sending::Message(command), bytes)
+    }
+
+    /// Enters commands again that a server has not taken, before all others, in their order. Some go to a server that was named.
+    pub(crate) fn put_back(&self, commands: Vec<(Cmd, Option<Address>)>) {
+        let state = self.state.read();
+        for (command, asked) in commands.into_iter().rev() {
+            let bytes = Sending::bytes(&command);
+            match asked.and_then(|asked| state.lanes.get(&asked)) {
+                Some(lane) => lane.queue.put_back(Sending::Asking(command), bytes),
+                None => state.queue_of(&command).put_back(Sending::Message(command), bytes),
+            }
+        }
+    }
+
+    /// Marks what waits now in each lane that has a connection. The receiver ends when all of it has been sent.
+    pub(crate) fn mark(&self) -> mpsc::Receiver<Infallible> {
+        let (mark, receiver) = mpsc::channel(1);
+        for lane in self.state.read().lanes.values().filter(|lane| lane.commands.lock().is_some()) {
+            // Where there is no room, it is not waited for.
+            let _full = lane.queue.push(Sending::Mark(mark.clone()), 0);
+        }
+        receiver
+    }
+
+    /// The lane of a command.
+    pub(crate) fn of(&self, command: &Cmd) -> Option<Arc<Lane>> {
+        let state = self.state.read();
+        let target = state.map.as_ref()?.target(command);
+        state.lanes.get(target).cloned()
+    }
+
+    /// The lane to a server, if it owns something.
+    pub(crate) fn to(&self, address: &Address) -> Option<Arc<Lane>> {
+        self.state.read().lanes.get(address).cloned()
+    }
+
+    /// All lanes.
+    pub(crate) fn all(&self) -> Vec<Arc<Lane>> {
+        self.state.read().lanes.values().cloned().collect()
+    }
+
+    /// How many bytes wait in all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        let state = self.state.read();
+        state.lanes.values().map(|lane| lane.queue.bytes()).sum::<usize>() + state.early.bytes()
+    }
+
+    /// All connections have ended.
+    pub(crate) fn disconnect(&self) {
+        self.state.read().lanes.values().for_each(|lane| *lane.commands.lock() = None);
+    }
+
+    /// The owners have changed: what waits changes lanes with them, in its order.
+    pub(crate) fn adopt(&self, map: &Arc<Map>) {
+        let mut state = self.state.write();
+        let mut waiting = state.early.drain();
+        waiting.extend(state.lanes.values().flat_map(|lane| lane.queue.drain()));
+        for owner in map.owners() {
+            state.lanes.entry(owner.clone()).or_insert_with(|| Arc::new(Lane::new(owner.clone(), self.max_bytes)));
+        }
+        state.lanes.retain(|address, lane| {
+            let stays = map.owners().contains(address);
+            if !stays {
+                lane.is_retired.send_replace(true);
+            }
+            stays
+        });
+        state.map = Some(map.clone());
+        for (sending, bytes) in waiting {
+            match sending {
+                Sending::Message(command) | Sending::Asking(command) => {
+                    state.queue_of(&command).put(Sending::Message(command), bytes);
+                }
+                Sending::Mark(mark) => {
+                    state.lanes.values().for_each(|lane| lane.queue.put(Sending::Mark(mark.clone()), 0));
+                }
+            }
+        }
+        drop(state);
+        self.changed.send_replace(());
+    }
+}
+
+impl State {
+    fn queue_of(&self, command: &Cmd) -> &Queue<Sending> {
+        let lane = self.map.as_ref().and_then(|map| self.lanes.get(map.target(command)));
+        lane.map_or(&self.early, |lane| &lane.queue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{Value, cmd};
+
+    use super::*;
+
+    fn map(owners: &[(i64, i64, &str)]) -> Arc<Map> {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let range = |(first, last, host): &(i64, i64, &str)| {
+            let server = Value::Array(vec![text(host), Value::Int(7000)]);
+            Value::Array(vec![Value::Int(*first), Value::Int(*last), server])
+        };
+        let answer = Value::Array(owners.iter().map(range).collect());
+        Arc::new(Map::read(answer, &Address::new("asked", 1)).unwrap())
+    }
+
+    fn waiting(lanes: &Lanes, host: &str) -> Vec<String> {
+        let lane = lanes.to(&Address::new(host, 7000)).unwrap();
+        let name = |(sending, _)| match sending {
+            Sending::Message(command) => command.args_iter().nth(2).map(|arg| format!("{arg:?}")).unwrap(),
+            Sending::Asking(_) => "asking".to_owned(),
+            Sending::Mark(_) => "mark".to_owned(),
+        };
+        lane.queue.drain().into_iter().map(name).collect()
+    }
+
+    fn publish(channel: &str, text: &str) -> Cmd {
+        let mut command = cmd("SPUBLISH");
+        command.arg(channel).arg(text);
+        command
+    }
+
+    fn simple(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| format!("{:?}", Arg::<&[u8]>::Simple(text.as_bytes()))).collect()
+    }
+
+    /// `123456789` is in slot 12,739, and `socket.io` in 9,972.
+    #[test]
+    fn what_waits_follows_the_owners() {
+        let lanes = Lanes::new(10_000);
+        for number in ["1", "2"] {
+            lanes.push(publish("socket.io", number), 10).ok().unwrap();
+            lanes.push(publish("123456789", number), 10).ok().unwrap();
+        }
+        lanes.adopt(&map(&[(0, 9999, "a"), (10_000, 16_383, "b")]));
+        lanes.push(publish("socket.io", "3"), 10).ok().unwrap();
+        assert_eq!(waiting(&lanes, "b"), simple(&["1", "2"]));
+        let gone = lanes.to(&Address::new("a", 7000)).unwrap();
+        lanes.adopt(&map(&[(0, 16_383, "b")]));
+        assert!(gone.is_retired() && lanes.to(&gone.address).is_none());
+        lanes.push(publish("socket.io", "4"), 10).ok().unwrap();
+        lanes.put_back(["x", "y"].map(|text| (publish("socket.io", text), None)).into());
+        assert_eq!(waiting(&lanes, "b"), simple(&["x", "y", "1", "2", "3", "4"]));
+    }
+
+    #[test]
+    fn who_is_asked_is_not_the_owner() {
+        let lanes = Lanes::new(10_000);
+        let map = map(&[(0, 16_383, "a")]);
+        let to = Address::new("b", 7000);
+        lanes.adopt(&Arc::new(map.with_owner(&to)));
+        lanes.put_back(vec![(publish("socket.io", "1"), Some(to))]);
+        assert_eq!(waiting(&lanes, "b"), ["asking"]);
+        assert!(waiting(&lanes, "a").is_empty());
+    }
+}

@@ -1,0 +1,71 @@
+//! Asks Redis something, where the answer is.
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Value, cmd};
+use tokio::time::{sleep, timeout};
+
+use crate::link::Link;
+use crate::map::{Address, Redirect};
+use crate::publisher::RETRY;
+
+impl Link {
+    /// Asks the server that has the key of the command, on the connection that publishes.
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        let late = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        let answer = timeout(self.options.timeout, self.follow(command)).await.map_err(|_| late())??;
+        Ok(T::from_redis_value(answer)?)
+    }
+
+    /// Waits until there is a connection for the command.
+    pub(crate) async fn wait_for_connection(&self, command: &Cmd) {
+        self.wait_until(|| self.connection(command).is_some()).await;
+    }
+
+    fn connection(&self, command: &Cmd) -> Option<(Address, MultiplexedConnection)> {
+        let lane = self.outgoing.of(command)?;
+        let commands = lane.commands.lock().clone()?;
+        Some((lane.address.clone(), commands))
+    }
+
+    /// Asks until a server says neither that another one is to be asked nor that it cannot answer now.
+    async fn follow(&self, command: &Cmd) -> RedisResult<Value> {
+        let mut connected = self.connection(command);
+        loop {
+            let (address, mut connection) = connected.take().ok_or_else(not_connected)?;
+            let answer = connection.send_packed_command(command).await?;
+            let Value::ServerError(error) = answer else { return Ok(answer) };
+            match self.redirect(&error, &address) {
+                Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),
+                Some(Redirect::Ask { to }) => {
+                    self.owner_found(&to);
+                    self.wait_until(|| self.connection_to(&to).is_some()).await;
+                    let mut asking = Pipeline::new();
+                    asking.add_command(cmd("ASKING")).add_command(command.clone());
+                    let mut connection = self.connection_to(&to).ok_or_else(not_connected)?;
+                    let answer = connection.send_packed_commands(&asking, 1, 1).await?.pop();
+                    match answer.ok_or_else(not_connected)? {
+                        // The slot has come or gone meanwhile.
+                        Value::ServerError(error) if self.redirect(&error, &to).is_some() => {}
+                        answer => return answer.extract_error(),
+                    }
+                }
+                Some(Redirect::Later | Redirect::Demoted) => {
+                    self.doubt(None);
+                    sleep(RETRY).await;
+                }
+                None => return Err(error.into()),
+            }
+            self.wait_for_connection(command).await;
+            connected = self.connection(command);
+        }
+    }
+
+    /// The connection that publishes to this server.
+    pub(crate) fn connection_to(&self, address: &Address) -> Option<MultiplexedConnection> {
+        self.outgoing.to(address)?.commands.lock().clone()
+    }
+}
+
+fn not_connected() -> RedisError {
+    (ErrorKind::Io, "there is no connection to Redis").into()
+}

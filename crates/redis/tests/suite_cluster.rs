@@ -1,0 +1,32 @@
+//! The suite for clusters, over a Redis Cluster of three masters with a replica each, in each mode.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+/// All cases share the servers, and keep their names apart.
+type Over<W> = support::Over<W, support::place::Shared<support::redis_cluster::RedisCluster>>;
+
+mod sharded {
+    sockeye_cluster_suite::cluster_suite!(crate::Over<crate::support::Dynamic>, flavor = "multi_thread");
+}
+
+mod sharded_static {
+    sockeye_cluster_suite::cluster_suite!(crate::Over<crate::support::Static>);
+}
+
+mod sharded_private {
+    sockeye_cluster_suite::cluster_suite!(crate::Over<crate::support::DynamicPrivate>);
+}
+
+mod classic {
+    sockeye_cluster_suite::cluster_suite!(crate::Over<crate::support::Classic>);
+}
+
+mod streams {
+    sockeye_cluster_suite::cluster_suite!(crate::Over<crate::support::Streams>);
+}
+
+mod native {
+    sockeye_cluster_suite::cluster_suite!(crate::Over<crate::support::Native>, flavor = "multi_thread");
+}

@@ -1,0 +1,21 @@
+//! The suite for clusters where sentinels know the master, and with TLS, a certificate of the client and a user: in some modes, as the
+//! modes use the connections in the same way.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+mod sentinels {
+    use crate::support::place::Shared;
+    use crate::support::sentinels::Sentinels;
+    use crate::support::{Over, Streams};
+
+    sockeye_cluster_suite::cluster_suite!(Over<Streams, Shared<Sentinels>>);
+}
+
+mod encrypted {
+    use crate::support::place::Encrypted;
+    use crate::support::{Native, Over};
+
+    sockeye_cluster_suite::cluster_suite!(Over<Native, Encrypted>);
+}

@@ -1,0 +1,167 @@
+//! What the server counts, as Prometheus reads it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use sockeye::peers::{ForwardFailure, PeerMetrics};
+use sockeye::{Bound, CloseReason, Counter, Gauge, Server};
+use sockeye_redis::RedisAdapter;
+
+use crate::admin::Readiness;
+
+/// All that is counted.
+#[derive(Debug)]
+pub(crate) struct Metrics(Registry);
+
+impl Metrics {
+    /// The format of the page.
+    pub(crate) const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    pub(crate) fn new(sources: Sources) -> Self {
+        let mut registry = Registry::with_prefix("sockeye");
+        registry.register_collector(Box::new(sources));
+        Self(registry)
+    }
+
+    /// The values now.
+    pub(crate) fn page(&self) -> String {
+        let mut page = String::new();
+        // Writing to a string cannot fail.
+        encode(&mut page, &self.0).unwrap_or_default();
+        page
+    }
+}
+
+/// Where the values are.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(crate) server: Server,
+    pub(crate) readiness: Readiness,
+    pub(crate) adapter: Option<RedisAdapter>,
+    pub(crate) peers: Option<Arc<PeerMetrics>>,
+}
+
+impl Collector for Sources {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        page.gauge("ready", "Whether clients should come, as /readyz says.", self.readiness.check().is_ok().into())?;
+        page.server(&self.server)?;
+        if let Some(adapter) = &self.adapter {
+            page.redis(adapter)?;
+        }
+        match &self.peers {
+            Some(peers) => page.peers(peers),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn server(&mut self, server: &Server) -> fmt::Result {
+        let metrics = server.metrics();
+        self.gauges(&[
+            ("connections", "Sessions that are open.", &metrics.connections),
+            ("unjoined", "Sessions that have joined no namespace yet.", &metrics.unjoined),
+            ("handshakes", "Handshakes that are being answered.", &metrics.handshakes),
+            ("sockets", "Clients in namespaces.", &metrics.sockets),
+        ])?;
+        self.counters(&[
+            ("opened", "Sessions opened.", &metrics.opened),
+            ("upgrades", "Upgrades from long-polling to WebSocket.", &metrics.upgrades),
+            ("recovered", "Sessions recovered.", &metrics.recovered),
+            ("events_received", "Events of clients.", &metrics.events_received),
+            ("packets_sent", "Packets to clients.", &metrics.packets_sent),
+            ("volatile_dropped", "Volatile packets dropped: the client was not ready.", &metrics.volatile_dropped),
+            ("unhandled_events", "Events that no handler is registered for.", &metrics.unhandled_events),
+            ("rejected_events", "Events whose arguments were not taken.", &metrics.rejected_events),
+            ("handler_panics", "Handlers that panicked.", &metrics.handler_panics),
+            ("failed_emits", "Emits that failed.", &metrics.failed_emits),
+            ("refused", "Requests and handshakes refused.", &metrics.refused),
+        ])?;
+        let closed = CloseReason::ALL.map(|reason| (reason.as_str(), metrics.closed(reason)));
+        self.family("closed", "Sessions closed.", "reason", closed)?;
+        let reached = Bound::ALL.map(|bound| (bound.as_str(), metrics.reached(bound)));
+        self.family("bound_reached", "Times that a bound of [limits] was reached.", "bound", reached)
+    }
+
+    fn redis(&mut self, adapter: &RedisAdapter) -> fmt::Result {
+        self.gauge("redis_connected", "Whether this node hears the others.", adapter.is_connected().into())?;
+        self.gauge("redis_outgoing_bytes", "What waits to be sent to Redis.", size(adapter.outgoing_bytes()))?;
+        self.gauge("redis_incoming_bytes", "What came from Redis and waits.", size(adapter.incoming_bytes()))?;
+        let (redis, cluster) = (adapter.metrics(), adapter.cluster_metrics());
+        self.counters(&[
+            ("redis_disconnects", "Connections that were lost, or could not be made.", &redis.disconnects),
+            ("redis_deaf", "Connections given up because nothing was heard on them.", &redis.deaf),
+            ("redis_resubscribed", "Times that all channels were subscribed to again.", &redis.resubscribed),
+            ("redis_owner_changes", "Times that other servers own the keys.", &redis.owner_changes),
+            ("redis_published", "Messages that Redis took.", &redis.published),
+            ("redis_received", "Messages that came from Redis.", &redis.received),
+            ("redis_dropped_outgoing", "Messages that found the queue to Redis full.", &redis.dropped_outgoing),
+            ("redis_dropped_incoming", "Messages from Redis that found the queue full.", &redis.dropped_incoming),
+            ("redis_lost", "Messages on their way when the connection was lost.", &redis.lost),
+            ("redis_refused", "Messages that Redis refused.", &redis.refused),
+            ("redis_skipped", "Messages that concern nobody here.", &redis.skipped),
+            ("cluster_published", "Messages for other nodes.", &cluster.published),
+            ("cluster_received", "Messages of other nodes.", &cluster.received),
+            ("cluster_publish_errors", "Messages for other nodes that were not sent.", &cluster.publish_errors),
+            ("cluster_garbage", "What came and was no message.", &cluster.garbage),
+            ("cluster_requests_refused", "Questions not asked, or not answered: too many.", &cluster.requests_refused),
+            ("cluster_requests_incomplete", "Questions not answered by all in time.", &cluster.requests_incomplete),
+            ("cluster_nodes_lost", "Nodes that said nothing for too long.", &cluster.nodes_lost),
+        ])
+    }
+
+    fn peers(&mut self, peers: &PeerMetrics) -> fmt::Result {
+        self.gauges(&[
+            ("peers_waiting", "Requests that are being forwarded.", &peers.waiting),
+            ("peers_websockets", "WebSockets whose session is on another node.", &peers.websockets),
+        ])?;
+        self.counters(&[
+            ("peers_forwarded", "Requests forwarded and answered.", &peers.forwarded),
+            ("peers_served", "Requests that other nodes forwarded here.", &peers.served),
+            ("peers_refused", "Requests refused on cluster.peers.listen.", &peers.refused),
+            ("peers_lookups", "Times that a node was looked up.", &peers.lookups),
+        ])?;
+        let failed = ForwardFailure::ALL.map(|failure| (failure.as_str(), peers.failed(failure)));
+        self.family("peers_failed", "Requests not forwarded, or not answered.", "reason", failed)
+    }
+
+    fn counters(&mut self, all: &[(&str, &str, &Counter)]) -> fmt::Result {
+        all.iter().try_for_each(|(name, help, counter)| {
+            ConstCounter::new(counter.value()).encode(self.0.encode_descriptor(
+                name,
+                help,
+                None,
+                MetricType::Counter,
+            )?)
+        })
+    }
+
+    fn gauges(&mut self, all: &[(&str, &str, &Gauge)]) -> fmt::Result {
+        all.iter().try_for_each(|(name, help, gauge)| self.gauge(name, help, gauge.value()))
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
+        ConstGauge::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    }
+
+    /// A counter with a label.
+    fn family<const N: usize>(&mut self, name: &str, help: &str, label: &str, all: [(&str, u64); N]) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        all.iter()
+            .try_for_each(|(value, count)| ConstCounter::new(*count).encode(family.encode_family(&[(label, *value)])?))
+    }
+}
+
+fn size(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,127 @@
+//! The listener for operators: alive, ready, and what is counted, while Redis comes and goes.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod support;
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use serde_json::json;
+use support::{Client, PATIENCE, Process, config, get};
+
+fn text(address: SocketAddr, path: &str) -> (u16, String) {
+    let (status, _, body) = get(address, path, "");
+    (status, String::from_utf8(body).unwrap())
+}
+
+fn value(address: SocketAddr, name: &str) -> f64 {
+    let page = text(address, "/metrics").1;
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
+}
+
+/// Waits until the server is, or is not, ready, and gives its word for it.
+fn readiness(address: SocketAddr, status: u16) -> String {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let (found, body) = text(address, "/readyz");
+        if found == status {
+            return body;
+        }
+        assert!(Instant::now() < until, "{body}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+struct Redis(Child);
+
+impl Redis {
+    fn start(port: u16) -> Self {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        Self(command.stdout(Stdio::null()).spawn().expect("redis-server is installed"))
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn a_single_node_is_alive_and_ready_and_counts() {
+    let (_dir, path) = config("[admin]\nlisten = \"127.0.0.1:0\"");
+    let server = Process::start(["--config", &path]);
+    let admin = server.admin.unwrap();
+    assert_eq!(text(admin, "/healthz"), (200, "alive\n".to_owned()));
+    assert_eq!(text(admin, "/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(text(admin, "/").0, 404);
+    assert_eq!(text(server.address, "/readyz").0, 404, "not for clients");
+    assert_eq!(value(admin, "sockeye_connections"), 0.0);
+    let _client = Client::connect(server.address, json!({})).await;
+    assert_eq!(value(admin, "sockeye_connections"), 1.0);
+    assert_eq!(value(admin, "sockeye_opened_total"), 1.0);
+    let (_, head, page) = get(admin, "/metrics", "");
+    assert!(head.contains("application/openmetrics-text"), "{head}");
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.ends_with("# EOF\n") && page.contains("bound_reached_total{bound=\"max_rooms\"} 0"), "{page}");
+    assert!(!page.contains("redis"), "{page}");
+}
+
+#[tokio::test]
+async fn readiness_follows_redis_and_clients_are_served_all_the_while() {
+    let port = free_port();
+    let (_dir, path) = config(&format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[cluster]\nadapter = \"redis-native\"\nurl = \"redis://127.0.0.1:{port}\"\n\
+         [[namespace]]\nname = \"/\"\n[[namespace.event]]\nname = \"say\"\nroute = \"broadcast\"\nexclude_sender = false"
+    ));
+    let server = Process::start(["--config", &path]);
+    let admin = server.admin.unwrap();
+    let mut client = Client::connect(server.address, json!({})).await;
+    for round in 0..2 {
+        let reason = readiness(admin, 503);
+        assert!(reason.starts_with("not ready: no connection to Redis: publishing: "), "{reason}");
+        assert_eq!(text(admin, "/healthz").0, 200);
+        assert_eq!(value(admin, "sockeye_ready"), 0.0);
+        client.emit("say", json!([round])).await;
+        assert_eq!(client.event().await, json!(["say", round]));
+        let _redis = Redis::start(port);
+        readiness(admin, 200);
+        assert_eq!(value(admin, "sockeye_redis_connected"), 1.0);
+    }
+    readiness(admin, 503);
+    assert!(value(admin, "sockeye_redis_disconnects_total") >= 4.0);
+    assert_eq!(value(admin, "sockeye_redis_resubscribed_total"), 1.0);
+}
+
+#[test]
+fn a_node_among_peers_starts_when_redis_is_there() {
+    let port = free_port();
+    let (_dir, path) = config(&format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[cluster]\nadapter = \"redis-native\"\nurl = \"redis://127.0.0.1:{port}\"\n\
+         [cluster.peers]\nsecret = \"a secret of the nodes\""
+    ));
+    let server = Process::start_until("the listener for operators", ["--config", &path]);
+    assert_eq!(text(server.address, "/readyz"), (503, "not ready: the server is starting\n".to_owned()));
+    let _redis = Redis::start(port);
+    readiness(server.address, 200);
+    server.signal("TERM");
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_dir, path) = config(&format!("[admin]\nlisten = \"{}\"", taken.local_addr().unwrap()));
+    let output = support::sockeye(["--config", &path, "--port", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("error: admin.listen: "));
+}
