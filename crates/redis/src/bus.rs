@@ -9,6 +9,8 @@ use sockeye::cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::dispatcher::Inbox;
 use crate::link::{Hub, Link};
+use crate::options::Mode;
+use crate::recovery::Journal;
 use crate::wire::Wire;
 
 /// One namespace of a server.
@@ -27,8 +29,18 @@ impl fmt::Debug for RedisBus {
 impl RedisBus {
     pub(crate) fn new(hub: Arc<Hub>, local: &Arc<Local>) -> Self {
         let wire = Wire::new(&hub.link.options, &hub.link.node, &local.namespace());
-        let inbox = Arc::new(Inbox { wire, local: Arc::downgrade(local), receiver: OnceLock::new() });
+        let journal = (hub.link.options.mode == Mode::Streams)
+            .then(|| Some(Journal::new(local, local.recovery()?, wire.stream_number()?)))
+            .flatten();
+        let inbox = Arc::new(Inbox { wire, local: Arc::downgrade(local), receiver: OnceLock::new(), journal });
+        if inbox.journal.is_some() {
+            hub.link.recovery.enter(&inbox);
+        }
         Self { hub, inbox, is_open: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
     }
 
     fn link(&self) -> &Link {
@@ -59,6 +71,9 @@ impl Bus for RedisBus {
             }
             let link = self.link();
             link.table.enter(&self.inbox);
+            if let Some(journal) = &self.inbox.journal {
+                journal.begin(link, self.wire());
+            }
             self.hub.enter();
             self.is_open.store(true, Ordering::Release);
             let channels = self.wire().own_channels();

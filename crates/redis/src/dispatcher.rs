@@ -10,6 +10,7 @@ use sockeye::cluster::{Message, Receiver, Sender};
 use crate::codec::CodecError;
 use crate::link::Link;
 use crate::options::Mode;
+use crate::recovery::{EntryId, Journal};
 use crate::wire::Wire;
 
 /// A namespace, as what receives messages.
@@ -19,6 +20,8 @@ pub(crate) struct Inbox {
     pub(crate) local: Weak<Local>,
     /// None until the bus is opened.
     pub(crate) receiver: OnceLock<Arc<dyn Receiver>>,
+    /// Its events, where sessions can be recovered.
+    pub(crate) journal: Option<Journal>,
 }
 
 /// What came from Redis.
@@ -27,8 +30,8 @@ pub(crate) enum Incoming {
     Message { channel: Vec<u8>, payload: Vec<u8> },
     /// A message in a channel that this pattern fits.
     Matched { pattern: Vec<u8>, channel: Vec<u8>, payload: Vec<u8> },
-    /// An entry of a stream: names and values of its fields.
-    Entry(Vec<Value>),
+    /// An entry of a stream: the stream's number, and names and values of the fields.
+    Entry { stream: usize, id: EntryId, fields: Vec<Value> },
 }
 
 impl Incoming {
@@ -37,7 +40,7 @@ impl Incoming {
         match self {
             Self::Message { channel, payload } => channel.len() + payload.len(),
             Self::Matched { pattern, channel, payload } => pattern.len() + channel.len() + payload.len(),
-            Self::Entry(fields) => {
+            Self::Entry { fields, .. } => {
                 fields.iter().map(|field| if let Value::BulkString(text) = field { text.len() } else { 0 }).sum()
             }
         }
@@ -72,14 +75,17 @@ impl Link {
                 Some(inbox) => self.deliver_classic(&inbox, &channel, &payload.into()),
                 None => self.metrics.skipped.increment(),
             },
-            Incoming::Entry(fields) => {
-                let texts: Vec<&str> = fields.iter().map_while(text).collect();
-                let pairs: Vec<(&str, &str)> =
-                    texts.as_chunks::<2>().0.iter().map(|[name, value]| (*name, *value)).collect();
-                let namespace = pairs.iter().find(|(name, _)| *name == "nsp").map(|(_, namespace)| *namespace);
-                match namespace.and_then(|namespace| self.table.inbox_of(namespace)) {
-                    Some(inbox) => inbox.handle(inbox.wire.read_entry(&pairs)),
+            Incoming::Entry { stream, id, fields: values } => {
+                let pairs = fields(&values);
+                match field(&pairs, "nsp").and_then(|namespace| self.table.inbox_of(namespace)) {
+                    Some(inbox) => match &inbox.journal {
+                        None => inbox.handle(inbox.wire.read_entry(&pairs)),
+                        Some(journal) => self.deliver_kept(&inbox, journal, id, &pairs),
+                    },
                     None => self.metrics.skipped.increment(),
+                }
+                if self.recovery.is_used() {
+                    self.recovery.places.advance(stream, id);
                 }
             }
         }
@@ -87,7 +93,7 @@ impl Link {
 }
 
 impl Inbox {
-    fn handle(&self, read: Result<Option<(Sender, Message)>, CodecError>) {
+    pub(crate) fn handle(&self, read: Result<Option<(Sender, Message)>, CodecError>) {
         let Some(receiver) = self.receiver.get() else { return };
         match read {
             Ok(Some((sender, message))) => receiver.handle_message(sender, message),
@@ -95,6 +101,17 @@ impl Inbox {
             Err(error) => receiver.handle_garbage(&error),
         }
     }
+}
+
+/// The fields of an entry.
+pub(crate) fn fields(values: &[Value]) -> Vec<(&str, &str)> {
+    let texts: Vec<&str> = values.iter().map_while(text).collect();
+    texts.as_chunks::<2>().0.iter().map(|[name, value]| (*name, *value)).collect()
+}
+
+/// The value of a field.
+pub(crate) fn field<'a>(fields: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(each, _)| *each == name).map(|(_, value)| *value)
 }
 
 fn text(field: &Value) -> Option<&str> {

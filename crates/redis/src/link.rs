@@ -19,8 +19,8 @@ use crate::options::{Mode, RedisOptions};
 use crate::queue::Queue;
 use crate::servers::Servers;
 use crate::table::Table;
-use crate::wire::Outgoing;
-use crate::{publisher, reader, subscriber, watcher};
+use crate::wire::{self, Outgoing};
+use crate::{publisher, reader, recovery, subscriber, watcher};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
@@ -38,6 +38,7 @@ pub(crate) struct Link {
     pub(crate) incoming: Queue<Incoming>,
     pub(crate) table: Table,
     pub(crate) metrics: RedisMetrics,
+    pub(crate) recovery: recovery::Shared,
     pub(crate) health: Health,
     /// Whether the queue to Redis was full since it was emptied last, and how many messages found it so.
     is_full: AtomicBool,
@@ -62,6 +63,7 @@ struct Running {
 impl Hub {
     pub(crate) fn new(options: RedisOptions, servers: Servers, node: NodeId) -> Self {
         let link = Link {
+            recovery: recovery::Shared::new(wire::streams(&options.stream).len()),
             map: Mutex::default(),
             doubt: Notify::new(),
             doubted: Mutex::default(),
@@ -99,6 +101,9 @@ impl Hub {
         running.tasks.spawn(subscriber::run(self.link.clone()));
         if self.link.options.mode == Mode::Streams {
             running.tasks.spawn(reader::run(self.link.clone()));
+            if self.link.recovery.is_used() {
+                running.tasks.spawn(recovery::run(self.link.clone()));
+            }
         }
     }
 
@@ -115,6 +120,12 @@ impl Hub {
 }
 
 impl Link {
+    /// Counts a message to other nodes.
+    pub(crate) fn note_published(&self, is_sent: bool) {
+        let metrics = &self.options.cluster.metrics;
+        if is_sent { metrics.published.increment() } else { metrics.publish_errors.increment() }
+    }
+
     /// A connection works, for as long as what is given back lives.
     pub(crate) fn working(&self, role: Role) -> Working<'_> {
         let working = self.health.works(role);

@@ -26,6 +26,11 @@ pub struct RedisMetrics {
     pub received: Counter,
     /// Messages that came from Redis and found the queue full: they are lost.
     pub dropped_incoming: Counter,
+    /// Events that were delivered to this node's clients without an offset, because Redis did not bring them back in time. With
+    /// connection state recovery only.
+    pub unlogged: Counter,
+    /// Times that entries of a stream were trimmed or lost before they were read. With connection state recovery only.
+    pub gaps: Counter,
     /// Messages for rooms and namespaces that have no members here any more: they were not read.
     pub skipped: Counter,
 }

@@ -175,11 +175,19 @@ pub struct StreamOptions {
     pub max_len: usize,
     /// How many entries are read at once. Default: 100.
     pub read_count: usize,
+    /// What the keys of sessions begin with, for connection state recovery. Default: `sio:session:`.
+    pub session_key_prefix: String,
 }
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { name: "socket.io".to_owned(), count: 1, max_len: 10_000, read_count: 100 }
+        Self {
+            name: "socket.io".to_owned(),
+            count: 1,
+            max_len: 10_000,
+            read_count: 100,
+            session_key_prefix: "sio:session:".to_owned(),
+        }
     }
 }
 

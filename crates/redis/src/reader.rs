@@ -14,6 +14,7 @@ use crate::health::Role;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
 use crate::publisher::RETRY;
+use crate::recovery::EntryId;
 use crate::wire;
 
 /// Runs for as long as the adapter: a task for each group of streams that are read together.
@@ -63,7 +64,7 @@ async fn serve(link: Arc<Link>, names: Vec<String>) {
 }
 
 /// A stream, and the id of its last entry that was read.
-type Position = Vec<(String, String)>;
+type Position = Vec<(String, EntryId)>;
 
 /// Why reading has ended.
 enum End {
@@ -98,10 +99,16 @@ impl Reading<'_> {
         let ends = self.ends_of_streams(&mut connection).await?;
         let position = match position {
             Some(position) => {
+                self.find_gaps(&mut connection, position, &ends).await?;
                 step_back(position, &ends);
                 position
             }
-            None => position.insert(ends),
+            None => {
+                for (name, id) in &ends {
+                    self.link.recovery.places.begin(self.link.number_of(name), *id);
+                }
+                position.insert(ends)
+            }
         };
         let _working = self.link.working(Role::Reading);
         loop {
@@ -137,7 +144,7 @@ impl Reading<'_> {
             read.arg(name);
         }
         for (_, id) in position {
-            read.arg(id);
+            read.arg(id.to_string());
         }
         read
     }
@@ -161,12 +168,57 @@ impl Reading<'_> {
     async fn ends_of_streams(&self, connection: &mut Connection) -> Result<Position, End> {
         let mut ends = Vec::new();
         for name in self.names {
-            let last = cmd("XREVRANGE").arg(name).arg("+").arg("-").arg("COUNT").arg(1).clone();
-            let Value::Array(entries) = self.ask(connection, &last).await? else { return Err(unexpected().into()) };
-            let id = entries.into_iter().next().and_then(entry).map_or_else(|| "0-0".to_owned(), |(id, _)| id);
-            ends.push((name.clone(), id));
+            let mut last = self.edge(connection, "XREVRANGE", name, "+", "-").await?;
+            if last.is_none() && self.link.recovery.is_used() {
+                // A place in a stream is an entry of it, by which it can be told whether the stream was trimmed since.
+                last = Some(self.begin_stream(connection, name).await?);
+            }
+            ends.push((name.clone(), last.unwrap_or_default()));
         }
         Ok(ends)
+    }
+
+    /// The id of the first entry, from one end or the other.
+    async fn edge(
+        &self,
+        connection: &mut Connection,
+        command: &str,
+        name: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<Option<EntryId>, End> {
+        let first = cmd(command).arg(name).arg(from).arg(to).arg("COUNT").arg(1).clone();
+        let Value::Array(entries) = self.ask(connection, &first).await? else { return Err(unexpected().into()) };
+        Ok(entries.into_iter().next().and_then(entry).map(|(id, _)| id))
+    }
+
+    /// Writes an entry that does nothing: nobody is in a room of this name.
+    async fn begin_stream(&self, connection: &mut Connection, name: &str) -> Result<EntryId, End> {
+        let node = &*self.link.node;
+        let data = format!(r#"{{"opts":{{"rooms":["{node}"],"except":[],"flags":{{}}}},"rooms":[]}}"#);
+        let mut entry = cmd("XADD");
+        entry.arg(name).arg("*").arg("uid").arg(node).arg("nsp").arg("/").arg("type").arg(5).arg("data").arg(data);
+        let Value::BulkString(id) = self.ask(connection, &entry).await? else { return Err(unexpected().into()) };
+        let id = std::str::from_utf8(&id).ok().and_then(|id| id.parse().ok());
+        id.ok_or_else(|| unexpected().into())
+    }
+
+    /// Entries may have been trimmed, or lost with their server. That matters to who counts on them.
+    async fn find_gaps(&self, connection: &mut Connection, position: &Position, ends: &Position) -> Result<(), End> {
+        if !self.link.recovery.is_used() {
+            return Ok(());
+        }
+        for ((name, last), (_, end)) in position.iter().zip(ends) {
+            let first = self.edge(connection, "XRANGE", name, "-", "+").await?;
+            let is_unread = first.is_none_or(|first| first > *last);
+            if *last != EntryId::default() && (is_unread || end < last) {
+                self.link.metrics.gaps.increment();
+                tracing::warn!(stream = name, "entries of the stream were lost");
+                let first = first.unwrap_or_default();
+                self.link.recovery.handle_gap(self.link, self.link.number_of(name), first, is_unread);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -174,16 +226,8 @@ impl Reading<'_> {
 /// than those.
 fn step_back(position: &mut Position, ends: &Position) {
     for ((_, id), (_, end)) in position.iter_mut().zip(ends) {
-        if parse_id(end) < parse_id(id) {
-            id.clone_from(end);
-        }
+        *id = (*id).min(*end);
     }
-}
-
-/// The two numbers of an entry's id.
-fn parse_id(id: &str) -> Option<(u64, u64)> {
-    let (millis, number) = id.split_once('-')?;
-    Some((millis.parse().ok()?, number.parse().ok()?))
 }
 
 impl Link {
@@ -198,13 +242,19 @@ impl Link {
         }
     }
 
+    /// The number of a stream among all.
+    fn number_of(&self, name: &str) -> usize {
+        wire::streams(&self.options.stream).iter().position(|each| each == name).unwrap_or_default()
+    }
+
     async fn take_entries(&self, name: &Value, entries: Value, position: &mut Position) {
         let (Value::BulkString(name), Value::Array(entries)) = (name, entries) else { return };
-        let Some((_, last)) = position.iter_mut().find(|(each, _)| each.as_bytes() == name) else { return };
+        let Some((name, last)) = position.iter_mut().find(|(each, _)| each.as_bytes() == name) else { return };
+        let stream = self.number_of(name);
         for (id, fields) in entries.into_iter().filter_map(entry) {
             self.metrics.received.increment();
             *last = id;
-            let mut incoming = Incoming::Entry(fields);
+            let mut incoming = Incoming::Entry { stream, id, fields };
             let bytes = incoming.len();
             // The stream keeps what comes meanwhile.
             while let Err(back) = self.incoming.push(incoming, bytes) {
@@ -216,10 +266,12 @@ impl Link {
 }
 
 /// The id and the fields of an entry.
-fn entry(value: Value) -> Option<(String, Vec<Value>)> {
+pub(crate) fn entry(value: Value) -> Option<(EntryId, Vec<Value>)> {
     let Value::Array(parts) = value else { return None };
     match <[Value; 2]>::try_from(parts) {
-        Ok([Value::BulkString(id), Value::Array(fields)]) => Some((String::from_utf8(id).ok()?, fields)),
+        Ok([Value::BulkString(id), Value::Array(fields)]) => {
+            Some((std::str::from_utf8(&id).ok()?.parse().ok()?, fields))
+        }
         _ => None,
     }
 }

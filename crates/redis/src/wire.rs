@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use redis::Cmd;
-use sockeye::adapter::Room;
+use sockeye::Target;
+use sockeye::adapter::{Packet, PacketBody, Room};
 use sockeye::cluster::{Destination, Message, NodeId, Sender};
 
 use crate::codec::classic::{self, Channels};
@@ -85,6 +86,42 @@ impl Wire {
             classic: Channels::new(&options.channel_prefix, namespace).answers_apart(true),
             endings: [Form::Smallest, Form::MsgPack].map(|form| cluster::ending(node, namespace, form)),
         }
+    }
+
+    /// The name of this node.
+    pub(crate) fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// The stream of the namespace.
+    pub(crate) fn stream(&self) -> String {
+        stream_of(&self.stream, &self.namespace)
+    }
+
+    /// The number of that stream among [all](streams).
+    pub(crate) fn stream_number(&self) -> Option<usize> {
+        let name = self.stream();
+        streams(&self.stream).iter().position(|each| *each == name)
+    }
+
+    /// Gives an entry its number, which only this node looks at.
+    pub(crate) fn number(&self, entry: &mut Outgoing, number: u64) {
+        entry.command.arg("n").arg(number);
+    }
+
+    /// Reads the event that an entry is, whoever wrote it; none if it is something else.
+    pub(crate) fn read_kept(&self, fields: &[(&str, &str)]) -> Option<(Packet, Target)> {
+        match cluster::decode_entry(fields.iter().copied(), &self.namespace) {
+            Ok((_, Message::Broadcast { packet, target, request: None })) => {
+                self.is_event(&packet).then_some((packet, target))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is an event of the namespace.
+    pub(crate) fn is_event(&self, packet: &Packet) -> bool {
+        packet.namespace == self.namespace && matches!(packet.body, PacketBody::Event { .. })
     }
 
     pub(crate) fn namespace(&self) -> &ByteString {

@@ -291,6 +291,9 @@ fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<&RecoveredS
             return entry;
         }
     }
+    if private_id.is_some() {
+        namespace.adapter().session_began(socket);
+    }
     conn.joined();
     if recovered.is_some() {
         server.metrics.recovered.increment();

@@ -157,7 +157,10 @@ impl Socket {
     /// Sets a value of the socket's data. One that cannot be encoded as JSON is not set, and the failure is logged.
     pub fn set_data(&self, key: impl Into<String>, value: impl Serialize) {
         match serde_json::to_value(value) {
-            Ok(value) => drop(self.0.state.lock().rare().data.insert(key.into(), value)),
+            Ok(value) => {
+                drop(self.0.state.lock().rare().data.insert(key.into(), value));
+                self.note_session();
+            }
             Err(error) => self.0.conn.server().metrics.emit_failed("data", &error),
         }
     }
@@ -165,6 +168,7 @@ impl Socket {
     /// Sets all of the socket's data; what was there is gone.
     pub fn replace_data(&self, data: serde_json::Map<String, serde_json::Value>) {
         self.0.state.lock().rare().data = data;
+        self.note_session();
     }
 
     /// All of the socket's data.
@@ -303,7 +307,12 @@ impl Socket {
 
     /// Disconnects the client from this namespace; it does not come back by itself.
     pub fn disconnect(&self) {
-        self.end(CloseReason::ServerNamespaceDisconnect, || self.send_packet(None, PacketBody::Disconnect));
+        self.end(CloseReason::ServerNamespaceDisconnect, || {
+            if self.private_id().is_some() {
+                self.0.namespace.adapter().settle(self);
+            }
+            self.send_packet(None, PacketBody::Disconnect);
+        });
     }
 
     /// Disconnects the client from all its namespaces, and closes the connection.
@@ -424,11 +433,24 @@ impl Socket {
         rare.data = session.data.clone();
     }
 
+    /// What is kept of its session has changed.
+    pub(crate) fn note_session(&self) {
+        if self.is_connected() && self.private_id().is_some() {
+            self.0.namespace.adapter().session_changed(self);
+        }
+    }
+
     pub(crate) fn private_id(&self) -> Option<Id> {
         self.0.state.lock().rare.as_ref()?.private_id.clone()
     }
 
-    fn saved_session(&self) -> Option<SavedSession> {
+    pub(crate) fn set_log_start(&self, log_start: &str) {
+        if let Some(rare) = &mut self.0.state.lock().rare {
+            rare.log_start = log_start.into();
+        }
+    }
+
+    pub(crate) fn saved_session(&self) -> Option<SavedSession> {
         let rooms = self.rooms();
         let state = self.0.state.lock();
         let rare = state.rare.as_ref()?;

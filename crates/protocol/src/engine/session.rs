@@ -287,6 +287,15 @@ impl Session {
         Some(probe.map_or(self.deadline, |at| at.min(self.deadline)))
     }
 
+    /// A time before which all was received that was sent before it, if that can be told now: the client has answered a ping
+    /// since. Revision 4 only.
+    pub fn received_until(&self, config: &SessionConfig) -> Option<Instant> {
+        let is_answered = self.is_open() && self.heartbeat == Heartbeat::PingInterval;
+        // The pong came when the next ping was set; its own ping had gone out no longer before than a client may be late.
+        let pong = is_answered.then(|| self.deadline.checked_sub(config.ping_interval)).flatten()?;
+        pong.checked_sub(config.ping_timeout.saturating_mul(2))
+    }
+
     /// Closes the session. False where it was closed before; then the first reason stays.
     pub fn close(&mut self, reason: CloseReason) -> bool {
         let first = self.is_open();

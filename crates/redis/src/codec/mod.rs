@@ -1,7 +1,8 @@
 //! What nodes write into Redis, and read.
 //!
 //! [`classic`] has the messages of the classic adapter, [`cluster`] those of the sharded adapter and of the one over streams, and
-//! [`native`] those between nodes of Sockeye. All of them read the messages of emitters, too; [`emitter`] writes these.
+//! [`native`] those between nodes of Sockeye. All of them read the messages of emitters, too; [`emitter`] writes these. [`session`] has
+//! the sessions of clients that come back.
 
 pub mod classic;
 pub mod cluster;
@@ -11,6 +12,7 @@ mod json;
 mod msgpack;
 pub mod native;
 pub(crate) mod parts;
+pub mod session;
 
 use thiserror::Error;
 

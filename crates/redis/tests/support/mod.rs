@@ -93,9 +93,9 @@ impl Drop for Redis {
 }
 
 /// A way to Redis that can be cut without a word.
-struct Proxy {
-    address: SocketAddr,
-    cut: watch::Sender<Cut>,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) cut: watch::Sender<Cut>,
 }
 
 /// Which connections carry nothing.
@@ -110,7 +110,7 @@ pub(crate) enum Cut {
 }
 
 impl Proxy {
-    async fn to(port: u16) -> Self {
+    pub(crate) async fn to(port: u16) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (cut, gate) = watch::channel(Cut::None);

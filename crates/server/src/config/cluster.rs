@@ -30,6 +30,9 @@ pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<R
     if raw.request_timeout.is_zero() {
         problems.add("cluster.request_timeout", "must be more than nothing");
     }
+    if raw.stream_max_len == 0 {
+        problems.add("cluster.stream_max_len", "must be more than nothing");
+    }
     let mode = match raw.adapter? {
         ClusterMode::Sharded => Mode::Sharded {
             subscription: match raw.subscription_mode {
@@ -46,6 +49,7 @@ pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<R
     if let Some(prefix) = &raw.channel_prefix {
         options.channel_prefix.clone_from(prefix);
     }
+    options.stream.max_len = raw.stream_max_len;
     options.max_outgoing_bytes = raw.max_outgoing_bytes.0;
     options.max_incoming_bytes = raw.max_incoming_bytes.0;
     options.cluster.request_timeout = raw.request_timeout;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sockeye::cluster::ClusterOptions;
 use sockeye::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
+use sockeye_redis::StreamOptions;
 
 use super::section::{choices, section};
 use super::setting::Size;
@@ -69,6 +70,9 @@ section! {
         /// Which channels a node with "redis-sharded" subscribes to. "dynamic": one for each room that has members on it;
         /// "dynamic-private": also one for each of its clients; "static": one for all. The same on all nodes.
         subscription_mode: SubscriptionMode = SubscriptionMode::Dynamic;
+        /// About how many entries the stream of "redis-streams" keeps: all that the nodes say to one another. A client that was
+        /// away while more were written is not recovered.
+        stream_max_len: usize = StreamOptions::default().max_len;
         /// How long other nodes may take to answer.
         request_timeout: Duration = ClusterOptions::default().request_timeout;
         /// Certificates for a url that begins with "rediss". Without this table the server's must be one that the system trusts.
@@ -319,7 +323,8 @@ section! {
         max_disconnection_duration: Duration = ConnectionStateRecovery::default().max_disconnection_duration;
         /// Whether a recovered client keeps the data of its first connection; if not, its `auth` is looked at again.
         skip_middlewares: bool = ConnectionStateRecovery::default().skip_middlewares;
-        /// Events that each namespace keeps for replay. The oldest go; a client that needs one of them is not recovered.
+        /// Events that each namespace keeps for replay. The oldest go; a client that needs one of them is not recovered. In a
+        /// cluster they are in the stream, see `cluster.stream_max_len`.
         max_log_bytes: Size = Size(ConnectionStateRecovery::default().max_log_bytes);
         /// Sessions that each namespace keeps. The oldest go.
         max_sessions: usize = ConnectionStateRecovery::default().max_sessions;

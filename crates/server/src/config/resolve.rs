@@ -106,8 +106,9 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
         }
         cluster(section, problems).map(|adapter| Cluster { name, adapter, peers: peers.flatten() })
     });
-    if cluster.is_some() && options.connection_state_recovery.take().is_some() {
-        let text = "socket.recovery is for a single node and off in a [cluster]; who comes back is told that it is not recovered";
+    let keeps_log = raw.cluster.as_ref().is_none_or(|section| section.adapter == Some(ClusterMode::Streams));
+    if !keeps_log && options.connection_state_recovery.take().is_some() {
+        let text = "socket.recovery is off in a [cluster] unless its adapter is \"redis-streams\"; who comes back is told that it is not recovered";
         warnings.push(text.to_owned());
     }
     for (path, duration) in [

@@ -79,6 +79,10 @@ impl Local {
         }
     }
 
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// The name of the namespace.
     pub fn namespace(&self) -> String {
         self.namespace.upgrade().map(|namespace| namespace.name().to_owned()).unwrap_or_default()

@@ -7,6 +7,7 @@ mod answers;
 mod local;
 mod log;
 mod memory;
+mod session;
 
 use std::fmt;
 use std::future::Future;
@@ -203,6 +204,28 @@ pub trait Adapter: Send + Sync + fmt::Debug + 'static {
     fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
         let _ = session;
         enter(Attachment::default());
+    }
+
+    /// A socket whose session can be recovered has entered. If it was recovered itself, it is in its rooms.
+    fn session_began(&self, socket: &Socket) {
+        let _ = socket;
+    }
+
+    /// The data of a socket whose session can be recovered are others. What changes its rooms is told by [`add`](Self::add) and
+    /// [`remove`](Self::remove).
+    fn session_changed(&self, socket: &Socket) {
+        let _ = socket;
+    }
+
+    /// The program is about to disconnect the socket. What this node sent to it before must be in its outbox when this returns;
+    /// called only where sessions can be recovered.
+    fn settle(&self, socket: &Socket) {
+        let _ = socket;
+    }
+
+    /// Waits until what this node sent before is in the outboxes of its sockets; none if it is already.
+    fn settled(&self) -> Option<AdapterFuture<'_, ()>> {
+        None
     }
 
     /// Keeps a session for a client that may come back.

@@ -55,9 +55,8 @@ impl SocketEmit<'_> {
     pub fn try_emit(self, event: &str, args: impl IntoArgs) -> Result<(), EmitError> {
         let socket = self.socket;
         let packet = event_packet(&socket.0.namespace, event, args)?;
-        self.notify_outgoing(event, &packet);
-        if socket.conn().server().options.connection_state_recovery.is_some() {
-            // The event must be in the log that a recovered session is replayed from.
+        if socket.0.namespace.adapter().recovers() {
+            // The event must be in the log that a recovered session is replayed from. The adapter tells the listeners.
             let target = Target {
                 rooms: [Room::from(socket.id())].into_iter().collect(),
                 flags: self.flags,
@@ -65,6 +64,7 @@ impl SocketEmit<'_> {
             };
             socket.0.namespace.adapter().broadcast(packet, &target);
         } else {
+            self.notify_outgoing(event, &packet);
             let parser = socket.conn().server().options.parser;
             socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
         }
@@ -84,6 +84,9 @@ impl SocketEmit<'_> {
         let socket = self.socket;
         let mut packet = event_packet(&socket.0.namespace, event, args)?;
         self.notify_outgoing(event, &packet);
+        if let Some(settled) = socket.0.namespace.adapter().settled() {
+            settled.await;
+        }
         let id = socket.0.namespace.next_ack_id();
         let (sender, receiver) = oneshot::channel();
         ack::try_enter(socket, id, Waiter::One(sender))?;

@@ -41,6 +41,12 @@ pub struct WebSocket {
     pub answers_pings: bool,
 }
 
+impl std::fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebSocket").field("pending", &self.pending).finish_non_exhaustive()
+    }
+}
+
 impl WebSocket {
     /// Opens a WebSocket with this query; the response's head is read.
     pub async fn open(server: &Server, query: &str) -> Self {

@@ -32,6 +32,15 @@ export class Redis {
 
   get url() { return `redis://127.0.0.1:${this.port}`; }
 
+  /** Whether there is such a key. */
+  has(key) {
+    return new Promise((resolve) => {
+      const socket = createConnection(this.port, "127.0.0.1", () => socket.write(`EXISTS ${key}\r\n`));
+      socket.once("data", (data) => { socket.destroy(); resolve(data.toString() === ":1\r\n"); });
+      socket.once("error", () => resolve(false));
+    });
+  }
+
   async kill(signal = "SIGKILL") {
     this.child.kill(signal);
     await within(this.exit, 5000, "redis-server did not end");

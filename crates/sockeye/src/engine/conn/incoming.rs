@@ -39,6 +39,13 @@ impl Conn {
         true
     }
 
+    /// A time before which all was received that was sent before it, if that can be told now.
+    pub(crate) fn received_until(&self) -> Option<Instant> {
+        // While reading is paused the client's heartbeats are not its own.
+        let is_paused = self.paused.load(Ordering::SeqCst);
+        (!is_paused).then(|| self.state.lock().session.received_until(&self.server.session)).flatten()
+    }
+
     pub(super) fn handle_message(self: &Arc<Self>, data: Data<'_>) {
         let limits = &self.server.parser_limits;
         let mut decoder = self.inbound.lock();

@@ -1,0 +1,27 @@
+//! Takes an entry of the stream to the journal of its namespace, or, if it is no event, to whoever takes all else.
+
+use sockeye::cluster::Message;
+
+use super::{EntryId, Journal};
+use crate::dispatcher::{Inbox, field};
+use crate::link::Link;
+
+impl Link {
+    /// An entry for a namespace with recovery.
+    pub(crate) fn deliver_kept(&self, inbox: &Inbox, journal: &Journal, id: EntryId, fields: &[(&str, &str)]) {
+        let wire = &inbox.wire;
+        if field(fields, "uid") == Some(&**wire.node()) {
+            if let Some(number) = field(fields, "n").and_then(|number| number.parse().ok()) {
+                journal.handle_own(self, wire, id, number, || wire.read_kept(fields));
+            }
+            return;
+        }
+        match wire.read_entry(fields) {
+            Ok(Some((_, Message::Broadcast { packet, target, request: None }))) if wire.is_event(&packet) => {
+                self.options.cluster.metrics.received.increment();
+                journal.handle_event(self, id, packet, &target);
+            }
+            other => inbox.handle(other),
+        }
+    }
+}
