@@ -109,6 +109,8 @@ impl Page<'_> {
             ("redis_dropped_incoming", "Messages from Redis that found the queue full.", &redis.dropped_incoming),
             ("redis_lost", "Messages on their way when the connection was lost.", &redis.lost),
             ("redis_refused", "Messages that Redis refused.", &redis.refused),
+            ("redis_unlogged", "Events delivered here without an offset: Redis was late.", &redis.unlogged),
+            ("redis_gaps", "Times that a stream had lost what was not read yet.", &redis.gaps),
             ("redis_skipped", "Messages that concern nobody here.", &redis.skipped),
             ("cluster_published", "Messages for other nodes.", &cluster.published),
             ("cluster_received", "Messages of other nodes.", &cluster.received),
