@@ -1,10 +1,12 @@
-//! The server: its namespaces, its sessions, and the tasks that drive them.
+//! The server: what all parts share, and what programs do with it.
 
-use std::collections::HashMap;
+mod namespaces;
+mod work;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 use bytestring::ByteString;
 use parking_lot::RwLock;
@@ -17,13 +19,16 @@ use tokio::sync::{Notify, watch};
 use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
 use crate::builder::ServerBuilder;
 use crate::emit::Emit;
-use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Wheel, shard};
+use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Wheel};
 use crate::handler::Listeners;
-use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
+use crate::namespace::{Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::request::Interner;
-use crate::telemetry::{Bound, Metrics};
+use crate::telemetry::Metrics;
+
+use self::namespaces::Namespaces;
+pub(crate) use self::work::Running;
 
 /// A Socket.IO server. A clone is another handle to the same.
 ///
@@ -67,14 +72,6 @@ pub(crate) struct ServerInner {
     tasks: AtomicUsize,
     idle: Notify,
     closing: watch::Sender<bool>,
-}
-
-/// The namespaces that are alive.
-#[derive(Default)]
-struct Namespaces {
-    by_name: HashMap<ByteString, Namespace>,
-    /// How many of them have a parent.
-    children: usize,
 }
 
 type NamespaceListener = Arc<dyn Fn(&Namespace) + Send + Sync>;
@@ -237,79 +234,6 @@ impl Server {
 }
 
 impl ServerInner {
-    /// Starts the timers and the shards, once, in the runtime of the caller.
-    pub(crate) fn start(self: &Arc<Self>) {
-        if self.started.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let _only_here = self.runtime.set(Handle::current());
-        let weak = Arc::downgrade(self);
-        spawn_driver(weak.clone(), self.wheel.clone().run());
-        let writers = self.flusher.writers();
-        let turns = self.poller.start(writers.iter().map(|(_, wake)| wake)).unwrap_or_else(|error| {
-            tracing::warn!(%error, "each plain socket is read by a task of its own");
-            Vec::new()
-        });
-        let turns = turns.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-        for ((writer, wake), turns) in writers.into_iter().zip(turns) {
-            spawn_driver(weak.clone(), shard::run(turns, writer, wake));
-        }
-        let namespaces: Vec<_> = self.namespaces.read().by_name.values().cloned().collect();
-        for namespace in namespaces {
-            self.init_adapter(&namespace);
-        }
-    }
-
-    /// Lets the adapter of a namespace begin.
-    fn init_adapter(self: &Arc<Self>, namespace: &Namespace) {
-        let namespace = namespace.clone();
-        // An adapter may try for as long as its broker is not there; the close does not wait for that.
-        self.spawn_aside(async move {
-            if !namespace.begin() {
-                return; // both the start and the making of the namespace may see to it
-            }
-            if let Err(error) = namespace.adapter().init().await {
-                tracing::error!(namespace = namespace.name(), %error, "the adapter did not start");
-            }
-        });
-    }
-
-    /// Runs a future of a connection beside everything else. [`Server::close`] waits for it.
-    pub(crate) fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
-        let running = self.begin_work();
-        self.spawn_aside(async move {
-            future.await;
-            drop(running);
-        });
-    }
-
-    /// Runs a future that [`Server::close`] does not wait for.
-    fn spawn_aside(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
-        let Some(runtime) = Handle::try_current().ok().or_else(|| self.runtime.get().cloned()) else {
-            // Before the start there is no connection that could wait for it.
-            return tracing::warn!("outside of a runtime, and before the start, nothing can run");
-        };
-        let _detached = runtime.spawn(future);
-    }
-
-    /// Waits until nothing runs that [`begin_work`](Self::begin_work) has counted.
-    async fn all_work_done(&self) {
-        loop {
-            let mut idle = std::pin::pin!(self.idle.notified());
-            idle.as_mut().enable();
-            if self.tasks.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
-
-    /// Something has begun that [`Server::close`] waits for, until what is given back is dropped.
-    pub(crate) fn begin_work(self: &Arc<Self>) -> Running {
-        self.tasks.fetch_add(1, Ordering::AcqRel);
-        Running(Arc::downgrade(self))
-    }
-
     pub(crate) fn is_closing(&self) -> bool {
         *self.closing.borrow()
     }
@@ -348,167 +272,5 @@ impl ServerInner {
             max_payload: options.max_http_buffer_size,
         }
         .to_json()
-    }
-
-    /// The namespace that a client asks for, brought to life if a pattern or function says so. It stays for as long as what is
-    /// given back lives.
-    pub(crate) async fn find_namespace(self: &Arc<Self>, name: &ByteString, auth: Option<&str>) -> Option<Joining> {
-        // Counted under the lock under which a namespace without sockets and joins would be let go of.
-        if let Some(found) = self.namespaces.read().by_name.get(name) {
-            return Some(Joining::new(found));
-        }
-        let parents = self.parents.read().clone();
-        for parent in parents {
-            if parent.matches(name, auth).await {
-                let found = self.child(name, &parent);
-                if found.is_none() {
-                    self.metrics.bound_reached(Bound::ChildNamespaces, name);
-                }
-                return found;
-            }
-        }
-        None
-    }
-
-    /// The child of this name, made if there is none and the bound allows it.
-    fn child(self: &Arc<Self>, name: &ByteString, parent: &Arc<Parent>) -> Option<Joining> {
-        let max = self.options.limits.max_child_namespaces;
-        if self.namespaces.read().children >= max {
-            self.evict_children();
-        }
-        let is_there = |namespaces: &Namespaces| namespaces.by_name.get(name).map(Joining::new);
-        {
-            let namespaces = self.namespaces.read();
-            if namespaces.children >= max {
-                return is_there(&namespaces);
-            }
-        }
-        // Made without the lock, for the program's own code makes the adapter. If another thread was quicker, its one counts.
-        let namespace = Namespace::new(self, name.clone(), Some(parent.clone()), false);
-        let joining = Joining::new(&namespace);
-        {
-            let mut namespaces = self.namespaces.write();
-            if let Some(found) = is_there(&namespaces) {
-                return Some(found);
-            }
-            if namespaces.children >= max {
-                return None;
-            }
-            namespaces.insert(&namespace);
-        }
-        self.announce(&namespace);
-        Some(joining)
-    }
-
-    /// A namespace that the program names itself. It gets the handlers of a pattern that matches it.
-    fn namespace_of_program(self: &Arc<Self>, name: &ByteString) -> Namespace {
-        if let Some(found) = self.namespaces.read().by_name.get(name) {
-            return found.clone();
-        }
-        let is_match =
-            |parent: &&Arc<Parent>| matches!(&parent.matcher, Matcher::Pattern(pattern) if pattern.is_match(name));
-        let parent = self.parents.read().iter().find(is_match).cloned();
-        let namespace = Namespace::new(self, name.clone(), parent, true);
-        {
-            let mut namespaces = self.namespaces.write();
-            if let Some(found) = namespaces.by_name.get(name) {
-                return found.clone();
-            }
-            namespaces.insert(&namespace);
-        }
-        self.announce(&namespace);
-        namespace
-    }
-
-    /// A namespace has come to life: its adapter begins, and the program hears of it.
-    fn announce(self: &Arc<Self>, namespace: &Namespace) {
-        if self.started.load(Ordering::Acquire) {
-            self.init_adapter(namespace);
-        }
-        let listeners = self.new_namespace.read().clone();
-        for listener in listeners {
-            listener(namespace);
-        }
-    }
-
-    /// Lets go of a child without sockets, unless a client is about to join it.
-    pub(crate) fn remove_child(self: &Arc<Self>, child: &Namespace) {
-        let is_removed = {
-            let mut namespaces = self.namespaces.write();
-            let is_it = namespaces.by_name.get(child.name_shared()) == Some(child);
-            is_it && child.is_unused() && namespaces.remove(child).is_some()
-        };
-        if is_removed {
-            self.close_adapter(child.clone());
-        }
-    }
-
-    /// Lets go of all children that clients brought to life and that nobody uses or holds, to make room for others.
-    fn evict_children(self: &Arc<Self>) {
-        let evicted: Vec<_> = {
-            let mut namespaces = self.namespaces.write();
-            let idle: Vec<_> = namespaces.by_name.values().filter(|each| each.is_evictable()).cloned().collect();
-            idle.iter().filter_map(|each| namespaces.remove(each)).collect()
-        };
-        for namespace in evicted {
-            self.close_adapter(namespace);
-        }
-    }
-
-    fn close_adapter(self: &Arc<Self>, namespace: Namespace) {
-        self.spawn(async move { namespace.adapter().close().await });
-    }
-
-    fn add_parent(&self, matcher: Matcher) -> ParentNamespace {
-        let parent = Parent::new(matcher);
-        self.parents.write().push(parent.clone());
-        ParentNamespace(parent)
-    }
-}
-
-impl Namespaces {
-    fn insert(&mut self, namespace: &Namespace) {
-        self.by_name.insert(namespace.name_shared().clone(), namespace.clone());
-        if let Some(parent) = namespace.parent() {
-            self.children += 1;
-            parent.adopt(namespace);
-        }
-    }
-
-    fn remove(&mut self, namespace: &Namespace) -> Option<Namespace> {
-        let removed = self.by_name.remove(namespace.name_shared())?;
-        if let Some(parent) = removed.parent() {
-            self.children -= 1;
-            parent.forget(&removed);
-        }
-        Some(removed)
-    }
-}
-
-/// Runs a driver until the server is gone: it holds the server's parts, not the server.
-fn spawn_driver(server: Weak<ServerInner>, driver: impl Future<Output = ()> + Send + 'static) {
-    let _detached = tokio::spawn(async move {
-        let gone = async {
-            while server.strong_count() > 0 {
-                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-            }
-        };
-        tokio::select! {
-            () = driver => {}
-            () = gone => {}
-        }
-    });
-}
-
-/// Counts work for as long as it goes on.
-pub(crate) struct Running(Weak<ServerInner>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(server) = self.0.upgrade()
-            && server.tasks.fetch_sub(1, Ordering::AcqRel) == 1
-        {
-            server.idle.notify_waiters();
-        }
     }
 }

@@ -1,0 +1,155 @@
+//! The namespaces of a server: how they are found, made by a pattern, and let go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytestring::ByteString;
+
+use super::ServerInner;
+use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace};
+use crate::telemetry::Bound;
+
+/// The namespaces that are alive.
+#[derive(Default)]
+pub(super) struct Namespaces {
+    pub(super) by_name: HashMap<ByteString, Namespace>,
+    /// How many of them have a parent.
+    children: usize,
+}
+
+impl ServerInner {
+    /// The namespace that a client asks for, brought to life if a pattern or function says so. It stays for as long as what is
+    /// given back lives.
+    pub(crate) async fn find_namespace(self: &Arc<Self>, name: &ByteString, auth: Option<&str>) -> Option<Joining> {
+        // Counted under the lock under which a namespace without sockets and joins would be let go of.
+        if let Some(found) = self.namespaces.read().by_name.get(name) {
+            return Some(Joining::new(found));
+        }
+        let parents = self.parents.read().clone();
+        for parent in parents {
+            if parent.matches(name, auth).await {
+                let found = self.child(name, &parent);
+                if found.is_none() {
+                    self.metrics.bound_reached(Bound::ChildNamespaces, name);
+                }
+                return found;
+            }
+        }
+        None
+    }
+
+    /// The child of this name, made if there is none and the bound allows it.
+    fn child(self: &Arc<Self>, name: &ByteString, parent: &Arc<Parent>) -> Option<Joining> {
+        let max = self.options.limits.max_child_namespaces;
+        if self.namespaces.read().children >= max {
+            self.evict_children();
+        }
+        let is_there = |namespaces: &Namespaces| namespaces.by_name.get(name).map(Joining::new);
+        {
+            let namespaces = self.namespaces.read();
+            if namespaces.children >= max {
+                return is_there(&namespaces);
+            }
+        }
+        // Made without the lock, for the program's own code makes the adapter. If another thread was quicker, its one counts.
+        let namespace = Namespace::new(self, name.clone(), Some(parent.clone()), false);
+        let joining = Joining::new(&namespace);
+        {
+            let mut namespaces = self.namespaces.write();
+            if let Some(found) = is_there(&namespaces) {
+                return Some(found);
+            }
+            if namespaces.children >= max {
+                return None;
+            }
+            namespaces.insert(&namespace);
+        }
+        self.announce(&namespace);
+        Some(joining)
+    }
+
+    /// A namespace that the program names itself. It gets the handlers of a pattern that matches it.
+    pub(super) fn namespace_of_program(self: &Arc<Self>, name: &ByteString) -> Namespace {
+        if let Some(found) = self.namespaces.read().by_name.get(name) {
+            return found.clone();
+        }
+        let is_match =
+            |parent: &&Arc<Parent>| matches!(&parent.matcher, Matcher::Pattern(pattern) if pattern.is_match(name));
+        let parent = self.parents.read().iter().find(is_match).cloned();
+        let namespace = Namespace::new(self, name.clone(), parent, true);
+        {
+            let mut namespaces = self.namespaces.write();
+            if let Some(found) = namespaces.by_name.get(name) {
+                return found.clone();
+            }
+            namespaces.insert(&namespace);
+        }
+        self.announce(&namespace);
+        namespace
+    }
+
+    /// A namespace has come to life: its adapter begins, and the program hears of it.
+    fn announce(self: &Arc<Self>, namespace: &Namespace) {
+        if self.started.load(Ordering::Acquire) {
+            self.init_adapter(namespace);
+        }
+        let listeners = self.new_namespace.read().clone();
+        for listener in listeners {
+            listener(namespace);
+        }
+    }
+
+    /// Lets go of a child without sockets, unless a client is about to join it.
+    pub(crate) fn remove_child(self: &Arc<Self>, child: &Namespace) {
+        let is_removed = {
+            let mut namespaces = self.namespaces.write();
+            let is_it = namespaces.by_name.get(child.name_shared()) == Some(child);
+            is_it && child.is_unused() && namespaces.remove(child).is_some()
+        };
+        if is_removed {
+            self.close_adapter(child.clone());
+        }
+    }
+
+    /// Lets go of all children that clients brought to life and that nobody uses or holds, to make room for others.
+    fn evict_children(self: &Arc<Self>) {
+        let evicted: Vec<_> = {
+            let mut namespaces = self.namespaces.write();
+            let idle: Vec<_> = namespaces.by_name.values().filter(|each| each.is_evictable()).cloned().collect();
+            idle.iter().filter_map(|each| namespaces.remove(each)).collect()
+        };
+        for namespace in evicted {
+            self.close_adapter(namespace);
+        }
+    }
+
+    fn close_adapter(self: &Arc<Self>, namespace: Namespace) {
+        self.spawn(async move { namespace.adapter().close().await });
+    }
+
+    pub(super) fn add_parent(&self, matcher: Matcher) -> ParentNamespace {
+        let parent = Parent::new(matcher);
+        self.parents.write().push(parent.clone());
+        ParentNamespace(parent)
+    }
+}
+
+impl Namespaces {
+    fn insert(&mut self, namespace: &Namespace) {
+        self.by_name.insert(namespace.name_shared().clone(), namespace.clone());
+        if let Some(parent) = namespace.parent() {
+            self.children += 1;
+            parent.adopt(namespace);
+        }
+    }
+
+    fn remove(&mut self, namespace: &Namespace) -> Option<Namespace> {
+        let removed = self.by_name.remove(namespace.name_shared())?;
+        if let Some(parent) = removed.parent() {
+            self.children -= 1;
+            parent.forget(&removed);
+        }
+        Some(removed)
+    }
+}
