@@ -187,6 +187,8 @@ fn key(command: &Cmd) -> Option<&[u8]> {
     match words.next()? {
         b"PUBLISH" | b"PING" => None,
         b"PUBSUB" => (words.next()? == b"SHARDNUMSUB").then(|| words.next()).flatten(),
+        // After the script and the number of keys.
+        b"EVAL" => words.nth(2),
         b"XREAD" => words.skip_while(|word| *word != b"STREAMS").nth(1),
         _ => words.next(),
     }
@@ -246,17 +248,22 @@ impl Redirect {
     }
 }
 
-/// The slot of a key: CRC-16 of it, or of what is between the first braces.
+/// The slot of a key: CRC-16 of its tag.
 pub(crate) fn slot(key: &[u8]) -> u16 {
-    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+    let crc = tag(key).iter().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| (crc << 1) ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 })
+    });
+    crc % 0x4000
+}
+
+/// What says where a key is: what it has between the first braces, or all of it.
+pub(crate) fn tag(key: &[u8]) -> &[u8] {
+    let braced = key.iter().position(|byte| *byte == b'{').and_then(|open| {
         let rest = key.get(open + 1..)?;
         let close = rest.iter().position(|byte| *byte == b'}')?;
         rest.get(..close).filter(|tag| !tag.is_empty())
     });
-    let crc = tag.unwrap_or(key).iter().fold(0_u16, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| (crc << 1) ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 })
-    });
-    crc % 0x4000
+    braced.unwrap_or(key)
 }
 
 /// How many slots there are.

@@ -6,35 +6,42 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sockeye::{ConnectionStateRecovery, Limits, Server, Socket};
 use sockeye_cluster_suite::{Got, WebSocket};
 use sockeye_redis::{Mode, RedisAdapter};
-use support::{Cut, Proxy, Redis, cluster_options, eventually, redis_options};
+use support::place::Place;
+use support::redis_cluster::RedisCluster;
+use support::{Cut, Proxy, Redis, eventually};
 
 /// A server that has joined, by a way to Redis that can be cut.
 struct Node {
     server: Server,
     redis: RedisAdapter,
-    proxy: Proxy,
+    proxies: Vec<Proxy>,
 }
 
 impl Node {
-    async fn start(redis: &Redis) -> Self {
+    async fn start(redis: &impl Place) -> Self {
         Self::with(redis, Limits::default()).await
     }
 
-    async fn with(redis: &Redis, limits: Limits) -> Self {
-        let proxy = Proxy::to(redis.port).await;
-        let mut options = redis_options(proxy.address, Mode::Streams, cluster_options().0);
+    async fn with(redis: &impl Place, limits: Limits) -> Self {
+        let mut proxies = HashMap::new();
+        for port in redis.ports() {
+            proxies.insert(port, Proxy::to(port).await);
+        }
+        let mut options = redis.options(Mode::Streams, &|port| proxies[&port].address.port());
+        options.max_backoff = Duration::from_millis(500);
         options.timeout = Duration::from_secs(1);
         let redis = RedisAdapter::new(options).unwrap();
         let recovery = ConnectionStateRecovery::within(Duration::from_secs(20));
         let server =
             Server::builder().adapter(redis.factory()).connection_state_recovery(recovery).limits(limits).build();
         server.of("/other");
-        let node = Self { server, redis, proxy };
+        let node = Self { server, redis, proxies: proxies.into_values().collect() };
         drop(node.connect().await);
         eventually("it is connected", || node.redis.is_connected()).await;
         node.logs().await;
@@ -83,7 +90,9 @@ impl Node {
     }
 
     fn cut(&self, is_cut: bool) {
-        self.proxy.cut.send_replace(if is_cut { Cut::All } else { Cut::None });
+        for proxy in &self.proxies {
+            proxy.cut.send_replace(if is_cut { Cut::All } else { Cut::None });
+        }
     }
 }
 
@@ -119,26 +128,38 @@ fn without_offsets(events: &[String]) -> Vec<String> {
     events.iter().map(|event| event.replace(&format!(",\"{}\"]", offset(event)), "]")).collect()
 }
 
-fn record(redis: &Redis, session: &Session) -> Option<String> {
-    redis.command(&["GET", &format!("sio:session:{}", session.secret)])
+fn record(redis: &impl Place, session: &Session) -> Option<String> {
+    let key = format!("sio:session:{}", session.secret);
+    redis.command_at(&key, &["GET", &key])
 }
 
 /// Waits until the session is written, with what was done before.
-async fn written(redis: &Redis, session: &Session) {
+async fn written(redis: &impl Place, session: &Session) {
     eventually("the session is written", || record(redis, session).is_some()).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 #[tokio::test]
 async fn a_client_of_a_dead_node_is_recovered_by_another() {
-    let redis = Redis::started();
-    let (first, second) = (Node::start(&redis).await, Node::start(&redis).await);
+    a_dead_node(&Redis::started()).await;
+}
+
+#[tokio::test]
+async fn over_a_redis_cluster_too() {
+    let redis = tokio::task::spawn_blocking(|| RedisCluster::start(5_000, false, None)).await.unwrap();
+    for _ in 0..3 {
+        a_dead_node(&redis).await;
+    }
+}
+
+async fn a_dead_node(redis: &impl Place) {
+    let (first, second) = (Node::start(redis).await, Node::start(redis).await);
     let (mut client, session) = first.connect().await;
     first.socket(&session).unwrap().join("room").unwrap();
     first.socket(&session).unwrap().set_data("name", "n");
     second.server.to("room").emit("e", 1);
     let last = event(&mut client).await;
-    written(&redis, &session).await;
+    written(redis, &session).await;
     first.cut(true);
     drop(client);
     second.server.to("room").emit("e", 2);
@@ -156,15 +177,15 @@ async fn a_client_of_a_dead_node_is_recovered_by_another() {
     second.server.to("room").emit("e", 8);
     assert_eq!(without_offsets(&[event(&mut client).await]), ["42[\"e\",8]"]);
     // A session is restored once.
-    let third = Node::start(&redis).await;
-    written(&redis, &session).await;
+    let third = Node::start(redis).await;
+    written(redis, &session).await;
     let (_there, missed) = third.restore(&session, Some(&offset(&last))).await.unwrap();
     assert!(!missed.is_empty());
     // Its old socket ends.
     while client.text().await != "41" {}
     eventually("the old socket is gone", || second.socket(&session).is_none()).await;
     assert!(third.socket(&session).is_some());
-    written(&redis, &session).await;
+    written(redis, &session).await;
 }
 
 fn bytes_of(len: usize) -> String {

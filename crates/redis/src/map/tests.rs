@@ -76,6 +76,7 @@ fn commands_go_to_the_owner_of_their_key() {
     assert_eq!(to(cmd("SPUBLISH").arg("socket.io").arg("x")), 7001);
     assert_eq!(to(cmd("PUBSUB").arg("SHARDNUMSUB").arg("socket.io")), 7001);
     assert_eq!(to(cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg("socket.io").arg("0")), 7001);
+    assert_eq!(to(cmd("EVAL").arg("return 1").arg(1).arg("socket.io").arg("x")), 7001);
     assert_eq!(to(cmd("PUBLISH").arg("socket.io").arg("x")), map.any().port);
     assert_eq!(to(cmd("PUBSUB").arg("NUMSUB").arg("socket.io")), map.any().port);
 }

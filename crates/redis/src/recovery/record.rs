@@ -11,6 +11,7 @@ use sockeye::cluster::NodeId;
 use super::floor::Floor;
 use crate::codec::session::{self, Session};
 use crate::link::Link;
+use crate::map;
 use crate::wire::{Outgoing, Wire};
 
 /// How a session is written over what is there.
@@ -65,10 +66,13 @@ pub(super) fn read(text: &[u8]) -> Option<Session> {
     session::decode(&STANDARD.decode(text).ok()?.into()).ok()
 }
 
-/// Where it is written from where on the offsets of a node's clients are good.
+/// Where it is written from where on the offsets of a node's clients are good: in a Redis Cluster at the owner of the stream, so that
+/// it is there before the events that are sent after it.
 pub(super) fn floor_key(link: &Link, wire: &Wire, node: &NodeId) -> String {
+    let stream = wire.stream();
+    let tag = String::from_utf8_lossy(map::tag(stream.as_bytes()));
     // No secret has a colon.
-    format!("{}floor:{node}:{}", link.options.stream.session_key_prefix, wire.namespace())
+    format!("{}floor:{{{tag}}}:{node}:{}", link.options.stream.session_key_prefix, wire.namespace())
 }
 
 pub(super) fn write_floor(link: &Link, wire: &Wire, floor: Floor, keep: Duration) -> Outgoing {
