@@ -74,6 +74,8 @@ pub(super) struct Clients {
     lost: usize,
     /// How many acknowledgements each node still owes.
     owed: HashMap<NodeId, usize>,
+    /// What came before its sender's count: not every broker keeps the order of all messages of a node.
+    early: Vec<(Sender, Args)>,
 }
 
 impl Pending {
@@ -140,22 +142,40 @@ impl Pending {
                 clients.owed.insert(node.clone(), count);
             }
         }
+        self.take_early();
         true
     }
 
     /// A client of another node has acknowledged; false if none was to.
     pub(super) fn handle_ack(&mut self, sender: &Sender, args: Args) -> bool {
+        let has_counted = self.has_counted(sender);
         let Collected::Clients(clients) = &mut self.collected else { return false };
-        if let Sender::Node(node) = sender {
-            match clients.owed.get_mut(node) {
-                Some(owed) if *owed > 0 => *owed -= 1,
-                _ => return false,
-            }
-        } else if clients.responses.len() >= clients.expected {
+        if clients.is_owed(sender) {
+            clients.responses.push(args);
+        } else if has_counted || clients.early.len() >= MAX_EARLY {
             return false;
+        } else {
+            clients.early.push((sender.clone(), args));
         }
-        clients.responses.push(args);
         true
+    }
+
+    /// A node has counted: what came too early may count now.
+    fn take_early(&mut self) {
+        let Collected::Clients(clients) = &mut self.collected else { return };
+        let early = std::mem::take(&mut clients.early);
+        for (sender, args) in early {
+            // Where it is too much now, nobody waits for it.
+            self.handle_ack(&sender, args);
+        }
+    }
+
+    /// Whether all acknowledgements of this sender that still come are owed.
+    fn has_counted(&self, sender: &Sender) -> bool {
+        match sender {
+            Sender::Node(node) => self.answered.contains(node),
+            Sender::Unnamed => self.unnamed == 0,
+        }
     }
 
     /// What this node's own clients do.
@@ -172,9 +192,9 @@ impl Pending {
         if was_waited_for {
             self.missing.push(node.to_string());
         }
-        if let Collected::Clients(clients) = &mut self.collected
-            && let Some(owed) = clients.owed.remove(node).filter(|owed| *owed > 0)
-        {
+        let Collected::Clients(clients) = &mut self.collected else { return };
+        clients.early.retain(|(sender, _)| *sender != Sender::Node(node.clone()));
+        if let Some(owed) = clients.owed.remove(node).filter(|owed| *owed > 0) {
             clients.lost = clients.lost.saturating_add(owed);
             self.missing.push(node.to_string());
         }
@@ -221,6 +241,20 @@ impl Pending {
 }
 
 impl Clients {
+    /// Notes that a client of another node acknowledges; false if none was to.
+    fn is_owed(&mut self, sender: &Sender) -> bool {
+        match sender {
+            Sender::Node(node) => match self.owed.get_mut(node) {
+                Some(owed) if *owed > 0 => {
+                    *owed -= 1;
+                    true
+                }
+                _ => false,
+            },
+            Sender::Unnamed => self.responses.len() < self.expected,
+        }
+    }
+
     pub(super) fn handle_count(&mut self, count: usize) {
         self.is_local_counted = true;
         self.expected = self.expected.saturating_add(count);
@@ -237,3 +271,6 @@ impl Clients {
 
 /// The name of a missing node whose name is not known.
 pub(in super::super) const UNKNOWN: &str = "unknown";
+
+/// How many acknowledgements may come before they are counted, for one question.
+const MAX_EARLY: usize = 10_000;

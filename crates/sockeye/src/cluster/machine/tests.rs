@@ -260,6 +260,37 @@ fn silent_clients_make_a_broadcast_incomplete() {
 }
 
 #[test]
+fn acknowledgements_may_overtake_their_count() {
+    for is_named in [true, false] {
+        let mut test = Test::new(&["a", "b"]);
+        let request = if is_named { test.ask(Question::Clients) } else { test.ask_counted(Question::Clients, 2) };
+        let hear = |test: &mut Test, node: &str, message| match is_named {
+            true => test.hear(node, message),
+            false => test.hear_unnamed(message),
+        };
+        test.machine.handle_local_count(&request, 0);
+        hear(&mut test, "a", acknowledgement(&request));
+        hear(&mut test, "a", acknowledgement(&request));
+        hear(&mut test, "b", count(&request, 1));
+        hear(&mut test, "b", acknowledgement(&request));
+        assert!(test.effects().is_empty(), "named: {is_named}");
+        hear(&mut test, "a", count(&request, 2));
+        assert_eq!(test.effects(), ["complete 3 of all without []"], "named: {is_named}");
+    }
+}
+
+#[test]
+fn what_a_node_that_left_sent_too_early_does_not_count() {
+    let mut test = Test::new(&["a", "b"]);
+    let request = test.ask(Question::Clients);
+    test.machine.handle_local_count(&request, 0);
+    test.hear("a", acknowledgement(&request));
+    test.hear("a", Message::Close);
+    test.hear("b", count(&request, 0));
+    assert_eq!(test.effects(), ["left a false", "complete 0 of 0 without [\"a\"]"]);
+}
+
+#[test]
 fn more_acknowledgements_than_clients_are_garbage() {
     let mut test = Test::new(&["a"]);
     let request = test.ask(Question::Clients);
