@@ -4,9 +4,7 @@ import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server } from "socket.io";
 import msgpackParser from "socket.io-msgpack-parser";
-import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
-import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
-import { createClient } from "redis";
+import { makeAdapter } from "./brokers.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -27,6 +25,8 @@ const { values: flags } = parseArgs({
     path: { type: "string", default: "/socket.io" },
     adapter: { type: "string" },
     url: { type: "string" },
+    ca: { type: "string" },
+    "redis-client": { type: "string", default: "redis" },
     "subscription-mode": { type: "string", default: "dynamic" },
   },
 });
@@ -49,20 +49,7 @@ if (flags.csr) options.connectionStateRecovery = { maxDisconnectionDuration: Num
 if (flags.cors) options.cors = { origin: flags.cors, credentials: flags.cors !== "*" };
 if (flags.cookie) options.cookie = { name: flags.cookie, path: "/", httpOnly: true, sameSite: "lax" };
 
-if (flags.adapter) options.adapter = await makeAdapter();
-
-async function makeAdapter() {
-  const client = createClient({ url: flags.url });
-  await client.connect();
-  if (flags.adapter === "redis-streams") return createStreamsAdapter(client);
-  const subscriber = client.duplicate();
-  await subscriber.connect();
-  if (flags.adapter === "redis") return createAdapter(client, subscriber);
-  if (flags.adapter === "redis-sharded") {
-    return createShardedAdapter(client, subscriber, { subscriptionMode: flags["subscription-mode"] });
-  }
-  throw new Error(`no adapter ${flags.adapter}`);
-}
+if (flags.adapter) options.adapter = await makeAdapter(flags);
 
 const httpServer = createServer((_request, response) => response.writeHead(404).end());
 const io = new Server(httpServer, options);

@@ -109,6 +109,7 @@ section_cluster() {
   need_command redis-server redis-server
   need_command nginx nginx-light
   need_command haproxy haproxy
+  need_command openssl openssl
   build_release interop-server
   build_release sockeye
   npm_install testing/interop

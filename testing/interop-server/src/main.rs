@@ -6,6 +6,7 @@ mod events;
 mod report;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -73,6 +74,9 @@ struct Flags {
     /// Where the cluster's broker is.
     #[arg(long)]
     url: Option<String>,
+    /// Whose certificates to trust there, a file in PEM.
+    #[arg(long, requires = "url")]
+    ca: Option<PathBuf>,
     /// Which channels a node of `redis-sharded` subscribes to.
     #[arg(long, default_value = "dynamic")]
     subscription_mode: Subscription,
@@ -171,7 +175,9 @@ fn build(flags: &Flags) -> std::io::Result<Server> {
             Mode::Sharded { .. } => Mode::Sharded { subscription: flags.subscription_mode },
             other => other,
         };
-        let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
+        let mut options = RedisOptions::new(url, mode);
+        options.tls.ca = flags.ca.as_ref().map(std::fs::read).transpose()?;
+        let redis = RedisAdapter::new(options).map_err(std::io::Error::other)?;
         builder = builder.adapter(redis.factory());
     }
     Ok(builder.build())
