@@ -65,6 +65,8 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
     };
     let stopping = Stopping::default();
     install(&server, &config.namespaces, &stopping);
+    // Who asks whether the server is ready does not wait for a client: it may be what sends the clients.
+    server.start();
     if let Some(cluster) = &config.cluster
         && let Some(peers) = &cluster.peers
     {

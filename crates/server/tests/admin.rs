@@ -103,6 +103,17 @@ async fn readiness_follows_redis_and_clients_are_served_all_the_while() {
 }
 
 #[test]
+fn a_node_is_ready_before_a_client_comes() {
+    let port = free_port();
+    let _redis = Redis::start(port);
+    let (_dir, path) = config(&format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[cluster]\nadapter = \"redis-native\"\nurl = \"redis://127.0.0.1:{port}\""
+    ));
+    let server = Process::start(["--config", &path]);
+    readiness(server.admin.unwrap(), 200);
+}
+
+#[test]
 fn a_node_among_peers_starts_when_redis_is_there() {
     let port = free_port();
     let (_dir, path) = config(&format!(

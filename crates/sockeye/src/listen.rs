@@ -29,6 +29,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 impl Server {
+    /// Joins the cluster and starts the timers, if that has not been done: before the first client comes. [`listen`](Self::listen)
+    /// and [`serve`](Self::serve) do it. Behind a listener of another's a program calls it that tells a load balancer when it is
+    /// ready, which an adapter says only once it has started.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(&self) {
+        self.inner().start();
+    }
+
     /// Listens on an address and serves until [`close`](Self::close).
     ///
     /// # Errors
@@ -58,6 +69,7 @@ impl Server {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.start();
         while let Some((stream, remote)) = self.accept(&listener).await {
             let connection = self.clone().serve_connection(stream, Some(remote), false, inner.clone());
             self.inner().spawn(connection);
