@@ -105,7 +105,6 @@ impl Server {
         let adapter = adapter.unwrap_or_else(|| {
             Arc::new(move |local| Arc::new(MemoryAdapter::new(local, recovery)) as Arc<dyn Adapter>)
         });
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Arc::new(ServerInner {
             session: options.session(),
             parser_limits: options.limits.parser(),
@@ -113,7 +112,7 @@ impl Server {
             metrics: Arc::default(),
             registry: Registry::new(),
             wheel: Arc::new(Wheel::new()),
-            flusher: Arc::new(Flusher::new(workers)),
+            flusher: Arc::default(),
             poller: Poller::default(),
             interner: Interner::default(),
             adapter,
@@ -251,7 +250,7 @@ impl ServerInner {
     }
 
     pub(crate) fn next_shard(&self) -> u16 {
-        let next = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.flusher.shards();
+        let next = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.flusher.len();
         u16::try_from(next).unwrap_or(0)
     }
 

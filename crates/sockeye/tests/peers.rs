@@ -266,7 +266,9 @@ async fn an_upgrade_may_come_to_another_node() {
     let client = Client::joined(&[&nodes[1]]).await;
     let mut socket = client.upgrade(&nodes[0]).await;
     nodes[1].server.disconnect_sockets(true);
+    assert_eq!(socket.text().await, "41");
     socket.closed().await;
+    socket.close().await;
     let client = Client::joined(&[&nodes[1]]).await;
     drop(client.upgrade(&nodes[0]).await);
     eventually("the session ends", || nodes[1].server.metrics().connections.value() == 0).await;

@@ -139,6 +139,44 @@ async fn an_upgrade_switches_and_keeps_the_order() {
     assert!(reasons.lock().is_empty());
 }
 
+/// A client that has paused its long-polling to change over is told all the same.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_closes_during_an_upgrade_ends_on_the_new_transport() {
+    let (server, reasons) = server(Server::builder());
+    server.on("bye", |socket: sockeye::Socket| {
+        socket.emit("last", 1);
+        socket.disconnect_connection();
+    });
+    let polling = Polling::joined(&server).await;
+    let mut probe = WebSocket::open(&server, &format!("EIO=4&transport=websocket&sid={}", polling.sid)).await;
+    probe.send("2probe").await;
+    assert_eq!(probe.text().await, "3probe");
+    polling.post("42[\"bye\"]").await;
+    assert_eq!(*reasons.lock(), [CloseReason::ServerNamespaceDisconnect]);
+    probe.send("5").await;
+    assert_eq!(probe.text().await, "42[\"last\",1]");
+    assert_eq!(probe.text().await, "41");
+    assert_eq!(probe.closed().await, None);
+    assert_eq!(polling.get().await.0, 400);
+}
+
+/// One that fetches its farewell by long-polling needs the WebSocket no longer.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_was_fetched_ends_the_probe() {
+    let (server, _) = server(Server::builder());
+    server.on("bye", |socket: sockeye::Socket| socket.disconnect_connection());
+    let polling = Polling::joined(&server).await;
+    let mut probe = WebSocket::open(&server, &format!("EIO=4&transport=websocket&sid={}", polling.sid)).await;
+    probe.send("2probe").await;
+    assert_eq!(probe.text().await, "3probe");
+    polling.post("42[\"bye\"]").await;
+    assert_eq!(polling.get().await, (200, "41".to_owned()));
+    assert_eq!(polling.get().await, (200, "6\u{1e}1".to_owned()));
+    let (after, code) = tenths(probe.closed()).await;
+    assert_eq!((after, code), (0, None));
+    assert_eq!(polling.get().await.0, 400);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_that_takes_too_long_is_given_up() {
     let (server, reasons) = server(Server::builder().upgrade_timeout(seconds(4)));

@@ -108,8 +108,7 @@ export const WITHOUT_VALUES = {
     await until(async () => !(await rooms()).includes(`${room}-more`), "has not left");
   },
   "disconnectSockets": async ({ from, to, room }) => {
-    // Not one that is just upgrading: that it misses the farewell then has nothing to do with the cluster.
-    const guest = await to.node.connect("/", { transports: ["websocket"] });
+    const guest = await to.node.connect();
     await ask(guest, "join", room);
     const gone = next(guest, "disconnect");
     from.client.emit("disconnect-room", room, true);

@@ -251,7 +251,7 @@ impl Session {
         }
     }
 
-    /// The probing transport is gone; the session goes on.
+    /// The probing transport is gone, or no longer wanted; the session stays as it is.
     pub fn handle_probe_closed(&mut self) {
         self.probe = None;
     }
@@ -297,11 +297,13 @@ impl Session {
     }
 
     /// Closes the session. False where it was closed before; then the first reason stays.
+    ///
+    /// A probe goes on: a client that is just changing over fetches on its new transport what was sent before the close.
+    /// Where the client is to get nothing any more, end it with [`handle_probe_closed`](Self::handle_probe_closed).
     pub fn close(&mut self, reason: CloseReason) -> bool {
         let first = self.is_open();
         if first {
             self.closed = Some(reason);
-            self.probe = None;
         }
         first
     }

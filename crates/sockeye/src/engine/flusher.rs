@@ -8,9 +8,10 @@
 //! [bulk](Queue::Bulk) all that is [prompt](Queue::Prompt) is written.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::conn::Conn;
@@ -42,9 +43,9 @@ impl Queue {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Flusher {
-    shards: Box<[Shard]>,
+    shards: OnceLock<Box<[Shard]>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,24 +71,28 @@ pub(crate) struct Writer {
 }
 
 impl Flusher {
-    pub(crate) fn new(shards: usize) -> Self {
-        Self { shards: (0..shards.max(1)).map(|_| Shard::default()).collect() }
+    /// As many as the runtime has workers: more of them than run at once only part what could go out together.
+    fn shards(&self) -> &[Shard] {
+        self.shards.get_or_init(|| {
+            let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+            (0..workers.max(1)).map(|_| Shard::default()).collect()
+        })
     }
 
-    pub(crate) fn shards(&self) -> usize {
-        self.shards.len()
+    /// How many shards there are.
+    pub(crate) fn len(&self) -> usize {
+        self.shards().len()
     }
 
     /// What writes for each shard, and what tells that there is something to write.
     pub(crate) fn writers(self: &Arc<Self>) -> Vec<(Writer, Arc<Notify>)> {
         let writer = |shard| Writer { flusher: self.clone(), shard, taken: Queues::default() };
-        self.shards.iter().enumerate().map(|(at, shard)| (writer(at), shard.wake.clone())).collect()
+        self.shards().iter().enumerate().map(|(at, shard)| (writer(at), shard.wake.clone())).collect()
     }
 
     /// Enters a connection that was just marked dirty.
     pub(crate) fn push(&self, conn: Arc<Conn>, queue: Queue) {
-        let at = conn.shard() % self.shards.len();
-        let Some(shard) = self.shards.get(at) else { return };
+        let Some(shard) = self.shards().get(conn.shard()) else { return };
         let mut dirty = shard.dirty.lock();
         let queue = match queue {
             Queue::Prompt => &mut dirty.prompt,
@@ -132,7 +137,7 @@ impl Writer {
 
     /// Takes the next of each queue once the last is written.
     fn take(&mut self) {
-        let Some(shard) = self.flusher.shards.get(self.shard) else { return };
+        let Some(shard) = self.flusher.shards().get(self.shard) else { return };
         let mut dirty = shard.dirty.lock();
         for (taken, dirty) in self.taken.each_mut().into_iter().zip(dirty.each_mut()) {
             if taken.is_empty() {

@@ -10,7 +10,6 @@ use sockeye_protocol::engine::PacketKind;
 
 use super::state::{Lane, Phase};
 use super::{Conn, Ending};
-use crate::engine::encoded::Encoded;
 
 impl Conn {
     /// Closes the session from our side. The first reason counts.
@@ -34,30 +33,33 @@ impl Conn {
         self.ended.store(true, Ordering::Release);
         let now = crate::engine::now();
         state.phase_deadline = now.checked_add(self.server.options.limits.close_timeout);
-        state.notify_probe();
         if let Some(rare) = &mut state.rare {
             rare.attachment_deadline = None;
             std::mem::take(&mut rare.resume).into_iter().chain(rare.closed.take()).for_each(Waker::wake);
         }
-        let is_polling = matches!(state.lane, Lane::Polling(_));
+        // Of a close that we decided on, a long-polling client still has to fetch the packet; if it is just changing over to a
+        // WebSocket, there. Where the fault is the client's, or the transport's, the session is unknown at once.
+        let waits_for_client = matches!(state.lane, Lane::Polling(_))
+            && !matches!(ending, Ending::Gone)
+            && !matches!(
+                reason,
+                CloseReason::TransportClose
+                    | CloseReason::TransportError
+                    | CloseReason::ParseError
+                    | CloseReason::PingTimeout
+            );
+        if !waits_for_client {
+            state.session.handle_probe_closed();
+            state.notify_probe();
+        }
         match (ending, &state.lane) {
             (Ending::Gone, _) => state.outbox.clear(),
-            (_, Lane::Polling(_)) if reason == CloseReason::TransportClose => state.answer_noop(),
-            (_, Lane::Polling(Some(_))) if state.outbox.is_empty() => {
-                state.outbox.push(Encoded::control(PacketKind::Close, ""));
-            }
+            (_, Lane::Polling(_)) if reason == CloseReason::TransportClose => state.answer(PacketKind::Noop),
+            (_, Lane::Polling(Some(_))) if state.outbox.is_empty() => state.answer(PacketKind::Close),
             // A response of its own: the official client drops what comes before a close in the same one.
             (_, Lane::Polling(_)) => state.owes_close = true,
-            (Ending::Code(code), _) => {
-                let mut frame = Vec::new();
-                sockeye_websocket::write_close(&mut frame, Some(code), "");
-                state.outbox.push(Encoded::frames(frame));
-            }
-            (Ending::Graceful, _) => {
-                let mut frame = Vec::new();
-                sockeye_websocket::write_close(&mut frame, None, "");
-                state.outbox.push(Encoded::frames(frame));
-            }
+            (Ending::Code(code), _) => state.push_websocket_close(Some(code)),
+            (Ending::Graceful, _) => state.push_websocket_close(None),
         }
         drop(state);
 
@@ -67,18 +69,7 @@ impl Conn {
             server.metrics.unjoined.add(-1);
         }
         server.metrics.session_closed(&self.id, reason, detail);
-        // Of a close that we decided on, a long-polling client still has to fetch the packet. Where the fault is the
-        // client's, or the transport's, the session is unknown at once.
-        let waits_for_poll = is_polling
-            && !matches!(ending, Ending::Gone)
-            && !matches!(
-                reason,
-                CloseReason::TransportClose
-                    | CloseReason::TransportError
-                    | CloseReason::ParseError
-                    | CloseReason::PingTimeout
-            );
-        if !waits_for_poll {
+        if !waits_for_client {
             server.registry.remove(&self.id);
         }
         self.mark_dirty();
@@ -99,6 +90,7 @@ impl Conn {
         self.finished.store(true, Ordering::Release);
         state.phase_deadline = None;
         state.outbox.clear();
+        state.notify_probe();
         match std::mem::replace(&mut state.lane, Lane::Closed) {
             Lane::Tcp(stream, _) => {
                 let _gone_already = stream.shutdown(Shutdown::Both);

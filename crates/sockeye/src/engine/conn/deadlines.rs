@@ -61,7 +61,7 @@ impl Conn {
             match timeout {
                 Timeout::None => return,
                 Timeout::Ping => self.send(Encoded::control(PacketKind::Ping, ""), false),
-                Timeout::Noop => self.state.lock().answer_noop(),
+                Timeout::Noop => self.state.lock().answer(PacketKind::Noop),
                 Timeout::AbortProbe => self.state.lock().notify_probe(),
                 Timeout::Close(reason) => {
                     self.session_closed(reason, Ending::Graceful, "no heartbeat from the client");

@@ -172,16 +172,23 @@ impl State {
         }
     }
 
-    /// Answers a GET that waits with a packet that says nothing.
-    pub(super) fn answer_noop(&mut self) {
+    /// Answers a GET that waits with a packet of its own: a noop, or the close.
+    pub(super) fn answer(&mut self, kind: PacketKind) {
         let revision = self.session.revision();
         if let Lane::Polling(pending) = &mut self.lane
             && let Some(poll) = pending.take()
         {
             let mut payload = PayloadEncoder::new(revision, poll.supports_binary);
-            payload.push_text(PacketKind::Noop, "");
+            payload.push_text(kind, "");
             let _gone = poll.reply.send(PollReply { body: payload.finish(), compress: false });
         }
+    }
+
+    /// Queues the close frame of a WebSocket, behind what was sent before.
+    pub(super) fn push_websocket_close(&mut self, code: Option<u16>) {
+        let mut frame = Vec::new();
+        sockeye_websocket::write_close(&mut frame, code, "");
+        self.outbox.push(Encoded::frames(frame));
     }
 
     pub(super) fn notify_probe(&mut self) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sockeye_protocol::CloseReason;
-use sockeye_protocol::engine::{Packet, ProbeOutcome};
+use sockeye_protocol::engine::{Packet, PacketKind, ProbeOutcome};
 use tokio::sync::Notify;
 
 use super::state::{Lane, Phase};
@@ -20,7 +20,7 @@ impl Conn {
                 rare.probe = None;
             }
             // A GET that still waits is answered, so that the client can let go of it.
-            state.answer_noop();
+            state.answer(PacketKind::Noop);
             self.server.metrics.upgrades.increment();
         }
         if state.phase == Phase::Closed {
@@ -37,6 +37,9 @@ impl Conn {
                 watched
             }
         };
+        if std::mem::take(&mut state.owes_close) {
+            state.push_websocket_close(None);
+        }
         state.deflate = handover.deflate.and_then(|threshold| u32::try_from(threshold).ok());
         drop(state);
         if let Err(error) = watched {
