@@ -9,7 +9,7 @@ import { createClient, createCluster } from "redis";
 /** Of the flags of CONTRACT.md. `redis-client` is `redis`, the usual one, or `ioredis`. */
 export async function makeAdapter(flags) {
   const client = await connect(flags);
-  if (flags.adapter === "redis-streams") return createStreamsAdapter(client);
+  if (flags.adapter === "redis-streams") return createStreamsAdapter(client, { useShardedPubSub: flags["sharded-pubsub"] });
   const subscriber = client.duplicate();
   subscriber.on("error", report);
   if (flags["redis-client"] === "redis") await subscriber.connect();

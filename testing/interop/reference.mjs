@@ -28,6 +28,7 @@ const { values: flags } = parseArgs({
     ca: { type: "string" },
     "redis-client": { type: "string", default: "redis" },
     "subscription-mode": { type: "string", default: "dynamic" },
+    "sharded-pubsub": { type: "boolean", default: false },
   },
 });
 

@@ -521,6 +521,20 @@ mod upgrade {
         assert!(!session.is_upgrading() && !session.is_upgraded());
         assert_eq!(session.transport(), TransportKind::Polling);
     }
+
+    /// The client has paused its long-polling, and fetches on the new transport what is left for it.
+    #[test]
+    fn a_server_that_closes_lets_an_upgrade_finish() {
+        let session = Harness::run(
+            "    0 open v4 polling
+               500 probe-start
+               510 probe 2probe   -> probe sends 3probe
+               550 close forced close -> true
+               600 probe 5        -> upgraded
+               700 recv 4hello",
+        );
+        assert!(session.is_upgraded() && !session.is_open());
+    }
 }
 
 mod messages_and_close {

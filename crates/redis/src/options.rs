@@ -175,6 +175,8 @@ pub struct StreamOptions {
     pub max_len: usize,
     /// How many entries are read at once. Default: 100.
     pub read_count: usize,
+    /// Whether what is not kept in a stream goes by sharded channels; as all nodes do it. Default: false.
+    pub sharded_pubsub: bool,
     /// What the keys of sessions begin with, for connection state recovery. Default: `sio:session:`.
     pub session_key_prefix: String,
 }
@@ -186,6 +188,7 @@ impl Default for StreamOptions {
             count: 1,
             max_len: 10_000,
             read_count: 100,
+            sharded_pubsub: false,
             session_key_prefix: "sio:session:".to_owned(),
         }
     }
@@ -219,7 +222,8 @@ impl RedisOptions {
             Mode::Sharded { .. } => true,
             // In a Redis Cluster other messages go to all its servers.
             Mode::Native => topology::is_cluster(&self.url),
-            Mode::Classic | Mode::Streams => false,
+            Mode::Streams => self.stream.sharded_pubsub,
+            Mode::Classic => false,
         }
     }
 }

@@ -188,7 +188,8 @@ impl ServerBuilder {
     }
 
     /// Makes the session ids with `generate`. They must be unguessable and unique; 20 characters of `[A-Za-z0-9_-]` fit
-    /// every load balancer and cluster. They name no node: not for servers that [join peers](Server::join_peers).
+    /// every load balancer and cluster. They name no node, so such a server cannot
+    /// [join peers](Server::join_peers).
     pub fn generate_id(mut self, generate: impl Fn(&RequestInfo) -> String + Send + Sync + 'static) -> Self {
         self.options.hooks.set_generate_id(generate);
         self

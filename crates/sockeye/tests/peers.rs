@@ -584,11 +584,14 @@ async fn a_directory_that_fails_is_no_proof_that_a_session_is_gone() {
 }
 
 #[tokio::test]
-async fn joining_is_refused_with_a_short_secret_a_taken_address_or_twice() {
+async fn joining_is_refused_where_it_cannot_work() {
     let directory = MemoryDirectory::default();
     let server = Server::new();
     let refused = server.join_peers(PeerOptions::new("short"), directory.clone()).await.unwrap_err();
     assert!(matches!(refused, PeerError::Secret(5)), "{refused}");
+    let own_ids = Server::builder().generate_id(|_| "20 random characters".to_owned()).build();
+    let refused = own_ids.join_peers(PeerOptions::new(SECRET), directory.clone()).await.unwrap_err();
+    assert!(matches!(refused, PeerError::GeneratesIds), "{refused}");
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut options = PeerOptions::new(SECRET);
     options.listen = taken.local_addr().unwrap();

@@ -113,6 +113,27 @@ async fn what_was_missed_comes_in_order_and_once() {
     }
 }
 
+/// The official client takes whatever string it gets last for an offset.
+#[tokio::test(start_paused = true)]
+async fn a_volatile_event_keeps_the_place() {
+    let server = server();
+    let (mut client, session) = connect(&server).await;
+    for n in 1..4 {
+        server.volatile().emit("e", "a string");
+        server.volatile().emit("name", ());
+        server.volatile().emit("number", n);
+        client.text().await;
+        let last = client.text().await;
+        assert_eq!(client.text().await, format!("42[\"number\",{n}]"));
+        lose(&server, client).await;
+        server.emit("e", n);
+        let (again, missed, reply) = come_back(&server, &session, Some(&offset(&last))).await;
+        assert_eq!(field(&reply, "sid"), session.id);
+        assert_eq!(missed.len(), 1, "{missed:?}");
+        client = again;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_works_before_the_first_event() {
     let server = server();

@@ -80,6 +80,9 @@ struct Flags {
     /// Which channels a node of `redis-sharded` subscribes to.
     #[arg(long, default_value = "dynamic")]
     subscription_mode: Subscription,
+    /// What `redis-streams` does not keep in its stream goes by sharded channels.
+    #[arg(long)]
+    sharded_pubsub: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -176,6 +179,7 @@ fn build(flags: &Flags) -> std::io::Result<Server> {
             other => other,
         };
         let mut options = RedisOptions::new(url, mode);
+        options.stream.sharded_pubsub = flags.sharded_pubsub;
         options.tls.ca = flags.ca.as_ref().map(std::fs::read).transpose()?;
         let redis = RedisAdapter::new(options).map_err(std::io::Error::other)?;
         builder = builder.adapter(redis.factory());

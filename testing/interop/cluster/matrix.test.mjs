@@ -14,6 +14,7 @@ const ADAPTERS = {
   "redis-sharded, static": ["--adapter", "redis-sharded", "--subscription-mode", "static"],
   "redis-sharded, dynamic-private": ["--adapter", "redis-sharded", "--subscription-mode", "dynamic-private"],
   "redis-streams": ["--adapter", "redis-streams"],
+  "redis-streams, sharded": ["--adapter", "redis-streams", "--sharded-pubsub"],
 };
 const chosen = process.env.MATRIX_ADAPTERS?.split(";") ?? Object.keys(ADAPTERS);
 const DIRECTIONS = { "Node.js → Sockeye": [0, 2], "Sockeye → Node.js": [2, 0], "Sockeye → Sockeye": [2, 3] };

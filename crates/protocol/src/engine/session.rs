@@ -308,8 +308,10 @@ impl Session {
         first
     }
 
+    /// Closes it for what the client did, or did not do: it gets nothing any more.
     fn close_as(&mut self, reason: CloseReason) -> Outcome<'static> {
         self.close(reason);
+        self.probe = None;
         Outcome::Closed(reason)
     }
 
@@ -330,7 +332,7 @@ impl Session {
                 Timeout::Ping
             }
             Heartbeat::ClientPing | Heartbeat::PongTimeout { .. } => {
-                self.close(CloseReason::PingTimeout);
+                self.close_as(CloseReason::PingTimeout);
                 Timeout::Close(CloseReason::PingTimeout)
             }
         }

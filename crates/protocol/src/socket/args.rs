@@ -229,6 +229,12 @@ impl Args {
         self.text.len().checked_sub(1).and_then(|end| self.text.get(self.start..end)).unwrap_or_default()
     }
 
+    /// Whether the last of the event's name and its arguments is a string. The official client takes that for the offset that its
+    /// session is recovered from.
+    pub fn ends_with_string(&self) -> bool {
+        self.is_empty() || self.json_elements().trim_end().ends_with('"')
+    }
+
     /// Appends one argument; a tuple is one, too.
     ///
     /// # Errors

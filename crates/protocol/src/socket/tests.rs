@@ -532,6 +532,13 @@ fn fuzz_targets_hold_on_changed_packets() {
 }
 
 #[test]
+fn what_a_client_takes_for_an_offset() {
+    let ends = |text: &str| Args::from_json_array(&text.to_owned().into(), Vec::new()).unwrap().ends_with_string();
+    assert!(ends("[]") && ends(r#"["a"]"#) && ends(r#"[1,"\"" ]"#));
+    assert!(!ends("[1]") && !ends(r#"["a",{"b":"c"}]"#) && !ends(r#"[["a"]]"#));
+}
+
+#[test]
 fn plain_text_is_measured_to_the_byte() {
     for fill in [b'a', 0x7f, 0x80, 0xff, b'!', b'#', b'[', b']', 0x20] {
         for len in 0..20 {

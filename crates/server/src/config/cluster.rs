@@ -1,5 +1,6 @@
 //! The `[cluster]` table: checked, and made into the adapter that it asks for.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use sockeye::peers::PeerOptions;
@@ -33,6 +34,13 @@ pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<R
     if raw.stream_max_len == 0 {
         problems.add("cluster.stream_max_len", "must be more than nothing");
     }
+    if raw.stream_name.is_empty() {
+        problems.add("cluster.stream_name", "must not be empty");
+    }
+    if raw.stream_count == 0 {
+        problems.add("cluster.stream_count", "must be more than nothing");
+    }
+    let addresses = addresses(&raw.addresses, problems);
     let mode = match raw.adapter? {
         ClusterMode::Sharded => Mode::Sharded {
             subscription: match raw.subscription_mode {
@@ -49,7 +57,12 @@ pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<R
     if let Some(prefix) = &raw.channel_prefix {
         options.channel_prefix.clone_from(prefix);
     }
+    options.stream.name.clone_from(&raw.stream_name);
+    options.stream.count = raw.stream_count;
     options.stream.max_len = raw.stream_max_len;
+    options.stream.sharded_pubsub = raw.stream_sharded_pubsub;
+    options.stream.session_key_prefix.clone_from(&raw.session_key_prefix);
+    options.addresses = addresses;
     options.max_outgoing_bytes = raw.max_outgoing_bytes.0;
     options.max_incoming_bytes = raw.max_incoming_bytes.0;
     options.cluster.request_timeout = raw.request_timeout;
@@ -61,6 +74,22 @@ pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<R
         options.tls = tls(section, problems)?;
     }
     Some(options)
+}
+
+/// Where servers are reached that call themselves otherwise.
+fn addresses(raw: &[String], problems: &mut Problems) -> HashMap<String, String> {
+    let is_address =
+        |text: &str| text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let mut addresses = HashMap::new();
+    for each in raw {
+        match each.split_once('=') {
+            Some((theirs, ours)) if is_address(theirs) && is_address(ours) => {
+                addresses.insert(theirs.to_owned(), ours.to_owned());
+            }
+            _ => problems.add("cluster.addresses", format!("{each:?} is not of the form \"host:port=host:port\"")),
+        }
+    }
+    addresses
 }
 
 /// The certificates; none where something is wrong, which is reported.

@@ -70,11 +70,22 @@ section! {
         /// Which channels a node with "redis-sharded" subscribes to. "dynamic": one for each room that has members on it;
         /// "dynamic-private": also one for each of its clients; "static": one for all. The same on all nodes.
         subscription_mode: SubscriptionMode = SubscriptionMode::Dynamic;
-        /// About how many entries the stream of "redis-streams" keeps: all that the nodes say to one another. A client that was
+        /// The stream of "redis-streams"; of several, what their names begin with. The same on all nodes.
+        stream_name: String = StreamOptions::default().name;
+        /// How many streams the namespaces of "redis-streams" are spread over. The same on all nodes.
+        stream_count: u16 = StreamOptions::default().count;
+        /// About how many entries a stream of "redis-streams" keeps: all that the nodes say to one another. A client that was
         /// away while more were written is not recovered.
         stream_max_len: usize = StreamOptions::default().max_len;
+        /// Whether what "redis-streams" does not keep in a stream goes by sharded channels. The same on all nodes.
+        stream_sharded_pubsub: bool = StreamOptions::default().sharded_pubsub;
+        /// What the keys of sessions begin with, where "redis-streams" recovers them. The same on all nodes.
+        session_key_prefix: String = StreamOptions::default().session_key_prefix;
         /// How long other nodes may take to answer.
         request_timeout: Duration = ClusterOptions::default().request_timeout;
+        /// Where servers are reached from here that sentinels, or the servers of a Redis Cluster, call otherwise, as they do behind
+        /// a NAT or in containers: "theirs=ours", both host:port.
+        addresses: Vec<String> = Vec::new(), example "[\"10.0.0.7:6379=redis.example.com:7007\"]";
         /// Certificates for a url that begins with "rediss". Without this table the server's must be one that the system trusts.
         tls: Option<RedisTlsSection> = None;
         /// How to log in to sentinels that want it. User and password in the url are the servers' ones.

@@ -32,6 +32,10 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
             "a.toml:1: cluster.adapter: is missing: \"redis\", \"redis-sharded\", \"redis-streams\" or \"redis-native\"",
         ),
         (
+            "[cluster]\nadapter = \"redis-native\"\nurl = \"redis://x\"\naddresses = [\"a:1=b\"]",
+            "a.toml:4: cluster.addresses: \"a:1=b\" is not of the form \"host:port=host:port\"",
+        ),
+        (
             "[cluster]\nadapter = \"redis-native\"\nurl = \"http://secret@x\"",
             "a.toml:3: cluster.url: the url of Redis cannot be used",
         ),

@@ -42,6 +42,11 @@ impl EventLog {
         format!("{:x}", self.next)
     }
 
+    /// The offset that the last event carried; of the first, the one before it.
+    pub(crate) fn last_offset(&self) -> String {
+        format!("{:x}", self.next - 1)
+    }
+
     pub(crate) fn push(&mut self, packet: Packet, target: Target) {
         let bytes = size_of(&packet);
         self.entries.push_back(Entry { position: self.next, at: Instant::now(), bytes, packet, target });

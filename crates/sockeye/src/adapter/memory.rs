@@ -71,6 +71,12 @@ impl Adapter for MemoryAdapter {
                 log.push(packet.clone(), target.clone());
                 self.local.deliver(&packet, target);
             }
+            // A client takes for an offset whatever string it gets last: the one that it has already follows.
+            PacketBody::Event { args, .. } if packet.id.is_none() && args.ends_with_string() => {
+                let log = recovery.log.lock();
+                args.push_str(&log.last_offset());
+                self.local.deliver(&packet, target);
+            }
             _ => self.local.deliver(&packet, target),
         }
     }

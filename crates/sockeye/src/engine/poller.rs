@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -19,6 +19,7 @@ use sockeye_protocol::CloseReason;
 use tokio::sync::Notify;
 
 use super::conn::{Conn, Ending};
+use super::now;
 use super::websocket::{Ready, Turn};
 
 /// How many connections have their turn before others get theirs.
@@ -153,8 +154,10 @@ impl Turns {
     /// Gives a slice of them their turn; whether there are more.
     pub(crate) fn give(&mut self) -> bool {
         let slice = self.due.len().min(SLICE);
+        // One look at the clock for all of them.
+        let now = now();
         for (conn, ready) in self.due.drain(..slice) {
-            self.shard.give_turn(&conn, ready);
+            self.shard.give_turn(&conn, ready, now);
         }
         !self.due.is_empty()
     }
@@ -171,9 +174,9 @@ impl Shard {
         Arc::new(Self { registry, conns: Mutex::default(), again: Mutex::default(), wake: wake.clone() })
     }
 
-    fn give_turn(&self, conn: &Arc<Conn>, ready: Ready) {
+    fn give_turn(&self, conn: &Arc<Conn>, ready: Ready, now: Instant) {
         // Handlers catch their own panics. Should there be a bug of ours, it must not end the others of the shard.
-        let turn = catch_unwind(AssertUnwindSafe(|| conn.tcp_turn(ready))).unwrap_or_else(|_| {
+        let turn = catch_unwind(AssertUnwindSafe(|| conn.tcp_turn(ready, now))).unwrap_or_else(|_| {
             conn.close(CloseReason::TransportError, Ending::Gone, "a panic of the server");
             Turn::Wait
         });

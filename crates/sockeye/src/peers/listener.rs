@@ -35,6 +35,9 @@ pub enum PeerError {
     /// The directory did not take the address.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// The server makes its own session ids, with [`generate_id`](crate::ServerBuilder::generate_id): they name no node.
+    #[error("the server generates its own session ids, which name no node (generate_id)")]
+    GeneratesIds,
     /// The server has joined before.
     #[error("the server has joined its peers already")]
     Joined,
@@ -54,9 +57,8 @@ impl Server {
     /// them. Session ids name, unreadably, the node that has the session; a node that gets a request for another's session
     /// forwards it there. See the [module](crate::peers).
     ///
-    /// Call it before clients come: sessions that are there already are not found by other nodes. Ids of
-    /// [`generate_id`](crate::ServerBuilder::generate_id) name no node, so do without that. Path, CORS and limits should be the
-    /// same on all nodes. [`close`](Self::close) makes the node leave.
+    /// Call it before clients come: sessions that are there already are not found by other nodes. Path, CORS and limits
+    /// should be the same on all nodes. [`close`](Self::close) makes the node leave.
     ///
     /// # Errors
     ///
@@ -68,6 +70,9 @@ impl Server {
     pub async fn join_peers(&self, options: PeerOptions, directory: impl Directory) -> Result<(), PeerError> {
         if options.secret.len() < PeerOptions::MIN_SECRET {
             return Err(PeerError::Secret(options.secret.len()));
+        }
+        if self.inner().options.hooks.generates_ids() {
+            return Err(PeerError::GeneratesIds);
         }
         if self.inner().peers.get().is_some() {
             return Err(PeerError::Joined);

@@ -187,6 +187,10 @@ impl RequestHooks {
         }
     }
 
+    pub(crate) fn generates_ids(&self) -> bool {
+        self.generate_id.is_some()
+    }
+
     pub(crate) fn generate_id(&self, request: &RequestInfo) -> Option<String> {
         self.generate_id.as_ref().map(|Hook(generate)| generate(request))
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{Packet, Revision};
@@ -79,7 +80,7 @@ impl Reader {
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
                     Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
                 }
-                Poll::Ready(Ok(())) => Poll::Ready(Ok(self.handle_bytes(conn, buffer.filled_mut()))),
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(self.handle_bytes(conn, buffer.filled_mut(), now()))),
             }
         })
     }
@@ -99,15 +100,14 @@ impl Reader {
         }
     }
 
-    pub(super) fn handle_bytes(&mut self, conn: &Arc<Conn>, bytes: &mut [u8]) -> Flow {
+    pub(super) fn handle_bytes(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant) -> Flow {
         if self.broken {
             return Flow::Continue;
         }
-        conn.turn(|| self.decode(conn, bytes))
+        conn.turn(|| self.decode(conn, bytes, now))
     }
 
-    fn decode(&mut self, conn: &Arc<Conn>, bytes: &mut [u8]) -> Flow {
-        let now = now();
+    fn decode(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant) -> Flow {
         let mut input = Input::new(bytes);
         loop {
             let packet = match self.decoder.decode(&mut input) {

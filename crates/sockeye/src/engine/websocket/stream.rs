@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::Stream;
 use super::reader::{Flow, Reader, TURNS};
 use crate::engine::conn::{Carrier, Conn, Handover};
+use crate::engine::now;
 
 /// How long a stream may take for what is left when one side has closed the WebSocket.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -103,7 +104,7 @@ impl StreamTask {
         if self.rest.is_empty() {
             return self.reader.poll_read(&self.conn, stream.as_mut(), context);
         }
-        Poll::Ready(Ok(self.reader.handle_bytes(&self.conn, &mut std::mem::take(&mut self.rest))))
+        Poll::Ready(Ok(self.reader.handle_bytes(&self.conn, &mut std::mem::take(&mut self.rest), now())))
     }
 }
 

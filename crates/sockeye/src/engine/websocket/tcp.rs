@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Wake, Waker};
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 
@@ -77,13 +78,13 @@ pub(super) fn serve(
 
 impl Conn {
     /// A turn of the connection whose socket is ready.
-    pub(crate) fn tcp_turn(self: &Arc<Self>, ready: Ready) -> Turn {
+    pub(crate) fn tcp_turn(self: &Arc<Self>, ready: Ready, now: Instant) -> Turn {
         if ready.writable {
             self.handle_writable();
         }
         let mut slot = self.tcp.lock();
         let Some(tcp) = slot.as_mut() else { return Turn::Wait };
-        let turn = tcp.turn(self, ready);
+        let turn = tcp.turn(self, ready, now);
         if matches!(turn, Turn::Ended(_)) {
             *slot = None;
         }
@@ -92,7 +93,7 @@ impl Conn {
 }
 
 impl TcpReader {
-    fn turn(&mut self, conn: &Arc<Conn>, ready: Ready) -> Turn {
+    fn turn(&mut self, conn: &Arc<Conn>, ready: Ready, now: Instant) -> Turn {
         let mut readable = ready.readable;
         for _ in 0..TURNS {
             if conn.has_backlog() {
@@ -102,14 +103,14 @@ impl TcpReader {
                 }
             }
             let flow: io::Result<Flow> = if !self.rest.is_empty() {
-                Ok(self.reader.handle_bytes(conn, &mut std::mem::take(&mut self.rest)))
+                Ok(self.reader.handle_bytes(conn, &mut std::mem::take(&mut self.rest), now))
             } else if readable {
                 with_scratch(|scratch| {
                     let count = conn.try_read(scratch)?;
                     // Less than there was room for: no more is there now, unless it is the end.
                     readable = ready.ended || count == SCRATCH;
                     match scratch.get_mut(..count) {
-                        Some(bytes) if !bytes.is_empty() => Ok(self.reader.handle_bytes(conn, bytes)),
+                        Some(bytes) if !bytes.is_empty() => Ok(self.reader.handle_bytes(conn, bytes, now)),
                         _ => Err(io::ErrorKind::UnexpectedEof.into()),
                     }
                 })
