@@ -51,8 +51,7 @@ section_clippy() { cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 section_unit() {
   need_command redis-server redis-server
-  # Those with a Redis mostly wait for it: more of them at once than there are processors.
-  RUST_TEST_THREADS=${RUST_TEST_THREADS:-4} cargo test --quiet --workspace --no-fail-fast --lib --bins --tests --examples
+  cargo test --quiet --workspace --no-fail-fast --lib --bins --tests --examples
 }
 
 section_docs() {

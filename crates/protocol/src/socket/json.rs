@@ -85,11 +85,11 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value, attachments: &mut Ve
             }
         }
         Value::String(text) => write_string(out, text),
+        Value::Array(_) | Value::Object(_) | Value::Binary(_) if depth >= MAX_DEPTH => out.extend_from_slice(b"null"),
         Value::Binary(data) => {
             write_placeholder(out, attachments.len());
             attachments.push(data.clone());
         }
-        Value::Array(_) | Value::Object(_) if depth >= MAX_DEPTH => out.extend_from_slice(b"null"),
         Value::Array(items) => {
             out.push(b'[');
             for (index, item) in items.iter().enumerate() {

@@ -179,6 +179,37 @@ fn the_deepest_packet_can_be_read_in_every_way() {
     );
 }
 
+/// In JSON they are objects.
+#[test]
+fn binaries_nest_like_objects() {
+    #[derive(Serialize)]
+    struct Nested(#[serde(serialize_with = "nested")] usize);
+    fn nested<S: serde::Serializer>(depth: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+        match depth {
+            0 => serializer.serialize_bytes(b"x"),
+            depth => [Nested(depth - 1)].serialize(serializer),
+        }
+    }
+    for (depth, fits) in [(124, true), (125, true), (126, false)] {
+        let mut value = Value::Binary(Bytes::from_static(b"x"));
+        for _ in 0..depth {
+            value = Value::Array(vec![value]);
+        }
+        let mut args = Args::from_values(vec![value.clone()]);
+        assert_eq!(args.attachments().len(), usize::from(fits), "too deep it is null");
+        assert_eq!(args.to_values().unwrap() == [value], fits);
+        assert_eq!(args.push(&Nested(depth)).is_ok(), fits);
+        args.to_values().unwrap();
+
+        let message = [b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1a", &*vec![0x91; depth], b"\xc4\x01x"].concat();
+        let read = Decoder::new(Parser::MsgPack).decode_binary(message.into(), &Limits::default());
+        match read {
+            Ok(packet) => assert!(fits && packet.unwrap().args().unwrap().to_values().is_ok()),
+            Err(error) => assert!(!fits && error == DecodeError::TooDeep { limit: 127 }),
+        }
+    }
+}
+
 #[test]
 fn attachments_are_waited_for() {
     let limits = Limits { max_attachment_bytes: 10, ..Limits::default() };

@@ -94,6 +94,10 @@ impl<'a> AttachmentFormatter<'a> {
 
 impl Formatter for AttachmentFormatter<'_> {
     fn write_byte_array<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: &[u8]) -> io::Result<()> {
+        // A placeholder is an object.
+        if self.depth >= MAX_DEPTH {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let mut placeholder = Vec::with_capacity(32);
         write_placeholder(&mut placeholder, self.attachments.len());
         self.attachments.push(Bytes::copy_from_slice(value));

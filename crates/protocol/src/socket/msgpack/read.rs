@@ -189,7 +189,7 @@ impl<'a, 'b> ToJson<'a, 'b> {
             Token::Float(number) if number == 0.0 && number.is_sign_negative() => self.out.extend_from_slice(b"-0"),
             Token::Float(number) => push_f64(&mut self.out, number),
             Token::Text(text) => write_string(&mut self.out, &String::from_utf8_lossy(text)),
-            Token::Binary(data) => self.binary(data)?,
+            Token::Binary(data) => self.binary(data, depth_left)?,
             Token::Date(milliseconds) => match iso_string(milliseconds) {
                 Some(text) => write_string(&mut self.out, &text),
                 None => self.out.extend_from_slice(b"null"),
@@ -198,7 +198,7 @@ impl<'a, 'b> ToJson<'a, 'b> {
                 self.out.push(b'[');
                 push_i64(&mut self.out, kind.into());
                 self.out.push(b',');
-                self.binary(data)?;
+                self.binary(data, deeper(depth_left, self.limits)?)?;
                 self.out.push(b']');
             }
             Token::Array(len) => {
@@ -244,8 +244,11 @@ impl<'a, 'b> ToJson<'a, 'b> {
         Ok(())
     }
 
-    fn binary(&mut self, data: &[u8]) -> Result<(), DecodeError> {
+    /// In JSON it is an object, so it nests like one.
+    fn binary(&mut self, data: &[u8], depth_left: usize) -> Result<(), DecodeError> {
+        let depth_left = deeper(depth_left, self.limits)?;
         let Some(attachments) = &mut self.attachments else {
+            deeper(depth_left, self.limits)?;
             self.out.extend_from_slice(b"{\"type\":\"Buffer\",\"data\":[");
             for (index, byte) in data.iter().enumerate() {
                 if index > 0 {
