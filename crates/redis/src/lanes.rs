@@ -19,8 +19,11 @@ pub(crate) enum Sending {
     /// A command that a server has passed on to this one, while the slot of its key moves.
     Asking(Cmd),
     /// Is dropped when all before it has been sent.
-    Mark(mpsc::Sender<Infallible>),
+    Mark(Mark),
 }
+
+/// Whoever has the receiver waits until all clones are dropped.
+pub(crate) type Mark = mpsc::Sender<Infallible>;
 
 impl Sending {
     /// About how many bytes a command has.
@@ -103,11 +106,16 @@ impl Lanes {
     /// Marks what waits now in each lane that has a connection. The receiver ends when all of it has been sent.
     pub(crate) fn mark(&self) -> mpsc::Receiver<Infallible> {
         let (mark, receiver) = mpsc::channel(1);
+        self.mark_with(&mark);
+        receiver
+    }
+
+    /// The same, with a mark that is there already.
+    pub(crate) fn mark_with(&self, mark: &Mark) {
         for lane in self.state.read().lanes.values().filter(|lane| lane.commands.lock().is_some()) {
             // Where there is no room, it is not waited for.
             let _full = lane.queue.push(Sending::Mark(mark.clone()), 0);
         }
-        receiver
     }
 
     /// The lane of a command.

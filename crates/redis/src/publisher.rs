@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::connection::{Backoff, Connection};
 use crate::health::Role;
-use crate::lanes::{Lane, Sending};
+use crate::lanes::{Lane, Mark, Sending};
 use crate::link::Link;
 use crate::map::{Address, Redirect};
 
@@ -93,7 +93,7 @@ impl Link {
             let count = pipeline.len();
             if count > 0 {
                 match connection.commands.send_packed_commands(&pipeline, 0, count).await {
-                    Ok(replies) => self.note_replies(lane, &pipeline, replies).await?,
+                    Ok(replies) => self.note_replies(lane, &pipeline, replies, &mut marks).await?,
                     Err(error) => {
                         // What Redis has done of it is not known: sent again, some of it would arrive twice.
                         self.metrics.lost.add(count as u64);
@@ -106,8 +106,15 @@ impl Link {
         }
     }
 
-    /// Sends again, where it belongs, what the server has not done but another one will, or itself later; counts what it refused.
-    async fn note_replies(&self, lane: &Lane, pipeline: &Pipeline, replies: Vec<Value>) -> RedisResult<()> {
+    /// Sends again, where it belongs, what the server has not done but another one will, or itself later, and then the marks, too;
+    /// counts what it refused.
+    async fn note_replies(
+        &self,
+        lane: &Lane,
+        pipeline: &Pipeline,
+        replies: Vec<Value>,
+        marks: &mut Vec<Mark>,
+    ) -> RedisResult<()> {
         let mut again = Vec::new();
         let mut pause = None;
         let mut demoted = None;
@@ -148,6 +155,7 @@ impl Link {
         if !again.is_empty() {
             self.doubt(None);
             self.outgoing.put_back(again);
+            marks.drain(..).for_each(|mark| self.outgoing.mark_with(&mark));
         }
         if let Some(pause) = pause {
             sleep(pause).await;

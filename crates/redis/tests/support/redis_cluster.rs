@@ -111,11 +111,20 @@ impl RedisCluster {
 
     /// Moves the slot of a key, and what is in it, to another master.
     pub(crate) fn migrate(&self, key: &str, to: usize) {
-        let (from, slot) = self.owner(key);
-        let (from_id, to_id, slot) = (self.id(from), self.id(to), slot.to_string());
-        let (source, target) = (&self.servers[from], &self.servers[to]);
-        target.command::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
-        source.command::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+        let (target, to_id) = (&self.servers[to], self.id(to));
+        let begin = || {
+            let (from, slot) = self.owner(key);
+            let (source, from_id, slot) = (&self.servers[from], self.id(from), slot.to_string());
+            target.try_command::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).ok()?;
+            source.try_command::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).ok()?;
+            Some((source, slot))
+        };
+        // A server that has not heard yet of an earlier move refuses, or names another owner.
+        let mut tries = std::iter::repeat_with(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            begin()
+        });
+        let (source, slot) = tries.by_ref().take(1_500).flatten().next().expect("the slot can move");
         // So that what is sent meanwhile has to ask.
         std::thread::sleep(std::time::Duration::from_millis(100));
         loop {
