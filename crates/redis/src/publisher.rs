@@ -82,11 +82,13 @@ impl Link {
             };
             self.note_room();
             let mut pipeline = Pipeline::with_capacity(batch.len());
-            let mut marks = Vec::new();
+            let mut marks: Vec<Mark> = Vec::new();
             for sending in batch {
                 match sending {
                     Sending::Message(command) => drop(pipeline.add_command(command)),
                     Sending::Asking(command) => drop(pipeline.add_command(cmd("ASKING")).add_command(command)),
+                    // One of a kind: each may go back to every lane.
+                    Sending::Mark(mark) if marks.iter().any(|each| each.same_channel(&mark)) => {}
                     Sending::Mark(mark) => marks.push(mark),
                 }
             }
@@ -155,7 +157,7 @@ impl Link {
         if !again.is_empty() {
             self.doubt(None);
             self.outgoing.put_back(again);
-            marks.drain(..).for_each(|mark| self.outgoing.mark_with(&mark));
+            marks.drain(..).filter(|mark| !mark.is_closed()).for_each(|mark| self.outgoing.mark_with(&mark));
         }
         if let Some(pause) = pause {
             sleep(pause).await;
