@@ -54,10 +54,12 @@ fn main() -> std::io::Result<()> {
 }
 
 async fn serve(options: Options) -> std::io::Result<()> {
-    let mut builder = Server::builder().parser(match options.parser {
+    let parser = match options.parser {
         PacketParser::Json => sockeye::Parser::Json,
         PacketParser::Msgpack => sockeye::Parser::MsgPack,
-    });
+    };
+    // No handler waits; but what goes through an adapter does.
+    let mut builder = Server::builder().parser(parser).dedicated_threads(options.adapter.is_none());
     if let Some(threshold) = options.deflate {
         builder = builder.per_message_deflate(PerMessageDeflate::from_bytes(threshold));
     }

@@ -53,7 +53,8 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return complain(&[format!("cannot catch signals: {error}")]),
     };
-    let mut builder = ServerBuilder::from(config.options.clone());
+    // Its handlers, the routes, do not wait; but what goes through a cluster does.
+    let mut builder = ServerBuilder::from(config.options.clone()).dedicated_threads(config.cluster.is_none());
     if let Some(cluster) = &config.cluster {
         builder = builder.adapter(cluster.adapter.factory());
     }

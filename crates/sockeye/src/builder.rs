@@ -153,6 +153,12 @@ impl ServerBuilder {
         self
     }
 
+    /// See [`Options::dedicated_threads`].
+    pub fn dedicated_threads(mut self, threads: bool) -> Self {
+        self.options.dedicated_threads = threads;
+        self
+    }
+
     /// See [`Options::cleanup_empty_child_namespaces`].
     pub fn cleanup_empty_child_namespaces(mut self, cleanup: bool) -> Self {
         self.options.cleanup_empty_child_namespaces = cleanup;

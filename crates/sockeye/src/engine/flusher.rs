@@ -1,7 +1,7 @@
 //! Writes what was pushed into outboxes, at the end of the turn: many pushes, one vectored write per connection.
 //!
-//! A push marks its connection dirty and enters it into a queue of its shard, whose task takes the queues and writes. So a
-//! broadcast wakes one task per shard instead of one per recipient, and what several broadcasts queued for a connection goes
+//! A push marks its connection dirty and enters it into a queue of its shard, which takes the queues and writes. So a broadcast
+//! wakes each shard once, instead of a task for each recipient, and what several broadcasts queued for a connection goes
 //! out in one system call.
 //!
 //! There are two queues, so that a broadcast to ten thousand does not hold up a message to two: between any two slices of the
@@ -12,9 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 
 use super::conn::Conn;
+use super::waker::ShardWaker;
 
 /// How many connections of a queue are written before others get their turn.
 const SLICE: usize = 64;
@@ -52,7 +52,7 @@ pub(crate) struct Flusher {
 #[repr(align(64))]
 struct Shard {
     dirty: Mutex<Queues>,
-    wake: Arc<Notify>,
+    waker: Arc<ShardWaker>,
 }
 
 #[derive(Debug, Default)]
@@ -85,9 +85,9 @@ impl Flusher {
     }
 
     /// What writes for each shard, and what tells that there is something to write.
-    pub(crate) fn writers(self: &Arc<Self>) -> Vec<(Writer, Arc<Notify>)> {
+    pub(crate) fn writers(self: &Arc<Self>) -> Vec<(Writer, Arc<ShardWaker>)> {
         let writer = |shard| Writer { flusher: self.clone(), shard, taken: Queues::default() };
-        self.shards().iter().enumerate().map(|(at, shard)| (writer(at), shard.wake.clone())).collect()
+        self.shards().iter().enumerate().map(|(at, shard)| (writer(at), shard.waker.clone())).collect()
     }
 
     /// Enters a connection that was just marked dirty.
@@ -102,7 +102,7 @@ impl Flusher {
         let is_first = queue.len() == 1;
         drop(dirty);
         if is_first {
-            shard.wake.notify_one();
+            shard.waker.wake();
         }
     }
 }

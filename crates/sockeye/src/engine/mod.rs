@@ -7,8 +7,10 @@ mod flusher;
 mod id;
 mod outbox;
 mod poller;
+mod readable;
 mod registry;
 pub(crate) mod shard;
+mod waker;
 mod websocket;
 mod wheel;
 

@@ -18,14 +18,8 @@ impl ServerInner {
         let _only_here = self.runtime.set(Handle::current());
         let weak = Arc::downgrade(self);
         spawn_driver(weak.clone(), self.wheel.clone().run());
-        let writers = self.flusher.writers();
-        let turns = self.poller.start(writers.iter().map(|(_, wake)| wake)).unwrap_or_else(|error| {
-            tracing::warn!(%error, "each plain socket is read by a task of its own");
-            Vec::new()
-        });
-        let turns = turns.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-        for ((writer, wake), turns) in writers.into_iter().zip(turns) {
-            spawn_driver(weak.clone(), shard::run(turns, writer, wake));
+        for shard in shard::all(&self.flusher, &self.poller) {
+            spawn_driver(weak.clone(), shard.run(self.options.dedicated_threads));
         }
         let namespaces: Vec<_> = self.namespaces.read().by_name.values().cloned().collect();
         for namespace in namespaces {
