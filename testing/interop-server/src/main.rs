@@ -157,6 +157,8 @@ fn build(flags: &Flags) -> std::io::Result<Server> {
             Transport::Websocket => TransportKind::WebSocket,
         }))
         .allow_upgrades(!flags.no_upgrades)
+        // On tasks, too, as the same suites run against nodes that forward.
+        .dedicated_threads(!flags.forwarded && flags.adapter.is_none())
         .limits(limits);
     if let Some(longest) = flags.csr {
         builder = builder.connection_state_recovery(ConnectionStateRecovery::within(Duration::from_millis(longest)));
