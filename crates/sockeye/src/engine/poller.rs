@@ -191,6 +191,9 @@ impl Turns {
     /// Gives a slice of them their turn; whether there are more.
     pub(crate) fn give(&mut self) -> bool {
         let slice = self.due.len().min(SLICE);
+        if slice == 0 {
+            return false;
+        }
         // One look at the clock for all of them.
         let now = now();
         for (conn, ready) in self.due.drain(..slice) {

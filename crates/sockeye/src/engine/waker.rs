@@ -24,15 +24,11 @@ pub(crate) struct ShardWaker {
 impl ShardWaker {
     /// Tells the shard of work that was queued before. It costs a system call only if a thread is in its poll.
     pub(crate) fn wake(&self) {
-        let before = self.state.swap(WOKEN, Ordering::AcqRel);
-        match self.thread.get() {
-            None => self.task.notify_one(),
-            Some(thread) if before == WAITING => {
-                if let Err(error) = thread.wake() {
-                    tracing::error!(%error, "a shard could not be woken");
-                }
-            }
-            Some(_) => {}
+        let Some(thread) = self.thread.get() else { return self.task.notify_one() };
+        if self.state.swap(WOKEN, Ordering::AcqRel) == WAITING
+            && let Err(error) = thread.wake()
+        {
+            tracing::error!(%error, "a shard could not be woken");
         }
     }
 
@@ -41,8 +37,9 @@ impl ShardWaker {
         self.task.notified().await;
     }
 
-    /// From now on the shard is a thread, and `waker` ends its poll.
+    /// From now on the shard is a thread, and `waker` ends its poll. It looks at all queues once, as what came before told the task.
     pub(crate) fn set_thread(&self, waker: mio::Waker) {
+        self.state.store(WOKEN, Ordering::Release);
         let _only_once = self.thread.set(waker);
     }
 
@@ -73,7 +70,10 @@ mod tests {
 
     #[test]
     fn a_thread_waits_only_when_nothing_has_come_since_it_looked() {
+        let poll = mio::Poll::new().unwrap();
         let waker = ShardWaker::default();
+        waker.set_thread(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        waker.awake();
         assert!(waker.may_wait());
         waker.awake();
         waker.wake();
@@ -97,6 +97,7 @@ mod tests {
         let mut events = mio::Events::with_capacity(8);
         let waker = ShardWaker::default();
         waker.set_thread(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        waker.awake();
         assert!(waker.may_wait());
         waker.wake();
         waker.wake();
