@@ -1,6 +1,7 @@
 //! The Socket.IO side of a connection: which namespaces the client is in, and where its packets go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytestring::ByteString;
 use parking_lot::Mutex;
@@ -9,6 +10,7 @@ use smallvec::SmallVec;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::Revision;
 use sockeye_protocol::socket::{Args, EventName, Packet, PacketBody};
+use tokio::time::{Instant, sleep};
 
 use crate::ack::Ack;
 use crate::adapter::RecoveredSession;
@@ -233,12 +235,24 @@ async fn restore(namespace: &Namespace, auth: Option<&str>) -> Option<RecoveredS
     }
     let claim: Claim = serde_json::from_str(auth?).ok()?;
     let private_id = claim.pid?;
-    if let Some(old) = namespace.sockets().find_recoverable(&private_id) {
-        // The client is back before it was noticed that it was gone. Only it knows the secret, so the old connection is dead.
-        old.conn().transport_ended(CloseReason::TransportClose, "its client came back on another connection");
+    let deadline = Instant::now() + LAST_WORDS;
+    while let Some(old) = namespace.sockets().find_recoverable(&private_id) {
+        if Instant::now() >= deadline {
+            // The client is back before it was noticed that it was gone. Only it knows the secret, so the old connection is dead.
+            old.conn().transport_ended(CloseReason::TransportClose, "its client came back on another connection");
+            break;
+        }
+        sleep(LOOK).await;
     }
     namespace.adapter().restore_session(&private_id, claim.offset.as_deref()).await
 }
+
+/// How long the old connection of a client that is back has to end by itself. The client may have left in order, and is then not
+/// recovered: what it said last comes by another way than its new connection, through another thread or node, and may come later.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How often it is looked for that end.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The socket is welcome: it enters the namespace, is told so, and the program hears of it.
 fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<&RecoveredSession>) -> Entry {

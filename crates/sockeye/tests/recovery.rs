@@ -160,6 +160,22 @@ async fn a_client_that_is_back_before_it_was_missed_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_has_left_in_order_is_not_recovered_though_its_farewell_comes_late() {
+    let server = server();
+    let (mut old, session) = connect(&server).await;
+    let (_client, (_, missed, reply)) = tokio::join!(
+        async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            old.send("41").await;
+            old
+        },
+        come_back(&server, &session, None),
+    );
+    assert_ne!(field(&reply, "sid"), session.id);
+    assert_eq!(missed, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_a_session_is_not_recovered_the_client_is_told() {
     let server = with(Server::builder(), ConnectionStateRecovery::within(Duration::from_secs(10)));
     // Unknown secret.
