@@ -89,7 +89,8 @@ fn serve_contract(namespace: &Namespace) {
         ack.send(());
         joined
     });
-    namespace.on("room", |namespace: Namespace, Data((room, x)): Data<(String, sockeye::Value)>| {
-        namespace.to(room).emit("room", x);
+    namespace.on("room", |namespace: Namespace, Data(room): Data<String>, args: Args| {
+        // A message without arguments after the room is one without arguments.
+        namespace.to(room).emit("room", args.skip(1).unwrap_or_default());
     });
 }

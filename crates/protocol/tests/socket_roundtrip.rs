@@ -164,6 +164,22 @@ proptest! {
     }
 
     #[test]
+    fn skipped_arguments_are_gone(packet in packet(), count in 0_usize..4) {
+        let packet = decode(&packet, Parser::Json);
+        let args = packet.args().cloned().unwrap_or_default();
+        let rest = args.skip(count).unwrap();
+        let expected = values(&args).split_off(count.min(args.len()));
+        prop_assert_eq!(rest.len(), expected.len());
+        prop_assert_eq!(&values(&rest), &expected);
+        prop_assert_eq!(&values(&rest.skip(1).unwrap()), &expected[1.min(expected.len())..]);
+        let first: Value = rest.deserialize().unwrap();
+        prop_assert_eq!(rounded(&first), expected.first().cloned().unwrap_or_default());
+        let (first, second): (Value, Value) = rest.deserialize().unwrap();
+        prop_assert_eq!(rounded(&first), expected.first().cloned().unwrap_or_default());
+        prop_assert_eq!(rounded(&second), expected.get(1).cloned().unwrap_or_default());
+    }
+
+    #[test]
     fn text_is_read_as_serde_json_reads_it(text in "[\\[\\]{}:,\"0-9a-f\\\\ u.eE+-]{0,24}|(\\[|\\{\"a\":|1|,|\\]|\\}|\"x\"|null|true|-1\\.5e3| ){0,12}") {
         let array = format!("[\"a\",{text}]");
         let theirs = serde_json::from_str::<serde_json::Value>(&array);

@@ -35,8 +35,8 @@ pub struct Args {
     text: ByteString,
     /// Where in the text the first argument starts; the closing bracket's place if there is none.
     start: usize,
-    /// Whether the array's first element is an event's name, before the first argument.
-    named: bool,
+    /// How many elements the array has before the first argument: an event's name, and arguments that were skipped.
+    before: usize,
     count: usize,
     attachments: Vec<Bytes>,
 }
@@ -84,7 +84,7 @@ impl Default for Args {
 impl Args {
     /// No arguments.
     pub fn empty() -> Self {
-        Self { text: ByteString::from_static("[]"), start: 1, named: false, count: 0, attachments: Vec::new() }
+        Self { text: ByteString::from_static("[]"), start: 1, before: 0, count: 0, attachments: Vec::new() }
     }
 
     /// Writes arguments.
@@ -99,7 +99,7 @@ impl Args {
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, ArgsError> {
         let written = ser::write_args(value)?;
         let text = text_of(written.text).ok_or(ArgsError::Syntax)?;
-        Ok(Self { text, start: 1, named: false, count: written.count, attachments: written.attachments })
+        Ok(Self { text, start: 1, before: 0, count: written.count, attachments: written.attachments })
     }
 
     /// Writes values as arguments. Binaries are shared, not copied. What nests deeper than 126 becomes `null`.
@@ -115,7 +115,7 @@ impl Args {
         }
         text.push(b']');
         let count = values.len();
-        text_of(text).map_or_else(Self::empty, |text| Self { text, start: 1, named: false, count, attachments })
+        text_of(text).map_or_else(Self::empty, |text| Self { text, start: 1, before: 0, count, attachments })
     }
 
     /// Takes the text of a JSON array and the attachments that its placeholders point to.
@@ -134,18 +134,12 @@ impl Args {
             return Err(ArgsError::Placeholder);
         }
         let array = text.get(open..shape.end).ok_or(ArgsError::Syntax)?;
-        Ok(Self {
-            text: text.slice_ref(array),
-            start: shape.start - open,
-            named: false,
-            count: shape.count,
-            attachments,
-        })
+        Ok(Self { text: text.slice_ref(array), start: shape.start - open, before: 0, count: shape.count, attachments })
     }
 
-    /// Arguments that have been scanned: `text` is the whole array and `start` where its first argument is.
-    pub(crate) fn from_scanned(text: ByteString, start: usize, named: bool, count: usize) -> Self {
-        Self { text, start, named, count, attachments: Vec::new() }
+    /// Arguments that have been scanned: `text` is the whole array and `start` where its first argument is, which has so many elements before it.
+    pub(crate) fn from_scanned(text: ByteString, start: usize, before: usize, count: usize) -> Self {
+        Self { text, start, before, count, attachments: Vec::new() }
     }
 
     /// The same with the attachments that its placeholders point to.
@@ -168,9 +162,7 @@ impl Args {
         let mut reader = Reader::new(&self.text, &self.attachments);
         reader.scanner.open(b'[')?;
         let mut values = reader.items()?;
-        if self.named && !values.is_empty() {
-            values.remove(0);
-        }
+        values.drain(..self.before.min(values.len()));
         Ok(values)
     }
 
@@ -192,7 +184,7 @@ impl Args {
             let text = de::TextArgs {
                 array: &self.text,
                 first: if self.count > 0 { self.text.get(self.start..).unwrap_or("null") } else { "null" },
-                named: self.named,
+                before: self.before,
             };
             match T::deserialize(text) {
                 // The text is JSON, so what serde_json calls a syntax error is one that JavaScript would not see.
@@ -227,6 +219,39 @@ impl Args {
     /// attachment is `{"_placeholder":true,"num":0}`.
     pub fn json_elements(&self) -> &str {
         self.text.len().checked_sub(1).and_then(|end| self.text.get(self.start..end)).unwrap_or_default()
+    }
+
+    /// The arguments without the first ones. What is passed on this way, such as all but the name of a room, is not parsed, unless
+    /// there are attachments: these get other numbers.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_values`](Self::to_values).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use sockeye_protocol::socket::Args;
+    ///
+    /// let args = Args::from_serialize(&("lobby", 1, 2))?;
+    /// assert_eq!(args.skip(1)?.json_elements(), "1,2");
+    /// # Ok::<(), sockeye_protocol::socket::ArgsError>(())
+    /// ```
+    pub fn skip(&self, count: usize) -> Result<Self, ArgsError> {
+        if count >= self.count {
+            return Ok(Self::empty());
+        }
+        if self.has_binary() {
+            return Ok(Self::from_values(self.to_values()?.split_off(count)));
+        }
+        let mut scanner = Scanner::new(self.text.get(self.start..).unwrap_or_default(), MAX_DEPTH, 0);
+        for index in 0..count {
+            scanner.next_item(index == 0, b']')?;
+            scanner.value()?;
+        }
+        scanner.next_item(count == 0, b']')?;
+        let start = self.start + scanner.position();
+        Ok(Self { start, before: self.before + count, count: self.count - count, ..self.clone() })
     }
 
     /// Whether the last of the event's name and its arguments is a string. The official client takes that for the offset that its
@@ -273,7 +298,7 @@ impl Args {
         text.push(b']');
         self.text = text_of(text).ok_or(ArgsError::Syntax)?;
         self.start = 1;
-        self.named = false;
+        self.before = 0;
         self.count += 1;
         Ok(())
     }

@@ -239,7 +239,7 @@ fn scan_event(data: ByteString, attachments: usize, limits: &Limits) -> Result<P
     };
     limits.check_event_name(&name)?;
     let elements = scan_rest(&mut scanner, false, limits)?;
-    let args = args_of(data, elements, true);
+    let args = args_of(data, elements, 1);
     Ok(PacketBody::Event { name, args })
 }
 
@@ -247,7 +247,7 @@ fn scan_ack(data: ByteString, attachments: usize, limits: &Limits) -> Result<Arg
     let mut scanner = Scanner::new(&data, limits.max_depth, attachments);
     scanner.open(b'[').map_err(|_| not_an_array(&data, limits))?;
     let elements = scan_rest(&mut scanner, true, limits)?;
-    Ok(args_of(data, elements, false))
+    Ok(args_of(data, elements, 0))
 }
 
 /// Scans the rest of an array and of the text.
@@ -260,14 +260,14 @@ fn scan_rest(scanner: &mut Scanner<'_>, first: bool, limits: &Limits) -> Result<
     Ok(elements)
 }
 
-fn args_of(data: ByteString, elements: Elements, named: bool) -> Args {
+fn args_of(data: ByteString, elements: Elements, before: usize) -> Args {
     let data = if elements.end == data.len() {
         data
     } else {
         // White space after the array.
         data.slice_ref(data.get(..elements.end).unwrap_or_default())
     };
-    Args::from_scanned(data, elements.start, named, elements.count)
+    Args::from_scanned(data, elements.start, before, elements.count)
 }
 
 /// The error for data that does not start an array: it is JSON of another kind, or none.

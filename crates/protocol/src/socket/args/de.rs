@@ -20,8 +20,8 @@ pub(super) struct TextArgs<'a> {
     pub(super) array: &'a str,
     /// The text that starts with the first argument; `null` if there is none.
     pub(super) first: &'a str,
-    /// Whether the array starts with the event's name.
-    pub(super) named: bool,
+    /// How many elements come before the first argument.
+    pub(super) before: usize,
 }
 
 /// Arguments as values.
@@ -114,7 +114,7 @@ impl<'de> Deserializer<'de> for TextArgs<'de> {
     args_deserializer!(self, &mut serde_json::Deserializer::from_str(self.first));
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
-        let spread = Spread { visitor, named: self.named, len };
+        let spread = Spread { visitor, before: self.before, len };
         (&mut serde_json::Deserializer::from_str(self.array)).deserialize_seq(spread)
     }
 }
@@ -126,14 +126,14 @@ impl<'de> Deserializer<'de> for ValueArgs {
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
         let mut seq = SeqDeserializer::new(self.0.into_iter());
-        Spread { visitor, named: false, len }.visit_seq(&mut seq)
+        Spread { visitor, before: 0, len }.visit_seq(&mut seq)
     }
 }
 
-/// Gives a tuple's visitor the arguments: without the event's name, filled up with `null`, and no more than it takes.
+/// Gives a tuple's visitor the arguments: without what comes before them, filled up with `null`, and no more than it takes.
 struct Spread<V> {
     visitor: V,
-    named: bool,
+    before: usize,
     len: usize,
 }
 
@@ -145,7 +145,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Spread<V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<V::Value, A::Error> {
-        if self.named {
+        for _ in 0..self.before {
             seq.next_element::<IgnoredAny>()?;
         }
         let value = self.visitor.visit_seq(Padded { seq: &mut seq, left: self.len })?;

@@ -145,7 +145,7 @@ fn args(mut data: Cursor<'_>, len: usize, limits: &Limits) -> Result<Args, Decod
         return Err(DecodeError::IllegalPlaceholder);
     }
     let text = ByteString::try_from(json.out).map_err(|_| DecodeError::InvalidMsgPack)?;
-    Ok(Args::from_scanned(text, 1, false, len).with_attachments(attachments))
+    Ok(Args::from_scanned(text, 1, 0, len).with_attachments(attachments))
 }
 
 /// A value as JSON without attachments: binary is what `JSON.stringify` makes of a Node.js `Buffer`.
