@@ -82,6 +82,33 @@ async fn joining_leaving_and_what_listeners_hear() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_room_grows_and_shrinks() {
+    let server = Server::new();
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        clients.push(WebSocket::joined(&server).await);
+    }
+    let members = || server.main_namespace().sockets().rooms().first().map_or(0, |(_, members)| *members);
+    for (number, (_, id)) in clients.iter().enumerate() {
+        let socket = socket(&server, id);
+        socket.join("room").unwrap();
+        socket.join("room").unwrap();
+        assert_eq!(members(), number + 1);
+    }
+    server.to("room").emit("e", 1);
+    for (client, _) in &mut clients {
+        assert_eq!(client.text().await, r#"42["e",1]"#);
+        client.silence().await;
+    }
+    for (number, (_, id)) in clients.iter().enumerate().rev() {
+        socket(&server, id).leave("room");
+        assert_eq!(members(), number);
+    }
+    let targeted = server.main_namespace().sockets().sockets(&Target::default()).len();
+    assert_eq!((targeted, server.main_namespace().sockets().has_room("room")), (40, false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_socket_may_leave_its_own_room() {
     let server = Server::new();
     let (mut client, id) = WebSocket::joined(&server).await;

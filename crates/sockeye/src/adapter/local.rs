@@ -16,6 +16,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use parking_lot::RwLock;
 use sockeye_protocol::socket::{Args, Packet, PacketBody};
 
+use super::members::Members;
 use super::{AdapterFuture, RemoteSocketData, Room};
 use crate::ack::{self, AckListener, Collector, Member, Waiter};
 use crate::emit::Target;
@@ -56,9 +57,6 @@ pub struct Local {
     recoverable: RwLock<HashMap<Id, WeakSocket>>,
     listeners: RwLock<Vec<RoomListener>>,
 }
-
-/// The members of a room, by the address of the socket.
-type Members = HashMap<usize, Socket>;
 
 impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,7 +159,7 @@ impl Local {
                     Some((name, _)) => (name.clone(), false),
                     None => (room.clone(), true),
                 };
-                shard.entry(name.clone()).or_default().insert(socket.key(), socket.clone());
+                shard.entry(name.clone()).or_default().insert(socket);
                 drop(shard);
                 joined.push(name.clone());
                 if is_new {
@@ -229,7 +227,7 @@ impl Local {
     fn remove_member(&self, socket: &Socket, room: &Room, events: &mut Vec<RoomEvent>) {
         let mut shard = self.shard(&self.rooms, room).write();
         let Some(members) = shard.get_mut(room) else { return };
-        members.remove(&socket.key());
+        members.remove(socket);
         let is_empty = members.is_empty();
         if is_empty {
             shard.remove(room);
@@ -272,7 +270,7 @@ impl Local {
             each(socket);
         }
         if let Some(members) = self.shard(&self.rooms, room).read().get(room) {
-            members.values().for_each(each);
+            members.for_each(each);
         }
     }
 

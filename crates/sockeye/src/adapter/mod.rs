@@ -6,6 +6,7 @@
 mod answers;
 mod local;
 mod log;
+mod members;
 mod memory;
 mod session;
 
