@@ -21,6 +21,7 @@ struct Inner {
     wire: Vec<u8>,
     /// Where the payload of each frame lies in `wire`. A text payload starts with the packet's type.
     parts: SmallVec<[Part; 1]>,
+    has_binary: bool,
     /// Whether the sender allows compression.
     compress: bool,
     others: OnceLock<Box<Others>>,
@@ -113,7 +114,10 @@ impl Encoded {
     /// The bytes for a WebSocket peer.
     pub(crate) fn wire(&self, variant: Variant) -> &[u8] {
         let inner = &*self.0;
-        let has_binary = inner.parts.iter().any(|part| part.binary);
+        let has_binary = inner.has_binary;
+        if !has_binary && variant.deflate.is_none() {
+            return &inner.wire;
+        }
         match (has_binary, variant.base64, variant.revision) {
             (true, true, Revision::V3) => inner.others().base64_revision3.get_or_init(|| inner.in_base64(Revision::V3)),
             (true, true, Revision::V4) => inner.others().base64_revision4.get_or_init(|| inner.in_base64(Revision::V4)),
@@ -225,6 +229,8 @@ impl Builder {
     }
 
     fn finish(self, compress: bool) -> Encoded {
-        Encoded(Arc::new(Inner { wire: self.wire, parts: self.parts, compress, others: OnceLock::new() }))
+        let Self { wire, parts } = self;
+        let has_binary = parts.iter().any(|part| part.binary);
+        Encoded(Arc::new(Inner { wire, parts, has_binary, compress, others: OnceLock::new() }))
     }
 }

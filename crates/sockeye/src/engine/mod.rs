@@ -6,6 +6,7 @@ mod encoded;
 mod flusher;
 mod id;
 mod outbox;
+mod plain;
 mod poller;
 mod readable;
 mod registry;

@@ -40,6 +40,12 @@ impl Outbox {
         }
     }
 
+    /// What is to be written next, if there is a single packet.
+    pub(crate) fn only(&self, variant: Variant) -> Option<&[u8]> {
+        let packet = self.first.as_ref().filter(|_| self.rest.is_empty())?;
+        packet.wire(variant).get(self.written..)
+    }
+
     /// Fills `slices` with what is to be written next and gives back how many were filled.
     pub(crate) fn slices<'a>(&'a self, variant: Variant, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
         let mut count = 0;
@@ -107,6 +113,7 @@ mod tests {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let count = outbox.slices(PLAIN, &mut slices);
             let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+            assert_eq!(outbox.only(PLAIN), (count == 1).then_some(&*bytes));
             let taken = bytes.len().min(step);
             all.extend_from_slice(&bytes[..taken]);
             outbox.advance(PLAIN, taken);

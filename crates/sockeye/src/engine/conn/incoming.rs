@@ -1,6 +1,6 @@
 //! What comes in: packets of the client, and the pause when too many handlers wait.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use super::{Conn, Ending};
 use crate::engine::encoded::Encoded;
 use crate::engine::flusher::Queue;
 use crate::engine::now;
+use crate::engine::plain::recv;
 
 impl Conn {
     /// A packet on the session's transport. False when the session is closed, and the rest of the input is not wanted.
@@ -81,9 +82,9 @@ impl Conn {
 
     /// Reads what the plain socket has.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Lane::Tcp(stream, _) = &mut self.state.lock().lane else { return Err(io::ErrorKind::NotConnected.into()) };
+        let Lane::Tcp(stream, _) = &self.state.lock().lane else { return Err(io::ErrorKind::NotConnected.into()) };
         loop {
-            match stream.read(buffer) {
+            match recv(stream, buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => return read,
             }

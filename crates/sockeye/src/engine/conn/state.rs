@@ -12,6 +12,7 @@ use super::PollReply;
 use super::backlog::Backlog;
 use crate::engine::encoded::{Encoded, Variant};
 use crate::engine::outbox::{MAX_SLICES, Outbox};
+use crate::engine::plain::send;
 use crate::engine::poller::Entry;
 use mio::net::TcpStream;
 
@@ -116,12 +117,14 @@ impl State {
         match &mut self.lane {
             Lane::Tcp(stream, _) => {
                 while !self.outbox.is_empty() {
-                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                    let count = self.outbox.slices(variant, &mut slices);
-                    let result = match slices.get(..count).unwrap_or_default() {
-                        // Cheaper: the kernel need not read a list of buffers.
-                        [one] => stream.write(one),
-                        several => stream.write_vectored(several),
+                    let result = match self.outbox.only(variant) {
+                        // Cheaper: no list of buffers to make, nor for the kernel to read.
+                        Some(one) => send(stream, one),
+                        None => {
+                            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                            let count = self.outbox.slices(variant, &mut slices);
+                            stream.write_vectored(slices.get(..count).unwrap_or_default())
+                        }
                     };
                     match result {
                         Ok(0) => return Written::Failed(io::ErrorKind::WriteZero.into()),
