@@ -47,7 +47,7 @@ impl fmt::Debug for RedisAdapter {
 impl RedisAdapter {
     /// Makes one, with a name that no other node has. It connects when the server begins to serve.
     ///
-    /// With `rediss://` and a program that has not chosen a provider for rustls, it chooses `aws_lc_rs`.
+    /// With `rediss://` the cryptography is that of the provider that the program has chosen for rustls, or else of `aws_lc_rs`.
     ///
     /// # Errors
     ///

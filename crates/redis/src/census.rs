@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value, cmd};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::commands::Commands;
 use crate::link::Link;
 use crate::map::Address;
 use crate::wire::Verbs;
 
 /// Connections to replicas, which clients may listen to as well: nodes of other makers do.
-pub(crate) type Replicas = Mutex<HashMap<Address, MultiplexedConnection>>;
+pub(crate) type Replicas = Mutex<HashMap<Address, Commands>>;
 
 impl Link {
     /// How many clients listen to this channel: at its owner, or, if it is not a sharded one, at any server of a Redis Cluster.
@@ -32,9 +32,9 @@ impl Link {
         let map = self.map.lock().clone();
         let Some(map) = map else { return Err(unreachable()) };
         let mut answers = JoinSet::new();
-        for mut connection in map.owners().iter().filter_map(|owner| self.connection_to(owner)) {
+        for connection in map.owners().iter().filter_map(|owner| self.connection_to(owner)) {
             let count = count.clone();
-            answers.spawn(async move { counted(connection.send_packed_command(&count).await?) });
+            answers.spawn(async move { counted(connection.send(&count).await?) });
         }
         if answers.is_empty() {
             return Err(unreachable());
@@ -46,11 +46,11 @@ impl Link {
             let replicas = self.replicas.clone();
             answers.spawn(async move {
                 let ask = async {
-                    let mut connection = match known {
+                    let connection = match known {
                         Some(connection) => connection,
                         None => servers.connect(&replica, patience, |_| {}).await?.commands,
                     };
-                    let answer = connection.send_packed_command(&count).await?;
+                    let answer = connection.send(&count).await?;
                     replicas.lock().insert(replica.clone(), connection);
                     counted(answer)
                 };

@@ -3,15 +3,15 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use redis::Value;
 use sockeye::adapter::Local;
 use sockeye::cluster::{Message, Receiver, Sender};
 
 use crate::codec::CodecError;
+use crate::entries::Fields;
 use crate::link::Link;
 use crate::options::Mode;
 use crate::recovery::{EntryId, Journal};
-use crate::wire::Wire;
+use crate::wire::{Wire, namespace_of};
 
 /// A namespace, as what receives messages.
 pub(crate) struct Inbox {
@@ -26,23 +26,21 @@ pub(crate) struct Inbox {
 
 /// What came from Redis.
 pub(crate) enum Incoming {
-    /// A message in a channel.
-    Message { channel: Vec<u8>, payload: Vec<u8> },
-    /// A message in a channel that this pattern fits.
-    Matched { pattern: Vec<u8>, channel: Vec<u8>, payload: Vec<u8> },
-    /// An entry of a stream: the stream's number, and names and values of the fields.
-    Entry { stream: usize, id: EntryId, fields: Vec<Value> },
+    /// A message in a channel: the channel's name, so many bytes, and the message.
+    Message { channel: usize, data: Vec<u8> },
+    /// The same, in a channel that this pattern fits.
+    Matched { pattern: Vec<u8>, channel: usize, data: Vec<u8> },
+    /// An entry of a stream: the stream's number, and the fields.
+    Entry { stream: usize, id: EntryId, fields: Fields },
 }
 
 impl Incoming {
     /// About how many bytes it has.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Message { channel, payload } => channel.len() + payload.len(),
-            Self::Matched { pattern, channel, payload } => pattern.len() + channel.len() + payload.len(),
-            Self::Entry { fields, .. } => {
-                fields.iter().map(|field| if let Value::BulkString(text) = field { text.len() } else { 0 }).sum()
-            }
+            Self::Message { data, .. } => data.len(),
+            Self::Matched { pattern, data, .. } => pattern.len() + data.len(),
+            Self::Entry { fields, .. } => fields.len(),
         }
     }
 }
@@ -63,20 +61,30 @@ pub(crate) async fn run(link: Arc<Link>) {
 impl Link {
     fn deliver(&self, incoming: Incoming) {
         match incoming {
-            Incoming::Message { channel, payload } => match self.table.inbox(&channel) {
-                Some(inbox) if self.options.mode == Mode::Classic => {
-                    self.deliver_classic(&inbox, &channel, &payload.into());
+            Incoming::Message { channel: len, data } => {
+                let (channel, payload) = parted(data, len);
+                let inbox = match namespace_of(&self.options, &channel) {
+                    Some(namespace) => self.table.inbox_of(namespace),
+                    None => self.table.inbox(&channel),
+                };
+                match inbox {
+                    Some(inbox) if self.options.mode == Mode::Classic => {
+                        self.deliver_classic(&inbox, &channel, &payload);
+                    }
+                    Some(inbox) => inbox.handle(inbox.wire.read(&payload)),
+                    // Whoever wanted it has left since.
+                    None => self.metrics.skipped.increment(),
                 }
-                Some(inbox) => inbox.handle(inbox.wire.read(&Bytes::from(payload))),
-                // Whoever wanted it has left since.
+            }
+            Incoming::Matched { pattern, channel: len, data } => match self.table.inbox(&pattern) {
+                Some(inbox) => {
+                    let (channel, payload) = parted(data, len);
+                    self.deliver_classic(&inbox, &channel, &payload);
+                }
                 None => self.metrics.skipped.increment(),
             },
-            Incoming::Matched { pattern, channel, payload } => match self.table.inbox(&pattern) {
-                Some(inbox) => self.deliver_classic(&inbox, &channel, &payload.into()),
-                None => self.metrics.skipped.increment(),
-            },
-            Incoming::Entry { stream, id, fields: values } => {
-                let pairs = fields(&values);
+            Incoming::Entry { stream, id, fields } => {
+                let pairs = fields.pairs();
                 match field(&pairs, "nsp").and_then(|namespace| self.table.inbox_of(namespace)) {
                     Some(inbox) => match &inbox.journal {
                         None => inbox.handle(inbox.wire.read_entry(&pairs)),
@@ -92,6 +100,13 @@ impl Link {
     }
 }
 
+/// A channel's name and a message.
+fn parted(data: Vec<u8>, channel: usize) -> (Bytes, Bytes) {
+    let mut payload = Bytes::from(data);
+    let channel = payload.split_to(channel.min(payload.len()));
+    (channel, payload)
+}
+
 impl Inbox {
     pub(crate) fn handle(&self, read: Result<Option<(Sender, Message)>, CodecError>) {
         let Some(receiver) = self.receiver.get() else { return };
@@ -103,22 +118,9 @@ impl Inbox {
     }
 }
 
-/// The fields of an entry.
-pub(crate) fn fields(values: &[Value]) -> Vec<(&str, &str)> {
-    let texts: Vec<&str> = values.iter().map_while(text).collect();
-    texts.as_chunks::<2>().0.iter().map(|[name, value]| (*name, *value)).collect()
-}
-
 /// The value of a field.
 pub(crate) fn field<'a>(fields: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
     fields.iter().find(|(each, _)| *each == name).map(|(_, value)| *value)
-}
-
-fn text(field: &Value) -> Option<&str> {
-    match field {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        _ => None,
-    }
 }
 
 /// About how many bytes are taken from the queue at once.

@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use redis::aio::MultiplexedConnection;
 use redis::{Arg, Cmd};
 use tokio::sync::{mpsc, watch};
 
+use crate::commands::Commands;
 use crate::map::{Address, Map};
 use crate::queue::Queue;
 
@@ -37,7 +37,7 @@ pub(crate) struct Lane {
     pub(crate) address: Address,
     pub(crate) queue: Queue<Sending>,
     /// None while there is no connection.
-    pub(crate) commands: Mutex<Option<MultiplexedConnection>>,
+    pub(crate) commands: Mutex<Option<Commands>>,
     is_retired: watch::Sender<bool>,
 }
 

@@ -10,10 +10,11 @@ use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use crate::commands::lost;
 use crate::connection::Connection;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
-use crate::publisher::{RETRY, lost};
+use crate::publisher::RETRY;
 use crate::wire::{Channel, Verbs};
 
 /// What comes back, on one connection.
@@ -92,7 +93,7 @@ impl<'a> Prober<'a> {
             let is_new = kept.is_none();
             let Some(channel) = kept.or_else(|| self.choose()) else {
                 // No channel is at this server, and nothing will be heard of it.
-                return connection.commands.send_packed_command(&cmd("PING")).await.map(drop);
+                return connection.commands.send(&cmd("PING")).await.map(drop);
             };
             let verbs = Verbs::of(&self.link.options);
             let subscribe = cmd(verbs.subscribe).arg(&*channel).clone();
@@ -110,7 +111,7 @@ impl<'a> Prober<'a> {
 
     /// Whether the server does it; else another one would, or itself later.
     async fn is_done(&self, connection: &mut Connection, command: &Cmd) -> RedisResult<bool> {
-        let Value::ServerError(error) = connection.commands.send_packed_command(command).await? else {
+        let Value::ServerError(error) = connection.commands.send(command).await? else {
             return Ok(true);
         };
         match self.link.redirect(&error, self.server) {

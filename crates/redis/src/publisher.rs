@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Arg, Pipeline, RedisError, RedisResult, Value, cmd};
+use redis::{Arg, Pipeline, RedisResult, Value, cmd};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::commands::lost;
 use crate::connection::{Backoff, Connection};
 use crate::health::Role;
 use crate::lanes::{Lane, Mark, Sending};
@@ -76,7 +77,7 @@ impl Link {
                 () = lane.retired() => return Ok(()),
                 // A connection that was cut without a word is found out before something is lost.
                 () = sleep(self.options.probe_interval) => {
-                    connection.commands.send_packed_command(&cmd("PING")).await?;
+                    connection.commands.send(&cmd("PING")).await?;
                     continue;
                 }
             };
@@ -94,7 +95,7 @@ impl Link {
             }
             let count = pipeline.len();
             if count > 0 {
-                match connection.commands.send_packed_commands(&pipeline, 0, count).await {
+                match connection.commands.send_all(&pipeline, 0).await {
                     Ok(replies) => self.note_replies(lane, &pipeline, replies, &mut marks).await?,
                     Err(error) => {
                         // What Redis has done of it is not known: sent again, some of it would arrive twice.
@@ -171,11 +172,6 @@ impl Link {
         // What has not been sent by then will not be.
         let _late = tokio::time::timeout(self.options.timeout, is_sent.recv()).await;
     }
-}
-
-/// The reason when a connection has just ended.
-pub(crate) fn lost() -> RedisError {
-    std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()
 }
 
 /// About how many bytes one pipeline has.

@@ -1,9 +1,9 @@
 //! Asks Redis something, where the answer is.
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Value, cmd};
 use tokio::time::{sleep, timeout};
 
+use crate::commands::Commands;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
 use crate::publisher::RETRY;
@@ -21,7 +21,7 @@ impl Link {
         self.wait_until(|| self.connection(command).is_some()).await;
     }
 
-    fn connection(&self, command: &Cmd) -> Option<(Address, MultiplexedConnection)> {
+    fn connection(&self, command: &Cmd) -> Option<(Address, Commands)> {
         let lane = self.outgoing.of(command)?;
         let commands = lane.commands.lock().clone()?;
         Some((lane.address.clone(), commands))
@@ -31,8 +31,8 @@ impl Link {
     async fn follow(&self, command: &Cmd) -> RedisResult<Value> {
         let mut connected = self.connection(command);
         loop {
-            let (address, mut connection) = connected.take().ok_or_else(not_connected)?;
-            let answer = connection.send_packed_command(command).await?;
+            let (address, connection) = connected.take().ok_or_else(not_connected)?;
+            let answer = connection.send(command).await?;
             let Value::ServerError(error) = answer else { return Ok(answer) };
             match self.redirect(&error, &address) {
                 Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),
@@ -41,8 +41,8 @@ impl Link {
                     self.wait_until(|| self.connection_to(&to).is_some()).await;
                     let mut asking = Pipeline::new();
                     asking.add_command(cmd("ASKING")).add_command(command.clone());
-                    let mut connection = self.connection_to(&to).ok_or_else(not_connected)?;
-                    let answer = connection.send_packed_commands(&asking, 1, 1).await?.pop();
+                    let connection = self.connection_to(&to).ok_or_else(not_connected)?;
+                    let answer = connection.send_all(&asking, 1).await?.pop();
                     match answer.ok_or_else(not_connected)? {
                         // The slot has come or gone meanwhile.
                         Value::ServerError(error) if self.redirect(&error, &to).is_some() => {}
@@ -61,7 +61,7 @@ impl Link {
     }
 
     /// The connection that publishes to this server.
-    pub(crate) fn connection_to(&self, address: &Address) -> Option<MultiplexedConnection> {
+    pub(crate) fn connection_to(&self, address: &Address) -> Option<Commands> {
         self.outgoing.to(address)?.commands.lock().clone()
     }
 }

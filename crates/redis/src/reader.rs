@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::connection::{Backoff, Connection};
 use crate::dispatcher::Incoming;
+use crate::entries::Entries;
 use crate::health::Role;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
@@ -95,11 +96,11 @@ impl Reading<'_> {
     /// Reads until the connection ends. A position that is kept from one connection to the next misses nothing.
     async fn run(&self, position: &mut Option<Position>) -> Result<Infallible, End> {
         let timeout = self.link.options.timeout;
-        let mut connection = self.link.servers.connect(self.server, BLOCK + timeout, |_| {}).await?;
-        let ends = self.ends_of_streams(&mut connection).await?;
+        let connection = self.link.servers.connect(self.server, BLOCK + timeout, |_| {}).await?;
+        let ends = self.ends_of_streams(&connection).await?;
         let position = match position {
             Some(position) => {
-                self.find_gaps(&mut connection, position, &ends).await?;
+                self.find_gaps(&connection, position, &ends).await?;
                 step_back(position, &ends);
                 position
             }
@@ -114,15 +115,10 @@ impl Reading<'_> {
         loop {
             let read = self.read(position);
             let answer = tokio::select! {
-                answer = self.ask(&mut connection, &read) => answer?,
+                answer = self.ask(&connection, read) => answer?,
                 () = self.has_left() => return Err(End::Left),
             };
-            let Value::Map(streams) = answer else {
-                continue; // nothing came in time
-            };
-            for (name, entries) in streams {
-                self.link.take_entries(&name, entries, position).await;
-            }
+            self.link.take_entries(&answer, position).await;
         }
     }
 
@@ -149,23 +145,25 @@ impl Reading<'_> {
         read
     }
 
-    async fn ask(&self, connection: &mut Connection, command: &Cmd) -> Result<Value, End> {
-        let answer = if self.is_asked {
-            let mut asking = Pipeline::new();
-            asking.add_command(cmd("ASKING")).add_command(command.clone());
-            connection.commands.send_packed_commands(&asking, 1, 1).await?.pop().ok_or_else(unexpected)?
-        } else {
-            connection.commands.send_packed_command(command).await?
-        };
-        let Value::ServerError(error) = answer else { return Ok(answer) };
-        match self.link.redirect(&error, self.server) {
-            Some(redirect) => Err(End::Redirected(redirect)),
-            None => Err(End::Lost(error.into())),
+    /// Asks for something; the answer is as Redis has sent it.
+    async fn ask(&self, connection: &Connection, command: Cmd) -> Result<Vec<u8>, End> {
+        let mut pipeline = Pipeline::new();
+        if self.is_asked {
+            pipeline.add_command(cmd("ASKING"));
+        }
+        pipeline.add_command(command);
+        match connection.commands.send_raw(&pipeline).await? {
+            Value::BulkString(answer) => Ok(answer),
+            Value::ServerError(error) => Err(match self.link.redirect(&error, self.server) {
+                Some(redirect) => End::Redirected(redirect),
+                None => End::Lost(error.into()),
+            }),
+            _ => Err(unexpected().into()),
         }
     }
 
     /// Where the streams end now.
-    async fn ends_of_streams(&self, connection: &mut Connection) -> Result<Position, End> {
+    async fn ends_of_streams(&self, connection: &Connection) -> Result<Position, End> {
         let mut ends = Vec::new();
         for name in self.names {
             let mut last = self.edge(connection, "XREVRANGE", name, "+", "-").await?;
@@ -181,30 +179,32 @@ impl Reading<'_> {
     /// The id of the first entry, from one end or the other.
     async fn edge(
         &self,
-        connection: &mut Connection,
+        connection: &Connection,
         command: &str,
         name: &str,
         from: &str,
         to: &str,
     ) -> Result<Option<EntryId>, End> {
-        let first = cmd(command).arg(name).arg(from).arg(to).arg("COUNT").arg(1).clone();
-        let Value::Array(entries) = self.ask(connection, &first).await? else { return Err(unexpected().into()) };
+        let first = cmd(command).arg(name).arg(from).arg(to).arg("COUNT").arg(1).take();
+        let answer = redis::parse_redis_value(&self.ask(connection, first).await?)?;
+        let Value::Array(entries) = answer else { return Err(unexpected().into()) };
         Ok(entries.into_iter().next().and_then(entry).map(|(id, _)| id))
     }
 
     /// Writes an entry that does nothing: nobody is in a room of this name.
-    async fn begin_stream(&self, connection: &mut Connection, name: &str) -> Result<EntryId, End> {
+    async fn begin_stream(&self, connection: &Connection, name: &str) -> Result<EntryId, End> {
         let node = &*self.link.node;
         let data = format!(r#"{{"opts":{{"rooms":["{node}"],"except":[],"flags":{{}}}},"rooms":[]}}"#);
         let mut entry = cmd("XADD");
         entry.arg(name).arg("*").arg("uid").arg(node).arg("nsp").arg("/").arg("type").arg(5).arg("data").arg(data);
-        let Value::BulkString(id) = self.ask(connection, &entry).await? else { return Err(unexpected().into()) };
+        let answer = redis::parse_redis_value(&self.ask(connection, entry).await?)?;
+        let Value::BulkString(id) = answer else { return Err(unexpected().into()) };
         let id = std::str::from_utf8(&id).ok().and_then(|id| id.parse().ok());
         id.ok_or_else(|| unexpected().into())
     }
 
     /// Entries may have been trimmed, or lost with their server. That matters to who counts on them.
-    async fn find_gaps(&self, connection: &mut Connection, position: &Position, ends: &Position) -> Result<(), End> {
+    async fn find_gaps(&self, connection: &Connection, position: &Position, ends: &Position) -> Result<(), End> {
         if !self.link.recovery.is_used() {
             return Ok(());
         }
@@ -244,17 +244,18 @@ impl Link {
 
     /// The number of a stream among all.
     fn number_of(&self, name: &str) -> usize {
-        wire::streams(&self.options.stream).iter().position(|each| each == name).unwrap_or_default()
+        match self.options.stream.count {
+            ..=1 => 0,
+            _ => wire::streams(&self.options.stream).iter().position(|each| each == name).unwrap_or_default(),
+        }
     }
 
-    async fn take_entries(&self, name: &Value, entries: Value, position: &mut Position) {
-        let (Value::BulkString(name), Value::Array(entries)) = (name, entries) else { return };
-        let Some((name, last)) = position.iter_mut().find(|(each, _)| each.as_bytes() == name) else { return };
-        let stream = self.number_of(name);
-        for (id, fields) in entries.into_iter().filter_map(entry) {
+    async fn take_entries(&self, answer: &[u8], position: &mut Position) {
+        for (name, id, fields) in Entries::new(answer) {
+            let Some((name, last)) = position.iter_mut().find(|(each, _)| each.as_bytes() == name) else { continue };
             self.metrics.received.increment();
             *last = id;
-            let mut incoming = Incoming::Entry { stream, id, fields };
+            let mut incoming = Incoming::Entry { stream: self.number_of(name), id, fields };
             let bytes = incoming.len();
             // The stream keeps what comes meanwhile.
             while let Err(back) = self.incoming.push(incoming, bytes) {
@@ -274,6 +275,18 @@ pub(crate) fn entry(value: Value) -> Option<(EntryId, Vec<Value>)> {
         }
         _ => None,
     }
+}
+
+/// The fields of an entry.
+pub(crate) fn fields(values: &[Value]) -> Vec<(&str, &str)> {
+    fn text(value: &Value) -> Option<&str> {
+        match value {
+            Value::BulkString(text) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+    let texts: Vec<&str> = values.iter().map_while(text).collect();
+    texts.as_chunks::<2>().0.iter().map(|[name, value]| (*name, *value)).collect()
 }
 
 fn unexpected() -> RedisError {

@@ -7,13 +7,15 @@ use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::commands::{Pushed, lost};
 use crate::connection::{Backoff, Connection};
 use crate::dispatcher::Incoming;
 use crate::health::Role;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
 use crate::probe::{Probe, Prober};
-use crate::publisher::{RETRY, lost};
+use crate::publisher::RETRY;
+use crate::resp::Message;
 use crate::table::Changes;
 use crate::wire::Verbs;
 
@@ -69,42 +71,45 @@ impl Drop for Listening<'_> {
 
 async fn connect_subscriber(link: &Arc<Link>, server: &Address, probe: &Arc<Probe>) -> RedisResult<Connection> {
     let (to, from, probe) = (link.clone(), server.clone(), probe.clone());
-    link.servers.connect(server, link.options.timeout, move |push| to.take_push(&from, &probe, push)).await
+    let handle = move |pushed: Pushed<'_>| match pushed {
+        Pushed::Message(message) => to.take_message(&from, &probe, message),
+        Pushed::Other(push) => to.take_push(&from, &probe, push),
+    };
+    link.servers.connect(server, link.options.timeout, handle).await
 }
 
 impl Link {
-    /// Enters a message into the queue; notes what the server says of channels.
-    fn take_push(&self, server: &Address, probe: &Probe, push: PushInfo) {
-        let confirmed = match push.kind {
-            PushKind::Message | PushKind::PMessage | PushKind::SMessage => None,
-            PushKind::Subscribe | PushKind::PSubscribe | PushKind::SSubscribe => Some(true),
+    /// Notes what the server says of channels.
+    fn take_push(&self, server: &Address, probe: &Probe, push: &PushInfo) {
+        let is_heard = match push.kind {
+            PushKind::Subscribe | PushKind::PSubscribe | PushKind::SSubscribe => true,
             // It comes unasked too, when a slot has moved.
-            PushKind::Unsubscribe | PushKind::PUnsubscribe | PushKind::SUnsubscribe => Some(false),
+            PushKind::Unsubscribe | PushKind::PUnsubscribe | PushKind::SUnsubscribe => false,
             _ => return,
         };
-        let mut data = push.data.into_iter().map_while(|each| match each {
-            Value::BulkString(bytes) => Some(bytes),
-            _ => None,
-        });
-        if let Some(is_heard) = confirmed {
-            if let Some(channel) = data.next().filter(|channel| !probe.has(channel)) {
-                self.table.confirm(server, &channel, is_heard);
-                self.progress.notify_waiters();
-            }
-            return;
+        if let Some(Value::BulkString(channel)) = push.data.first()
+            && !probe.has(channel)
+        {
+            self.table.confirm(server, channel, is_heard);
+            self.progress.notify_waiters();
         }
-        let pattern = if push.kind == PushKind::PMessage { data.next() } else { None };
-        let (Some(channel), Some(payload)) = (data.next(), data.next()) else { return };
-        if probe.has(&channel) {
-            return probe.take(&payload);
+    }
+
+    /// Enters a message into the queue.
+    fn take_message(&self, server: &Address, probe: &Probe, message: Message<'_>) {
+        let Message { pattern, channel, payload } = message;
+        if probe.has(channel) {
+            return probe.take(payload);
         }
         self.metrics.received.increment();
-        if self.servers.is_cluster() && !self.table.counts(server, pattern.as_ref().unwrap_or(&channel)) {
+        if self.servers.is_cluster() && !self.table.counts(server, pattern.unwrap_or(channel)) {
             return;
         }
+        // Copied: what keeps a part of a message for long must not keep all that came with it.
+        let (channel, data) = (channel.len(), [channel, payload].concat());
         let incoming = match pattern {
-            Some(pattern) => Incoming::Matched { pattern, channel, payload },
-            None => Incoming::Message { channel, payload },
+            Some(pattern) => Incoming::Matched { pattern: pattern.to_vec(), channel, data },
+            None => Incoming::Message { channel, data },
         };
         let bytes = incoming.len();
         if self.incoming.push(incoming, bytes).is_err() {
@@ -164,7 +169,7 @@ impl Link {
             command.arg(verb).arg(&**channel);
             pipeline.add_command(command);
         }
-        for reply in connection.commands.send_packed_commands(&pipeline, 0, pipeline.len()).await? {
+        for reply in connection.commands.send_all(&pipeline, 0).await? {
             let Value::ServerError(error) = reply else { continue };
             match self.redirect(&error, server) {
                 Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),

@@ -3,9 +3,9 @@
 //! Namespaces say what they want. For each server that channels are at there is a subscriber, which makes it so: it looks at the
 //! channels that have changed, or, on a new connection, at all. Changes that take each other back before it looks cost nothing.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 

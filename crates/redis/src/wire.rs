@@ -1,5 +1,7 @@
 //! What a namespace says to Redis: which channels it has, where a message goes, and in which form.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use redis::Cmd;
@@ -140,7 +142,7 @@ impl Wire {
                 let names = self.classic.names(&self.node).into_iter().chain([self.classic.pattern()]);
                 names.map(|name| name.into_bytes().into()).collect()
             }
-            _ => vec![self.main_channel(), self.node_channel(&self.node)],
+            _ => vec![self.main_channel(), self.node_name(&self.node).into()],
         }
     }
 
@@ -157,33 +159,48 @@ impl Wire {
         self.prefix.as_bytes().into()
     }
 
-    /// The channel of a node, for answers.
-    fn node_channel(&self, node: &NodeId) -> Channel {
-        self.channel('n', node)
-    }
-
     /// The channel of a room, if it has one.
     pub(crate) fn room_channel(&self, room: &Room) -> Option<Channel> {
-        let has_one = match self.mode {
+        self.has_channel(room).then(|| self.room_name(room).into())
+    }
+
+    /// Whether a room has a channel.
+    fn has_channel(&self, room: &Room) -> bool {
+        match self.mode {
             Mode::Native => true,
             // It would be the node's own channel.
             _ if **room == *self.node => false,
             Mode::Sharded { subscription: Subscription::Dynamic } => !looks_like_id(room),
             Mode::Sharded { subscription: Subscription::DynamicPrivate } => true,
             Mode::Sharded { subscription: Subscription::Static } | Mode::Classic | Mode::Streams => false,
-        };
-        has_one.then(|| self.channel('r', room))
+        }
     }
 
-    /// A channel besides the main one. Only the native mode says of which kind.
-    fn channel(&self, kind: char, name: &str) -> Channel {
-        let prefix = &self.prefix;
+    /// The name of a room's channel.
+    fn room_name(&self, room: &str) -> Vec<u8> {
+        self.name(b'r', room)
+    }
+
+    /// The name of a node's channel, for answers.
+    fn node_name(&self, node: &NodeId) -> Vec<u8> {
+        self.name(b'n', node)
+    }
+
+    /// The name of a channel besides the main one. Only the native mode says of which kind.
+    fn name(&self, kind: u8, name: &str) -> Vec<u8> {
+        let mut channel = Vec::with_capacity(self.prefix.len() + name.len() + 1);
+        channel.extend_from_slice(self.prefix.as_bytes());
         match self.mode {
-            Mode::Native => format!("{prefix}{kind}{name}"),
-            _ => format!("{prefix}{name}#"),
+            Mode::Native => {
+                channel.push(kind);
+                channel.extend_from_slice(name.as_bytes());
+            }
+            _ => {
+                channel.extend_from_slice(name.as_bytes());
+                channel.push(b'#');
+            }
         }
-        .into_bytes()
-        .into()
+        channel
     }
 
     /// Whether rooms have channels.
@@ -207,10 +224,11 @@ impl Wire {
         }
         let channel = match to {
             _ if self.mode == Mode::Classic => self.classic.of(&message, to).into_bytes().into(),
-            Destination::Node(node) => self.node_channel(node),
-            Destination::All => {
-                message.room().and_then(|room| self.room_channel(room)).unwrap_or_else(|| self.main_channel())
-            }
+            Destination::Node(node) => self.node_name(node).into(),
+            Destination::All => match message.room().filter(|room| self.has_channel(room)) {
+                Some(room) => Cow::from(self.room_name(room)),
+                None => self.prefix.as_bytes().into(),
+            },
         };
         let payload = match self.mode {
             Mode::Sharded { .. } => cluster::encode(message, &self.node, &self.namespace, Form::Smallest)?,
@@ -262,6 +280,18 @@ impl Wire {
         }
         cluster::decode_entry(fields.iter().copied(), &self.namespace).map(Some)
     }
+}
+
+/// The namespace that a channel is of, where its name says so: in the native mode. Then no table of all channels need be searched.
+pub(crate) fn namespace_of<'a>(options: &RedisOptions, channel: &'a [u8]) -> Option<&'a str> {
+    if options.mode != Mode::Native {
+        return None;
+    }
+    let rest = channel.strip_prefix(options.channel_prefix.as_bytes())?.strip_prefix(b"#")?;
+    let end = rest.iter().position(|byte| *byte == b'#')?;
+    let (len, rest) = rest.split_at_checked(end)?;
+    let len: usize = std::str::from_utf8(len).ok()?.parse().ok()?;
+    std::str::from_utf8(rest.get(1..)?.get(..len)?).ok()
 }
 
 /// Whether it goes into the stream: what asks for no answer.

@@ -4,6 +4,8 @@
 //! their count; both are numbers in groups of seven bits, the lowest first, with the high bit set in all but the last. The
 //! arguments are the text of a JSON array, which is neither parsed by the sender nor, beyond a check, by the receiver.
 
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody, Room};
@@ -83,7 +85,7 @@ fn read(data: &Bytes, me: &NodeId, namespace: &ByteString) -> Result<Option<(Sen
     target.flags.compress = flags & UNCOMPRESSED == 0;
     for rooms in [&mut target.rooms, &mut target.except] {
         for _ in 0..reader.len()? {
-            rooms.push(Room::from(&*reader.text()?));
+            rooms.push(Room::from(reader.text()?));
         }
     }
     let name = reader.text()?;
@@ -91,7 +93,7 @@ fn read(data: &Bytes, me: &NodeId, namespace: &ByteString) -> Result<Option<(Sen
         0 => EventName::from(name),
         _ => EventName::from_number(name.parse().map_err(|_| CodecError::Native)?),
     };
-    let text = reader.text()?;
+    let text = ByteString::try_from(reader.bytes()?).map_err(|_| CodecError::Native)?;
     let mut attachments = Vec::new();
     for _ in 0..reader.len()? {
         attachments.push(reader.bytes()?);
@@ -101,7 +103,7 @@ fn read(data: &Bytes, me: &NodeId, namespace: &ByteString) -> Result<Option<(Sen
     }
     let args = Args::from_json_array(&text, attachments).map_err(|_| CodecError::Json)?;
     let packet = Packet::event(namespace.clone(), name, args);
-    Ok(Some((parts::sender(Some(&sender)), Message::Broadcast { packet, target, request: None })))
+    Ok(Some((parts::sender(Some(sender)), Message::Broadcast { packet, target, request: None })))
 }
 
 fn put_len(len: usize, out: &mut Vec<u8>) {
@@ -124,7 +126,13 @@ struct Reader<'a> {
     at: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// A text, to look at.
+    fn text(&mut self) -> Result<&'a str, CodecError> {
+        let (data, range) = (self.data, self.range()?);
+        std::str::from_utf8(data.get(range).unwrap_or_default()).map_err(|_| CodecError::Native)
+    }
+
     fn byte(&mut self) -> Result<u8, CodecError> {
         let byte = self.data.get(self.at).copied().ok_or(CodecError::Native)?;
         self.at += 1;
@@ -144,16 +152,16 @@ impl Reader<'_> {
         Err(CodecError::Native)
     }
 
-    /// A slice of the message.
-    fn bytes(&mut self) -> Result<Bytes, CodecError> {
+    /// The place of bytes that have their length in front.
+    fn range(&mut self) -> Result<Range<usize>, CodecError> {
         let len = self.len()?;
-        let end = self.at.checked_add(len).filter(|end| *end <= self.data.len()).ok_or(CodecError::Native)?;
-        let bytes = self.data.slice(self.at..end);
-        self.at = end;
-        Ok(bytes)
+        let start = self.at;
+        self.at = start.checked_add(len).filter(|end| *end <= self.data.len()).ok_or(CodecError::Native)?;
+        Ok(start..self.at)
     }
 
-    fn text(&mut self) -> Result<ByteString, CodecError> {
-        ByteString::try_from(self.bytes()?).map_err(|_| CodecError::Native)
+    /// A slice of the message, to keep.
+    fn bytes(&mut self) -> Result<Bytes, CodecError> {
+        Ok(self.data.slice(self.range()?))
     }
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisResult, Value, cmd};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::EmitterError;
+use crate::commands::Commands;
 use crate::connection::Connection;
 use crate::map::{Address, Map, Redirect};
 use crate::options::RedisOptions;
@@ -38,7 +38,7 @@ struct Live {
 /// A connection to use now.
 struct Connected {
     address: Address,
-    commands: MultiplexedConnection,
+    commands: Commands,
     lost: Arc<Notify>,
 }
 
@@ -52,14 +52,14 @@ impl Line {
         let mut asked = None;
         for _ in 0..REDIRECTIONS {
             let is_asked = asked.is_some();
-            let mut to = self.connected(command, asked.take()).await?;
+            let to = self.connected(command, asked.take()).await?;
             let answer = if is_asked {
                 let mut pipeline = Pipeline::new();
                 pipeline.add_command(cmd("ASKING")).add_command(command.clone());
-                let answers = to.commands.send_packed_commands(&pipeline, 1, 1).await;
+                let answers = to.commands.send_all(&pipeline, 1).await;
                 answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil))
             } else {
-                to.commands.send_packed_command(command).await
+                to.commands.send(command).await
             };
             let error = match answer {
                 Ok(Value::ServerError(error)) => error,
@@ -160,7 +160,7 @@ impl Live {
         }
         let ping = cmd("PING");
         // Half of the time is left for connecting anew.
-        let answer = timeout(options.timeout / 2, self.connection.commands.send_packed_command(&ping)).await;
+        let answer = timeout(options.timeout / 2, self.connection.commands.send(&ping)).await;
         matches!(answer, Ok(Ok(_)))
     }
 }

@@ -11,9 +11,8 @@ use super::floor::Floor;
 use super::tail::{is_meant, size_of};
 use super::{EntryId, Journal, record};
 use crate::codec::session::Session;
-use crate::dispatcher::fields;
 use crate::link::Link;
-use crate::reader::entry;
+use crate::reader::{entry, fields};
 use crate::wire::Wire;
 
 /// Why a session is not recovered; for the log.

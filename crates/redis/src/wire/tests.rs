@@ -31,6 +31,22 @@ fn sent(wire: &Wire, message: Message, to: &Destination) -> String {
 }
 
 #[test]
+fn a_native_channel_says_whose_it_is() {
+    let options = RedisOptions::new(URL, Mode::Native);
+    let wire = wire(Mode::Native);
+    let channels = wire.own_channels().into_iter().chain(wire.room_channel(&Room::from("a#room")));
+    for channel in channels {
+        assert_eq!(namespace_of(&options, &channel), Some("/chat"));
+    }
+    for other in
+        ["sockeye#5#/cha", "sockeye#x#/chat#", "sockeye#", "socket.io#5#/chat#", "sockeye#99999999999999999999#/#"]
+    {
+        assert_eq!(namespace_of(&options, other.as_bytes()), None, "{other}");
+    }
+    assert_eq!(namespace_of(&RedisOptions::new(URL, Mode::Streams), b"sockeye#5#/chat#"), None);
+}
+
+#[test]
 fn a_message_for_one_room_takes_the_rooms_channel() {
     let all = Destination::All;
     let sharded = |subscription| wire(Mode::Sharded { subscription });

@@ -1,0 +1,271 @@
+//! The commands of a connection: who has a handle sends some and waits for the answers; one task writes and reads for all.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use redis::{Arg, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::resp::{Extent, Message, Said, extent, read};
+
+/// What carries a connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
+/// What comes unasked.
+pub(crate) enum Pushed<'a> {
+    Message(Message<'a>),
+    Other(&'a PushInfo),
+}
+
+/// A handle to a connection. It ends when all handles are gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Commands {
+    requests: mpsc::Sender<Request>,
+    timeout: Duration,
+}
+
+/// Commands that are to be sent together.
+#[derive(Debug)]
+struct Request {
+    bytes: Vec<u8>,
+    waiting: Waiting,
+}
+
+/// Who waits for answers.
+#[derive(Debug)]
+struct Waiting {
+    /// How many answers come first that nobody wants, and how many then.
+    skip: usize,
+    left: usize,
+    answers: Vec<Value>,
+    /// Whether an answer that is no error is wanted as it is, in a text.
+    is_raw: bool,
+    /// Whether channels are subscribed to, or given up: that is answered by pushes.
+    is_confirmed: bool,
+    sender: oneshot::Sender<RedisResult<Vec<Value>>>,
+}
+
+impl Commands {
+    /// Starts a connection over this stream. `handle` gets what is pushed, and must not wait; `lost` is notified when the connection
+    /// ends. Each answer may take as long as `timeout`.
+    pub(crate) fn start(
+        stream: impl Stream,
+        timeout: Duration,
+        lost: Arc<Notify>,
+        handle: impl Fn(Pushed<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        let (requests, received) = mpsc::channel(MAX_REQUESTS);
+        let driver = Driver {
+            reader,
+            writer,
+            requests: received,
+            waiting: VecDeque::new(),
+            input: BytesMut::new(),
+            wanted: 0,
+            output: BytesMut::new(),
+            handle,
+        };
+        let _detached = tokio::spawn(async move {
+            driver.run().await;
+            lost.notify_one();
+        });
+        Self { requests, timeout }
+    }
+
+    /// Sends a command and waits for the answer, which may be an error of the server.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended, or the answer took too long; whether the command was carried out is not known.
+    ///
+    /// # Cancel safety
+    ///
+    /// The command is sent, or it is not; the answer is dropped.
+    pub(crate) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        let (waiting, answers) = Waiting::new(0, 1, is_confirmed(command));
+        self.request(command.get_packed_command(), waiting, answers).await?.pop().ok_or_else(lost)
+    }
+
+    /// The same with several commands, of whose answers the first ones are not wanted.
+    pub(crate) async fn send_all(&self, pipeline: &Pipeline, skip: usize) -> RedisResult<Vec<Value>> {
+        let count = pipeline.len().saturating_sub(skip);
+        let is_confirmed = pipeline.cmd_iter().next().is_some_and(is_confirmed);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let (waiting, answers) = Waiting::new(skip, count, is_confirmed);
+        self.request(pipeline.get_packed_pipeline(), waiting, answers).await
+    }
+
+    /// The same as [`send_all`](Self::send_all) with one answer, which is not taken apart: a text has the bytes of it, unless it is
+    /// an error.
+    pub(crate) async fn send_raw(&self, pipeline: &Pipeline) -> RedisResult<Value> {
+        let (waiting, answers) = Waiting::new(pipeline.len().saturating_sub(1), 1, false);
+        let waiting = Waiting { is_raw: true, ..waiting };
+        self.request(pipeline.get_packed_pipeline(), waiting, answers).await?.pop().ok_or_else(lost)
+    }
+
+    async fn request(&self, bytes: Vec<u8>, waiting: Waiting, answers: Answers) -> RedisResult<Vec<Value>> {
+        let answered = async {
+            self.requests.send(Request { bytes, waiting }).await.map_err(|_| lost())?;
+            answers.await.map_err(|_| lost())?
+        };
+        let late = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        tokio::time::timeout(self.timeout, answered).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+type Answers = oneshot::Receiver<RedisResult<Vec<Value>>>;
+
+impl Waiting {
+    fn new(skip: usize, left: usize, is_confirmed: bool) -> (Self, Answers) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { skip, left, answers: Vec::with_capacity(left), is_raw: false, is_confirmed, sender }, receiver)
+    }
+}
+
+/// Whether the server answers with pushes.
+fn is_confirmed(command: &Cmd) -> bool {
+    matches!(command.args_iter().next(), Some(Arg::Simple(verb)) if verb.ends_with(b"SUBSCRIBE"))
+}
+
+/// The reason when a connection has just ended.
+pub(crate) fn lost() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()
+}
+
+/// Writes and reads.
+struct Driver<S, F> {
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    requests: mpsc::Receiver<Request>,
+    /// In the order of their commands.
+    waiting: VecDeque<Waiting>,
+    input: BytesMut,
+    /// How many bytes the value that has begun to come has at least.
+    wanted: usize,
+    output: BytesMut,
+    handle: F,
+}
+
+impl<S: Stream, F: Fn(Pushed<'_>) + Send + Sync + 'static> Driver<S, F> {
+    /// Until the connection is lost, or nobody has a handle any more.
+    async fn run(mut self) {
+        let error = loop {
+            if self.input.capacity() - self.input.len() < READ / 4 {
+                self.input.reserve(READ);
+            }
+            tokio::select! {
+                biased;
+                read = self.reader.read_buf(&mut self.input) => match read.map_err(RedisError::from) {
+                    Ok(0) => break lost(),
+                    Ok(_) => if let Err(error) = self.take_input() { break error },
+                    Err(error) => break error,
+                },
+                request = self.requests.recv(), if self.output.len() < MAX_OUTPUT => match request {
+                    Some(Request { bytes, waiting }) => {
+                        self.output.extend_from_slice(&bytes);
+                        self.waiting.push_back(waiting);
+                    }
+                    None => return,
+                },
+                written = self.writer.write_buf(&mut self.output), if self.output.has_remaining() => {
+                    if let Err(error) = written {
+                        break error.into();
+                    }
+                }
+            }
+        };
+        // Others hear that it is lost; the first one, why.
+        let mut errors = std::iter::once(error).chain(std::iter::repeat_with(lost));
+        for (waiting, error) in self.waiting.drain(..).zip(&mut errors) {
+            let _gone = waiting.sender.send(Err(error));
+        }
+    }
+
+    fn take_input(&mut self) -> RedisResult<()> {
+        let mut at = 0;
+        while self.input.len() - at >= self.wanted.max(1) {
+            let rest = self.input.get(at..).unwrap_or_default();
+            let end = match extent(rest)? {
+                Extent::Whole(len) => len,
+                Extent::Cut(at_least) => {
+                    self.wanted = at_least;
+                    break;
+                }
+            };
+            self.wanted = 0;
+            at += end;
+            let value = rest.get(..end).unwrap_or_default();
+            if !matches!(value.first(), Some(b'>' | b'-' | b'!'))
+                && self.waiting.front().is_some_and(|waiting| waiting.is_raw && waiting.skip == 0)
+            {
+                answered(&mut self.waiting, Value::BulkString(value.to_vec()));
+                continue;
+            }
+            match read(value)? {
+                Said::Message(message) => (self.handle)(Pushed::Message(message)),
+                Said::Answer(answer) => answered(&mut self.waiting, answer),
+                Said::Push(push) => {
+                    (self.handle)(Pushed::Other(&push));
+                    // It comes unasked too, when a slot has moved.
+                    if is_confirmation(&push) && self.waiting.front().is_some_and(|waiting| waiting.is_confirmed) {
+                        answered(&mut self.waiting, Value::Okay);
+                    }
+                }
+            }
+        }
+        self.input.advance(at);
+        if self.input.is_empty() && self.input.capacity() > MAX_KEPT {
+            self.input = BytesMut::new();
+        }
+        Ok(())
+    }
+}
+
+/// An answer to whoever has waited longest.
+fn answered(all: &mut VecDeque<Waiting>, answer: Value) {
+    let Some(waiting) = all.front_mut() else { return };
+    if waiting.skip > 0 {
+        waiting.skip -= 1;
+        return;
+    }
+    waiting.answers.push(answer);
+    waiting.left -= 1;
+    if waiting.left == 0
+        && let Some(waiting) = all.pop_front()
+    {
+        // Who asked may have given up.
+        let _gone = waiting.sender.send(Ok(waiting.answers));
+    }
+}
+
+fn is_confirmation(push: &PushInfo) -> bool {
+    matches!(
+        push.kind,
+        PushKind::Subscribe
+            | PushKind::PSubscribe
+            | PushKind::SSubscribe
+            | PushKind::Unsubscribe
+            | PushKind::PUnsubscribe
+            | PushKind::SUnsubscribe
+    )
+}
+
+/// How many requests of a connection may wait to be written; who has another waits.
+const MAX_REQUESTS: usize = 64;
+
+/// With so many bytes that are not written yet no more requests are taken.
+const MAX_OUTPUT: usize = 1024 * 1024;
+
+/// How many bytes are read at once.
+const READ: usize = 64 * 1024;
+
+/// How many bytes a buffer for input may keep when it is empty.
+const MAX_KEPT: usize = 1024 * 1024;
