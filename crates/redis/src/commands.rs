@@ -269,3 +269,103 @@ const READ: usize = 64 * 1024;
 
 /// How many bytes a buffer for input may keep when it is empty.
 const MAX_KEPT: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use redis::cmd;
+    use tokio::io::DuplexStream;
+
+    use super::*;
+
+    /// A connection, the server's side of it, and how many pushes came that are no messages.
+    fn start() -> (Commands, Arc<Notify>, DuplexStream, Arc<AtomicUsize>) {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let (lost, pushes) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let counted = pushes.clone();
+        let handle = move |pushed: Pushed<'_>| {
+            if let Pushed::Other(_) = pushed {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        (Commands::start(ours, Duration::from_secs(5), lost.clone(), handle), lost, theirs, pushes)
+    }
+
+    /// Reads so many bytes of commands, and says this, a few bytes at a time.
+    async fn answer(server: &mut DuplexStream, commands: Vec<&Cmd>, said: &str) {
+        let len = commands.iter().map(|command| command.get_packed_command().len()).sum();
+        server.read_exact(&mut vec![0; len]).await.unwrap();
+        for piece in said.as_bytes().chunks(3) {
+            server.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn each_gets_its_answers() {
+        let (commands, _, mut server, _) = start();
+        let mut pipeline = Pipeline::new();
+        pipeline.add_command(cmd("ASKING")).add_command(cmd("GET")).add_command(cmd("PING"));
+        let (first, second, third) = (cmd("FIRST"), cmd("ASKING"), cmd("RAW"));
+        let mut raw = Pipeline::new();
+        raw.add_command(second.clone()).add_command(third.clone());
+        let (one, several, text, ()) =
+            tokio::join!(commands.send(&first), commands.send_all(&pipeline, 1), commands.send_raw(&raw), async {
+                let (get, ping) = (cmd("GET"), cmd("PING"));
+                let all = vec![&first, &second, &get, &ping, &second, &third];
+                answer(&mut server, all, ":1\r\n+OK\r\n$1\r\na\r\n-ERR no\r\n+OK\r\n*1\r\n:5\r\n").await;
+            },);
+        assert_eq!(one.unwrap(), Value::Int(1));
+        let several = several.unwrap();
+        assert_eq!(several.first(), Some(&Value::BulkString(b"a".to_vec())));
+        assert!(matches!(several.as_slice(), [_, Value::ServerError(_)]));
+        assert_eq!(text.unwrap(), Value::BulkString(b"*1\r\n:5\r\n".to_vec()));
+        let (refused, ()) =
+            tokio::join!(commands.send_raw(&raw), answer(&mut server, vec![&second, &third], "+OK\r\n-ERR\r\n"));
+        assert!(matches!(refused, Ok(Value::ServerError(_))));
+    }
+
+    #[tokio::test]
+    async fn a_push_answers_only_who_subscribes() {
+        let (commands, _, mut server, pushes) = start();
+        let (ping, subscribe) = (cmd("PING"), cmd("SSUBSCRIBE").arg("c").take());
+        let push = |verb: &str| format!(">3\r\n${}\r\n{verb}\r\n$1\r\nc\r\n:0\r\n", verb.len());
+        let unasked = push("sunsubscribe") + "+PONG\r\n";
+        let (pong, ()) = tokio::join!(commands.send(&ping), answer(&mut server, vec![&ping], &unasked));
+        assert_eq!(pong.unwrap(), Value::SimpleString("PONG".to_owned()));
+        let confirmed = push("ssubscribe");
+        let (done, ()) = tokio::join!(commands.send(&subscribe), answer(&mut server, vec![&subscribe], &confirmed));
+        assert_eq!(done.unwrap(), Value::Okay);
+        assert_eq!(pushes.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_connection_is_told() {
+        for said in ["", "nonsense\r\n"] {
+            let (commands, lost, mut server, _) = start();
+            let ping = cmd("PING");
+            let (answered, ()) = tokio::join!(commands.send(&ping), async {
+                answer(&mut server, vec![&ping], said).await;
+                drop(server);
+            });
+            answered.unwrap_err();
+            lost.notified().await;
+            commands.send(&ping).await.unwrap_err();
+        }
+    }
+
+    #[tokio::test]
+    async fn it_ends_with_the_last_handle() {
+        let (commands, _, mut server, _) = start();
+        drop(commands.clone());
+        drop(commands);
+        assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_late_is_an_error() {
+        let (commands, _, _server, _) = start();
+        assert!(commands.send(&cmd("PING")).await.unwrap_err().is_timeout());
+    }
+}

@@ -287,6 +287,25 @@ mod tests {
     }
 
     #[test]
+    fn whatever_comes_is_read_or_refused() {
+        let (mut read_whole, mut refused) = (0, 0);
+        for text in VALUES {
+            for at in 0..text.len() {
+                for byte in *b"0139-\r\n*$>%|+:\xff" {
+                    let mut bytes = text.as_bytes().to_vec();
+                    bytes[at] = byte;
+                    match extent(&bytes) {
+                        Ok(Extent::Whole(len)) if read(&bytes[..len]).is_ok() => read_whole += 1,
+                        Ok(Extent::Cut(at_least)) => assert!(at_least > bytes.len()),
+                        _ => refused += 1,
+                    }
+                }
+            }
+        }
+        assert!(read_whole > 100 && refused > 100, "{read_whole} {refused}");
+    }
+
+    #[test]
     fn what_is_no_value_is_an_error() {
         for text in ["x\r\n", "HTTP/1.1 400\r\n", "$x\r\n", "$-2\r\n", "*99999999999999999999\r\n", "$2000000000\r\n"] {
             assert!(extent(text.as_bytes()).is_err(), "{text}");

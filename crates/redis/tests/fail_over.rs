@@ -74,6 +74,27 @@ async fn sentinels_are_told_to_change_the_master() {
     .await;
 }
 
+/// No connection is lost by it, and the old master comes back as a replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_stands_still_is_left() {
+    let mut fleet = Fleet::<Over<Native, Sentinels>>::of(2).await;
+    fleet.socket(1).join("r").unwrap();
+    all_is_well(&mut fleet).await;
+    let before = owner_changes(&fleet);
+    let frozen = fleet.cluster.redis.master();
+    fleet.cluster.redis.servers[frozen].freeze(true);
+    let is_left = || owner_changes(&fleet).iter().zip(&before).all(|(now, before)| now > before);
+    eventually("another is named", is_left).await;
+    all_is_well(&mut fleet).await;
+    fleet.cluster.redis.servers[frozen].freeze(false);
+    let replicates = || {
+        let info = fleet.cluster.redis.servers[frozen].try_command::<String>(&["INFO", "replication"]);
+        info.is_ok_and(|info| info.contains("role:slave"))
+    };
+    eventually("the old one is a replica", replicates).await;
+    all_is_well(&mut fleet).await;
+}
+
 /// The one that has the slot of what all nodes use.
 fn kill_owner<W: Way>(cluster: &Over<W, RedisCluster>) {
     let (owner, _) = cluster.redis.owner(&cluster.what_all_use());

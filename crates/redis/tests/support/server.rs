@@ -85,6 +85,13 @@ impl Server {
         }
     }
 
+    /// Stops it from running, or lets it run on.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        let pid = self.process.lock().as_ref().expect("it runs").id().to_string();
+        let signal = if is_frozen { "-STOP" } else { "-CONT" };
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.try_command(words).unwrap()
     }
