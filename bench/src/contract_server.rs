@@ -90,7 +90,7 @@ fn serve_contract(namespace: &Namespace) {
         joined
     });
     namespace.on("room", |namespace: Namespace, Data(room): Data<String>, args: Args| {
-        // A message without arguments after the room is one without arguments.
+        // What a client has sent can always be read.
         namespace.to(room).emit("room", args.skip(1).unwrap_or_default());
     });
 }

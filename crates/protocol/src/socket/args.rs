@@ -137,7 +137,8 @@ impl Args {
         Ok(Self { text: text.slice_ref(array), start: shape.start - open, before: 0, count: shape.count, attachments })
     }
 
-    /// Arguments that have been scanned: `text` is the whole array and `start` where its first argument is, which has so many elements before it.
+    /// Arguments that have been scanned: `text` is the whole array and `start` where its first argument is, with so many elements
+    /// `before` it.
     pub(crate) fn from_scanned(text: ByteString, start: usize, before: usize, count: usize) -> Self {
         Self { text, start, before, count, attachments: Vec::new() }
     }
