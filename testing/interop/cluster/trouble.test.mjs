@@ -72,8 +72,9 @@ for (const { adapter, keeps } of VARIANTS) {
             assert.ok(missing.length <= gone, `${missing.length} are missing, and ${gone} are counted as lost`);
           }
           // Streams keep what is sent while there is no connection, and who may have missed something because the stream itself is
-          // gone is told so: it begins anew. Else it is for those who listen when Redis gets it.
-          const late = isStreams ? Math.max(killed, ...to.beginnings) + EDGE : healed + EDGE;
+          // gone is told so: it begins anew, and neither gets nor may send anything before it has joined again. Else it is for
+          // those who listen when Redis gets it.
+          const late = isStreams ? Math.max(killed, ...from.joins, ...to.joins) + EDGE : healed + EDGE;
           const odd = missing.filter((number) => from.sent[number] < killed - EDGE || from.sent[number] > late);
           assert.deepEqual(odd, [], "sent while all was well, and missing");
         }
@@ -112,21 +113,21 @@ class Client {
       reconnectionDelayMax: 200,
       auth: { name: `n${name}`, color: "#123456" },
     });
-    /** When it was told that it begins anew. */
-    this.beginnings = [];
-    this.socket.on("connect", () => {
-      if (!this.socket.recovered) this.beginnings.push(Date.now());
-      this.join();
-    });
+    /** When it had joined, each time that it began anew. */
+    this.joins = [];
+    this.socket.on("connect", () => this.join(this.socket.recovered));
     this.socket.on("message", ({ from, number }) => {
       if (number === undefined) this.probes.add(from);
       else this.got.get(from).push(number);
     });
   }
 
-  join() {
+  join(isRecovered) {
     this.isJoined = false;
-    this.socket.timeout(5000).emitWithAck("join", { room: "lobby" }).then(() => { this.isJoined = true; }, () => {});
+    this.socket.timeout(5000).emitWithAck("join", { room: "lobby" }).then(() => {
+      this.isJoined = true;
+      if (!isRecovered) this.joins.push(Date.now());
+    }, () => {});
   }
 
   async joined() {
