@@ -22,6 +22,15 @@ pub(crate) enum Pushed<'a> {
     Other(&'a PushInfo),
 }
 
+/// How an answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As the value that it is.
+    Value,
+    /// Not taken apart: a text has the bytes of it, unless it is an error.
+    Raw,
+}
+
 /// A handle to a connection. It ends when all handles are gone.
 #[derive(Clone, Debug)]
 pub(crate) struct Commands {
@@ -92,22 +101,20 @@ impl Commands {
         self.request(command.get_packed_command(), waiting, answers).await?.pop().ok_or_else(lost)
     }
 
-    /// The same with several commands, of whose answers the first ones are not wanted.
-    pub(crate) async fn send_all(&self, pipeline: &Pipeline, skip: usize) -> RedisResult<Vec<Value>> {
-        let count = pipeline.len().saturating_sub(skip);
-        let is_confirmed = pipeline.cmd_iter().next().is_some_and(is_confirmed);
-        if count == 0 {
+    /// The same with several commands.
+    pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        if pipeline.is_empty() {
             return Ok(Vec::new());
         }
-        let (waiting, answers) = Waiting::new(skip, count, is_confirmed);
+        let is_confirmed = pipeline.cmd_iter().next().is_some_and(is_confirmed);
+        let (waiting, answers) = Waiting::new(0, pipeline.len(), is_confirmed);
         self.request(pipeline.get_packed_pipeline(), waiting, answers).await
     }
 
-    /// The same as [`send_all`](Self::send_all) with one answer, which is not taken apart: a text has the bytes of it, unless it is
-    /// an error.
-    pub(crate) async fn send_raw(&self, pipeline: &Pipeline) -> RedisResult<Value> {
+    /// The same with several commands, of whose answers only the last one is wanted, in this form.
+    pub(crate) async fn send_last(&self, pipeline: &Pipeline, form: Form) -> RedisResult<Value> {
         let (waiting, answers) = Waiting::new(pipeline.len().saturating_sub(1), 1, false);
-        let waiting = Waiting { is_raw: true, ..waiting };
+        let waiting = Waiting { is_raw: form == Form::Raw, ..waiting };
         self.request(pipeline.get_packed_pipeline(), waiting, answers).await?.pop().ok_or_else(lost)
     }
 
@@ -306,24 +313,35 @@ mod tests {
     async fn each_gets_its_answers() {
         let (commands, _, mut server, _) = start();
         let mut pipeline = Pipeline::new();
-        pipeline.add_command(cmd("ASKING")).add_command(cmd("GET")).add_command(cmd("PING"));
+        pipeline.add_command(cmd("GET")).add_command(cmd("PING"));
         let (first, second, third) = (cmd("FIRST"), cmd("ASKING"), cmd("RAW"));
         let mut raw = Pipeline::new();
         raw.add_command(second.clone()).add_command(third.clone());
-        let (one, several, text, ()) =
-            tokio::join!(commands.send(&first), commands.send_all(&pipeline, 1), commands.send_raw(&raw), async {
+        let (one, several, text, ()) = tokio::join!(
+            commands.send(&first),
+            commands.send_all(&pipeline),
+            commands.send_last(&raw, Form::Raw),
+            async {
                 let (get, ping) = (cmd("GET"), cmd("PING"));
-                let all = vec![&first, &second, &get, &ping, &second, &third];
-                answer(&mut server, all, ":1\r\n+OK\r\n$1\r\na\r\n-ERR no\r\n+OK\r\n*1\r\n:5\r\n").await;
-            },);
+                let all = vec![&first, &get, &ping, &second, &third];
+                answer(&mut server, all, ":1\r\n$1\r\na\r\n-ERR no\r\n+OK\r\n*1\r\n:5\r\n").await;
+            },
+        );
         assert_eq!(one.unwrap(), Value::Int(1));
         let several = several.unwrap();
         assert_eq!(several.first(), Some(&Value::BulkString(b"a".to_vec())));
         assert!(matches!(several.as_slice(), [_, Value::ServerError(_)]));
         assert_eq!(text.unwrap(), Value::BulkString(b"*1\r\n:5\r\n".to_vec()));
-        let (refused, ()) =
-            tokio::join!(commands.send_raw(&raw), answer(&mut server, vec![&second, &third], "+OK\r\n-ERR\r\n"));
+        let (refused, ()) = tokio::join!(
+            commands.send_last(&raw, Form::Raw),
+            answer(&mut server, vec![&second, &third], "+OK\r\n-ERR\r\n")
+        );
         assert!(matches!(refused, Ok(Value::ServerError(_))));
+        let (last, ()) = tokio::join!(
+            commands.send_last(&raw, Form::Value),
+            answer(&mut server, vec![&second, &third], "+OK\r\n*1\r\n:5\r\n")
+        );
+        assert_eq!(last.unwrap(), Value::Array(vec![Value::Int(5)]));
     }
 
     #[tokio::test]

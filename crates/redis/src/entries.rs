@@ -21,7 +21,7 @@ impl Fields {
     }
 }
 
-/// The entries in an answer to `XREAD`: the stream's name, the entry's id and its fields.
+/// The entries in an answer: the stream's name, the entry's id and its fields.
 pub(crate) struct Entries<'a> {
     reader: Reader<'a>,
     streams: usize,
@@ -30,8 +30,15 @@ pub(crate) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// Those of an answer; there are none in one that says that nothing came.
-    pub(crate) fn new(answer: &'a [u8]) -> Self {
+    /// Those of an answer to `XRANGE` or `XREVRANGE`, which does not say the stream's name.
+    pub(crate) fn of_range(answer: &'a [u8]) -> Self {
+        let mut reader = Reader::new(answer);
+        let entries = reader.list().unwrap_or_default();
+        Self { reader, streams: 0, stream: &[], entries }
+    }
+
+    /// Those of an answer to `XREAD`; there are none in one that says that nothing came.
+    pub(crate) fn of_read(answer: &'a [u8]) -> Self {
         let mut reader = Reader::new(answer);
         let streams = reader.list().unwrap_or_default();
         Self { reader, streams, stream: &[], entries: 0 }
@@ -67,7 +74,7 @@ mod tests {
 
     #[test]
     fn all_entries_of_all_streams() {
-        let found: Vec<_> = Entries::new(ANSWER).collect();
+        let found: Vec<_> = Entries::of_read(ANSWER).collect();
         let ids: Vec<_> = found.iter().map(|(stream, id, _)| (*stream, id.to_string())).collect();
         let expected = [(&b"a"[..], "1-0"), (b"a", "1-1"), (b"b", "2-0")].map(|(name, id)| (name, id.to_owned()));
         assert_eq!(ids, expected);
@@ -76,10 +83,18 @@ mod tests {
     }
 
     #[test]
+    fn all_entries_of_a_range() {
+        let answer = ANSWER.split_at(b"%2\r\n$1\r\na\r\n".len()).1;
+        let ids: Vec<_> = Entries::of_range(answer).map(|(_, id, _)| id.to_string()).collect();
+        assert_eq!(ids, ["1-0", "1-1"]);
+        assert_eq!(Entries::of_range(b"*0\r\n").count(), 0);
+    }
+
+    #[test]
     fn nothing_came() {
         for answer in ["_\r\n", "*-1\r\n", "%0\r\n", ":1\r\n", ""] {
-            assert_eq!(Entries::new(answer.as_bytes()).count(), 0, "{answer}");
+            assert_eq!(Entries::of_read(answer.as_bytes()).count(), 0, "{answer}");
         }
-        assert_eq!(Entries::new(ANSWER.get(..40).unwrap()).count(), 0);
+        assert_eq!(Entries::of_read(ANSWER.get(..40).unwrap()).count(), 0);
     }
 }

@@ -95,7 +95,7 @@ impl Link {
             }
             let count = pipeline.len();
             if count > 0 {
-                match connection.commands.send_all(&pipeline, 0).await {
+                match connection.commands.send_all(&pipeline).await {
                     Ok(replies) => self.note_replies(lane, &pipeline, replies, &mut marks).await?,
                     Err(error) => {
                         // What Redis has done of it is not known: sent again, some of it would arrive twice.

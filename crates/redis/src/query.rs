@@ -3,7 +3,7 @@
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Value, cmd};
 use tokio::time::{sleep, timeout};
 
-use crate::commands::Commands;
+use crate::commands::{Commands, Form};
 use crate::link::Link;
 use crate::map::{Address, Redirect};
 use crate::publisher::RETRY;
@@ -11,9 +11,12 @@ use crate::publisher::RETRY;
 impl Link {
     /// Asks the server that has the key of the command, on the connection that publishes.
     pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let late = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-        let answer = timeout(self.options.timeout, self.follow(command)).await.map_err(|_| late())??;
-        Ok(T::from_redis_value(answer)?)
+        Ok(T::from_redis_value(self.follow(command, Form::Value).await?)?)
+    }
+
+    /// The same for entries of a stream: they are read as Redis has sent them.
+    pub(crate) async fn query_entries(&self, command: &Cmd) -> RedisResult<Vec<u8>> {
+        Ok(Vec::from_redis_value(self.follow(command, Form::Raw).await?)?)
     }
 
     /// Waits until there is a connection for the command.
@@ -27,23 +30,28 @@ impl Link {
         Some((lane.address.clone(), commands))
     }
 
+    async fn follow(&self, command: &Cmd, form: Form) -> RedisResult<Value> {
+        let late = |_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)));
+        timeout(self.options.timeout, self.follow_patiently(command, form)).await.unwrap_or_else(late)
+    }
+
     /// Asks until a server says neither that another one is to be asked nor that it cannot answer now.
-    async fn follow(&self, command: &Cmd) -> RedisResult<Value> {
+    async fn follow_patiently(&self, command: &Cmd, form: Form) -> RedisResult<Value> {
         let mut connected = self.connection(command);
         loop {
             let (address, connection) = connected.take().ok_or_else(not_connected)?;
-            let answer = connection.send(command).await?;
+            let mut asking = Pipeline::with_capacity(2);
+            let answer = connection.send_last(asking.add_command(command.clone()), form).await?;
             let Value::ServerError(error) = answer else { return Ok(answer) };
             match self.redirect(&error, &address) {
                 Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),
                 Some(Redirect::Ask { to }) => {
                     self.owner_found(&to);
                     self.wait_until(|| self.connection_to(&to).is_some()).await;
-                    let mut asking = Pipeline::new();
-                    asking.add_command(cmd("ASKING")).add_command(command.clone());
                     let connection = self.connection_to(&to).ok_or_else(not_connected)?;
-                    let answer = connection.send_all(&asking, 1).await?.pop();
-                    match answer.ok_or_else(not_connected)? {
+                    asking.clear();
+                    asking.add_command(cmd("ASKING")).add_command(command.clone());
+                    match connection.send_last(&asking, form).await? {
                         // The slot has come or gone meanwhile.
                         Value::ServerError(error) if self.redirect(&error, &to).is_some() => {}
                         answer => return answer.extract_error(),

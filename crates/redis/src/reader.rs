@@ -8,6 +8,7 @@ use redis::{Cmd, Pipeline, RedisError, Value, cmd};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::commands::Form;
 use crate::connection::{Backoff, Connection};
 use crate::dispatcher::Incoming;
 use crate::entries::Entries;
@@ -152,7 +153,7 @@ impl Reading<'_> {
             pipeline.add_command(cmd("ASKING"));
         }
         pipeline.add_command(command);
-        match connection.commands.send_raw(&pipeline).await? {
+        match connection.commands.send_last(&pipeline, Form::Raw).await? {
             Value::BulkString(answer) => Ok(answer),
             Value::ServerError(error) => Err(match self.link.redirect(&error, self.server) {
                 Some(redirect) => End::Redirected(redirect),
@@ -186,9 +187,8 @@ impl Reading<'_> {
         to: &str,
     ) -> Result<Option<EntryId>, End> {
         let first = cmd(command).arg(name).arg(from).arg(to).arg("COUNT").arg(1).take();
-        let answer = redis::parse_redis_value(&self.ask(connection, first).await?)?;
-        let Value::Array(entries) = answer else { return Err(unexpected().into()) };
-        Ok(entries.into_iter().next().and_then(entry).map(|(id, _)| id))
+        let answer = self.ask(connection, first).await?;
+        Ok(Entries::of_range(&answer).next().map(|(_, id, _)| id))
     }
 
     /// Writes an entry that does nothing: nobody is in a room of this name.
@@ -251,7 +251,7 @@ impl Link {
     }
 
     async fn take_entries(&self, answer: &[u8], position: &mut Position) {
-        for (name, id, fields) in Entries::new(answer) {
+        for (name, id, fields) in Entries::of_read(answer) {
             let Some((name, last)) = position.iter_mut().find(|(each, _)| each.as_bytes() == name) else { continue };
             self.metrics.received.increment();
             *last = id;
@@ -264,29 +264,6 @@ impl Link {
             }
         }
     }
-}
-
-/// The id and the fields of an entry.
-pub(crate) fn entry(value: Value) -> Option<(EntryId, Vec<Value>)> {
-    let Value::Array(parts) = value else { return None };
-    match <[Value; 2]>::try_from(parts) {
-        Ok([Value::BulkString(id), Value::Array(fields)]) => {
-            Some((std::str::from_utf8(&id).ok()?.parse().ok()?, fields))
-        }
-        _ => None,
-    }
-}
-
-/// The fields of an entry.
-pub(crate) fn fields(values: &[Value]) -> Vec<(&str, &str)> {
-    fn text(value: &Value) -> Option<&str> {
-        match value {
-            Value::BulkString(text) => std::str::from_utf8(text).ok(),
-            _ => None,
-        }
-    }
-    let texts: Vec<&str> = values.iter().map_while(text).collect();
-    texts.as_chunks::<2>().0.iter().map(|[name, value]| (*name, *value)).collect()
 }
 
 fn unexpected() -> RedisError {

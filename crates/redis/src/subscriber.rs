@@ -169,7 +169,7 @@ impl Link {
             command.arg(verb).arg(&**channel);
             pipeline.add_command(command);
         }
-        for reply in connection.commands.send_all(&pipeline, 0).await? {
+        for reply in connection.commands.send_all(&pipeline).await? {
             let Value::ServerError(error) = reply else { continue };
             match self.redirect(&error, server) {
                 Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::EmitterError;
-use crate::commands::Commands;
+use crate::commands::{Commands, Form};
 use crate::connection::Connection;
 use crate::map::{Address, Map, Redirect};
 use crate::options::RedisOptions;
@@ -53,15 +53,12 @@ impl Line {
         for _ in 0..REDIRECTIONS {
             let is_asked = asked.is_some();
             let to = self.connected(command, asked.take()).await?;
-            let answer = if is_asked {
-                let mut pipeline = Pipeline::new();
-                pipeline.add_command(cmd("ASKING")).add_command(command.clone());
-                let answers = to.commands.send_all(&pipeline, 1).await;
-                answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil))
-            } else {
-                to.commands.send(command).await
-            };
-            let error = match answer {
+            let mut pipeline = Pipeline::with_capacity(2);
+            if is_asked {
+                pipeline.add_command(cmd("ASKING"));
+            }
+            pipeline.add_command(command.clone());
+            let error = match to.commands.send_last(&pipeline, Form::Value).await {
                 Ok(Value::ServerError(error)) => error,
                 Ok(answer) => return Ok(answer),
                 Err(error) => {

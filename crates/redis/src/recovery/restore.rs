@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, Value, cmd};
+use redis::{Cmd, FromRedisValue, RedisError, cmd};
 use sockeye::Target;
 use sockeye::adapter::{Packet, RecoveredSession};
 use sockeye::cluster::{Destination, Message};
@@ -11,8 +11,8 @@ use super::floor::Floor;
 use super::tail::{is_meant, size_of};
 use super::{EntryId, Journal, record};
 use crate::codec::session::Session;
+use crate::entries::Entries;
 use crate::link::Link;
-use crate::reader::{entry, fields};
 use crate::wire::Wire;
 
 /// Why a session is not recovered; for the log.
@@ -178,10 +178,11 @@ impl Journal {
             let mut range = cmd("XRANGE");
             range.arg(wire.stream()).arg(last.next().to_string()).arg(until.to_string());
             range.arg("COUNT").arg(link.options.stream.read_count);
-            let Value::Array(entries) = redis.ask(&range).await? else { return Err(Refusal::Unreachable) };
-            let Some(read) = entries.last().cloned().and_then(entry) else { break };
-            for (id, values) in entries.into_iter().filter_map(entry) {
-                let Some(packet) = wire.read_kept(&fields(&values)).and_then(|(packet, target)| {
+            let answer = redis.ask_entries(&range).await?;
+            let begun_at = last;
+            for (_, id, fields) in Entries::of_range(&answer) {
+                last = last.max(id);
+                let Some(packet) = wire.read_kept(&fields.pairs()).and_then(|(packet, target)| {
                     let is_missed = !target.flags.volatile && is_meant(&target, record::rooms(session));
                     is_missed.then(|| super::journal::with_offset(packet, id))
                 }) else {
@@ -193,7 +194,9 @@ impl Journal {
                 }
                 missed.push(packet);
             }
-            last = read.0.max(last.next());
+            if last == begun_at {
+                break;
+            }
         }
         Ok(missed)
     }
@@ -204,19 +207,25 @@ struct Asking<'a>(&'a Link);
 
 impl Asking<'_> {
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Refusal> {
-        self.0.query(command).await.map_err(|error| {
-            tracing::debug!(%error, "Redis could not be asked for a session");
-            Refusal::Unreachable
-        })
+        self.0.query(command).await.map_err(|error| unreachable(&error))
+    }
+
+    async fn ask_entries(&self, command: &Cmd) -> Result<Vec<u8>, Refusal> {
+        self.0.query_entries(command).await.map_err(|error| unreachable(&error))
     }
 
     /// The id of the first entry, from one end or the other.
     async fn edge(&self, command: &str, stream: &str, from: &str, to: &str) -> Result<Option<EntryId>, Refusal> {
         let mut range = cmd(command);
         range.arg(stream).arg(from).arg(to).arg("COUNT").arg(1);
-        let Value::Array(entries) = self.ask(&range).await? else { return Ok(None) };
-        Ok(entries.into_iter().next().and_then(entry).map(|(id, _)| id))
+        let answer = self.ask_entries(&range).await?;
+        Ok(Entries::of_range(&answer).next().map(|(_, id, _)| id))
     }
+}
+
+fn unreachable(error: &RedisError) -> Refusal {
+    tracing::debug!(%error, "Redis could not be asked for a session");
+    Refusal::Unreachable
 }
 
 /// How long a client waits for this node to be connected to Redis.
