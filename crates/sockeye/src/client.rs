@@ -78,7 +78,7 @@ pub(crate) fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
         (socket, PacketBody::Connect(auth)) if socket.as_ref().is_none_or(Socket::is_leaving) => {
             handle_connect(conn, packet.namespace, query.as_deref().map(query_to_json).or(auth));
         }
-        (Some(socket), PacketBody::Event { name, args }) => socket.handle_event(packet.id, name, args),
+        (Some(socket), PacketBody::Event { name, args }) => socket.handle_event(conn, packet.id, name, args),
         (Some(socket), PacketBody::Ack(args)) => {
             if let Some(id) = packet.id {
                 socket.handle_ack(id, args);

@@ -141,24 +141,40 @@ impl<'a> Scanner<'a> {
     /// Consumes a key and its colon.
     pub(crate) fn key(&mut self) -> Result<RawStr<'a>, ScanError> {
         let key = self.string()?;
+        self.colon()?;
+        Ok(key)
+    }
+
+    fn colon(&mut self) -> Result<(), ScanError> {
         self.skip_whitespace();
         self.expect(b':')?;
         self.skip_whitespace();
-        Ok(key)
+        Ok(())
     }
 
     /// Consumes a string.
     pub(crate) fn string(&mut self) -> Result<RawStr<'a>, ScanError> {
+        let start = self.at + 1;
+        let escaped = self.skip_string()?;
+        self.raw(start, self.at - 1, escaped)
+    }
+
+    /// The string between these places.
+    fn raw(&self, start: usize, end: usize, escaped: bool) -> Result<RawStr<'a>, ScanError> {
+        let raw = self.text.get(start..end).ok_or(ScanError::Syntax)?;
+        Ok(RawStr { raw, escaped })
+    }
+
+    /// Consumes a string; whether there are escapes in it.
+    fn skip_string(&mut self) -> Result<bool, ScanError> {
         self.expect(b'"')?;
-        let start = self.at;
         let mut escaped = false;
         loop {
             self.at += plain_len(self.text.as_bytes().get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
-                    let raw = self.slice(start)?;
                     self.at += 1;
-                    return Ok(RawStr { raw, escaped });
+                    return Ok(escaped);
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -215,7 +231,7 @@ impl<'a> Scanner<'a> {
     /// Consumes any value, checking it. The recursion is bounded by the depth.
     pub(crate) fn value(&mut self) -> Result<Kind, ScanError> {
         match self.peek() {
-            Some(b'"') => self.string().map(|_| Kind::String),
+            Some(b'"') => self.skip_string().map(|_| Kind::String),
             Some(b'-' | b'0'..=b'9') => self.number().map(|_| Kind::Number),
             Some(b'[') => self.array(),
             Some(b'{') => self.object(),
@@ -239,12 +255,15 @@ impl<'a> Scanner<'a> {
         let mut first = true;
         while self.next_item(first, b'}')? {
             first = false;
-            let key = self.key()?;
+            let key_start = self.at + 1;
+            let escaped = self.skip_string()?;
+            let key_end = self.at - 1;
+            self.colon()?;
             let start = self.at;
             let kind = self.value()?;
             if self.attachments > 0 {
                 let number = if kind == Kind::Number { self.slice(start)? } else { "" };
-                placeholder.see(key, kind, number);
+                placeholder.see(self.raw(key_start, key_end, escaped)?, kind, number);
             }
         }
         if placeholder.is_placeholder() {

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::conn::Conn;
+use super::conn::{AHEAD, Conn, prefetch};
 use super::waker::ShardWaker;
 
 /// How many connections of a queue are written before others get their turn.
@@ -120,8 +120,12 @@ impl Writer {
         }
         let slice = self.taken.bulk.len().min(SLICE);
         // In the order they came, so that nobody is first in one round and last in the next.
-        for conn in self.taken.bulk.drain(..slice) {
-            conn.flush(Queue::Bulk);
+        for at in (0..slice).step_by(AHEAD) {
+            let some = (slice - at).min(AHEAD);
+            prefetch(self.taken.bulk.iter().take(some));
+            for conn in self.taken.bulk.drain(..some) {
+                conn.flush(Queue::Bulk);
+            }
         }
         if !self.taken.bulk.is_empty() {
             return true;

@@ -15,7 +15,7 @@ mod waker;
 mod websocket;
 mod wheel;
 
-pub(crate) use conn::{Conn, Ending, PollReply};
+pub(crate) use conn::{AHEAD, Conn, Ending, PollReply, prefetch};
 pub(crate) use deflate::{Agreement, agree};
 pub(crate) use encoded::Encoded;
 pub(crate) use flusher::{Flusher, Queue};

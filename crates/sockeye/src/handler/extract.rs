@@ -30,6 +30,16 @@ pub trait FromEvent: Sized {
     fn from_last(mut context: EventContext) -> Result<Self, Rejection> {
         Self::from_event(&mut context)
     }
+
+    /// Whether it may be made of the event's arguments; those of an event whose other takers are not can be moved out of it.
+    #[doc(hidden)]
+    const READS_ARGS: bool = true;
+
+    /// Takes the argument from the occurrence, whose own arguments nobody needs any more.
+    #[doc(hidden)]
+    fn from_last_args(context: &mut EventContext) -> Result<Self, Rejection> {
+        Self::from_event(context)
+    }
 }
 
 /// Why a handler's argument could not be taken from an event: what the client sent does not fit.
@@ -67,6 +77,8 @@ impl<T: DeserializeOwned> FromEvent for Data<T> {
 pub struct Auth<T>(pub T);
 
 impl<T: DeserializeOwned> FromEvent for Auth<T> {
+    const READS_ARGS: bool = false;
+
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         context.socket.auth().map(Self).map_err(|error| Rejection::new(format!("auth: {error}")))
     }
@@ -77,8 +89,14 @@ impl<T: DeserializeOwned> FromEvent for Auth<T> {
 pub struct Event(pub EventName);
 
 impl FromEvent for Event {
+    const READS_ARGS: bool = false;
+
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         Ok(Self(context.event.clone()))
+    }
+
+    fn from_last(context: EventContext) -> Result<Self, Rejection> {
+        Ok(Self(context.event))
     }
 }
 
@@ -87,6 +105,8 @@ impl FromEvent for Event {
 pub struct Reason(pub CloseReason);
 
 impl FromEvent for Reason {
+    const READS_ARGS: bool = false;
+
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         context.reason.map(Self).ok_or_else(|| Rejection::new("only a disconnect has a reason"))
     }
@@ -110,27 +130,47 @@ impl FromEvent for Args {
     fn from_last(context: EventContext) -> Result<Self, Rejection> {
         Ok(context.args)
     }
+
+    fn from_last_args(context: &mut EventContext) -> Result<Self, Rejection> {
+        Ok(std::mem::take(&mut context.args))
+    }
 }
 
 impl FromEvent for Ack {
+    const READS_ARGS: bool = false;
+
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         Ok(context.ack.clone())
+    }
+
+    fn from_last(context: EventContext) -> Result<Self, Rejection> {
+        Ok(context.ack)
     }
 }
 
 impl FromEvent for Socket {
+    const READS_ARGS: bool = false;
+
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         Ok(context.socket.clone())
+    }
+
+    fn from_last(context: EventContext) -> Result<Self, Rejection> {
+        Ok(context.socket)
     }
 }
 
 impl FromEvent for Namespace {
+    const READS_ARGS: bool = false;
+
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         Ok(context.socket.namespace().clone())
     }
 }
 
 impl FromEvent for Server {
+    const READS_ARGS: bool = false;
+
     fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
         Ok(context.socket.server())
     }

@@ -100,7 +100,11 @@ macro_rules! take {
         let $last = take!(@ $last::from_last($context));
     };
     ($context:ident, $name:ident, $($rest:ident),+) => {
-        let $name = take!(@ $name::from_event(&mut $context));
+        let $name = take!(@ if const { $($rest::READS_ARGS)||+ } {
+            $name::from_event(&mut $context)
+        } else {
+            $name::from_last_args(&mut $context)
+        });
         take!($context, $($rest),+);
     };
     (@ $taken:expr) => {

@@ -38,6 +38,12 @@ pub(crate) fn dispatch(conn: &Arc<Conn>, context: EventContext) {
 ///
 /// They are called where they are: to share them would be to count their users, and all threads would fight over the count.
 fn run_own(tables: &Tables, conn: &Arc<Conn>, context: EventContext) {
+    // Nearly always there is one table, and it has the event.
+    if let [table] = tables.as_slice()
+        && let Some(handlers) = table.events.get(context.event())
+    {
+        return run_all(handlers, conn, context);
+    }
     let own: SmallVec<[&[Erased]; 2]> = own(tables, &context).collect();
     run_all(own.into_iter().flatten(), conn, context);
 }

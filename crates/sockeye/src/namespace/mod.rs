@@ -68,7 +68,8 @@ impl Namespace {
         let inner = Arc::new_cyclic(|weak: &Weak<Inner>| {
             let local = Local::new(WeakNamespace(weak.clone()), server.options.clone());
             Inner {
-                name,
+                // Each packet has a handle of the name; those of a constant are not counted.
+                name: if name == "/" { ByteString::from_static("/") } else { name },
                 server: Arc::downgrade(server),
                 metrics: server.metrics.clone(),
                 listeners: match &parent {

@@ -9,6 +9,7 @@
 //! A client may send events, leave or vanish as soon as it has been let in, on another thread than that of its connection
 //! handlers. All that waits until these have been called, so that the program sees things in the order of their causes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sockeye_protocol::CloseReason;
@@ -16,6 +17,7 @@ use sockeye_protocol::socket::{Args, EventName};
 
 use super::Socket;
 use crate::ack::Ack;
+use crate::engine::Conn;
 use crate::handler::{Budget, EventContext, Kind, run_all};
 
 /// In a connection middleware.
@@ -96,15 +98,16 @@ impl Socket {
         self.close_acks();
     }
 
-    pub(crate) fn handle_event(&self, id: Option<u64>, event: EventName, args: Args) {
-        let ack = id.map_or_else(Ack::default, |id| Ack::new(self, id));
-        let context = EventContext { socket: self.clone(), event, args, ack, reason: None };
+    /// An event of the client. Nobody else's handle of the socket is needed for it, so it takes this one.
+    pub(crate) fn handle_event(self, conn: &Arc<Conn>, id: Option<u64>, event: EventName, args: Args) {
+        let ack = id.map_or_else(Ack::default, |id| Ack::new(&self, id));
         if self.phase() != CONNECTED {
             let mut state = self.0.state.lock();
             match self.phase() {
                 ENTERING => {
                     // It counts as a handler that waits, so that there is a bound.
-                    let budget = Budget::take(&self.0.conn);
+                    let budget = Budget::take(conn);
+                    let context = EventContext { socket: self.clone(), event, args, ack, reason: None };
                     return state.rare().early.push_back((context, budget));
                 }
                 CONNECTED => {}
@@ -112,7 +115,7 @@ impl Socket {
                 _ => return,
             }
         }
-        crate::namespace::dispatch(&self.0.conn, context);
+        crate::namespace::dispatch(conn, EventContext { socket: self, event, args, ack, reason: None });
     }
 
     pub(crate) fn handle_ack(&self, id: u64, args: Args) {

@@ -108,6 +108,11 @@ impl Conn {
         self.server.registry.remove(&self.id);
     }
 
+    /// Whether the session is closed, or about to be.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Whether the transport is no longer wanted.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)

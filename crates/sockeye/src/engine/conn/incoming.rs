@@ -13,7 +13,6 @@ use sockeye_protocol::engine::{Data, Outcome, Packet, PacketKind};
 use super::state::{Lane, Phase};
 use super::{Conn, Ending};
 use crate::engine::encoded::Encoded;
-use crate::engine::flusher::Queue;
 use crate::engine::now;
 use crate::engine::plain::recv;
 
@@ -32,9 +31,9 @@ impl Conn {
             Outcome::Pong => self.send(Encoded::control(PacketKind::Pong, ""), false),
             Outcome::Closed(reason) => self.session_closed(reason, Ending::Graceful, "by a packet of the client"),
         }
-        if self.ended.load(Ordering::Acquire) {
+        if self.is_ended() {
             // Perhaps because the outbox is full, and then the close is still to come.
-            self.flush(Queue::Prompt);
+            self.write_outbox();
             return false;
         }
         true

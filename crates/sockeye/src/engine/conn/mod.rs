@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use sockeye_protocol::engine::{PacketKind, PayloadBody, Revision, Session, SessionInfo, TransportKind};
 use sockeye_protocol::socket::Decoder;
 
+pub(crate) use self::outgoing::{AHEAD, prefetch};
 use self::state::{Lane, Phase, State};
 use super::encoded::Encoded;
 use super::id::Id;
@@ -40,6 +41,7 @@ pub(crate) struct Conn {
     id: Id,
     server: Arc<ServerInner>,
     request: RequestInfo,
+    revision: Revision,
     shard: u16,
     /// A bit for each of the flusher's queues that it is in; or it is about to be flushed by its own reader.
     dirty: AtomicU8,
@@ -121,6 +123,7 @@ impl Conn {
             id,
             server: server.clone(),
             request,
+            revision,
             shard: server.next_shard(),
             dirty: AtomicU8::new(0),
             paused: AtomicBool::new(false),
@@ -180,11 +183,11 @@ impl Conn {
 
     pub(crate) fn info(&self) -> SessionInfo {
         let state = self.state.lock();
-        SessionInfo { transport: state.session.transport(), revision: state.session.revision() }
+        SessionInfo { transport: state.session.transport(), revision: self.revision }
     }
 
     pub(crate) fn revision(&self) -> Revision {
-        self.state.lock().session.revision()
+        self.revision
     }
 
     pub(crate) fn transport(&self) -> TransportKind {

@@ -1,6 +1,7 @@
 //! What goes out: into the outbox, and from there to the transport.
 
 use std::cell::Cell;
+use std::hint::black_box;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,8 +17,32 @@ use crate::engine::outbox::MAX_SLICES;
 use crate::telemetry::Bound;
 
 thread_local! {
-    /// The connection whose reader runs on this thread: it flushes itself at the end of its turn.
-    static READING: Cell<*const Conn> = const { Cell::new(std::ptr::null()) };
+    /// The connection whose reader runs on this thread: it is written by who gave it the turn.
+    static READING: Cell<Reading> = const { Cell::new(Reading { conn: std::ptr::null(), is_dirty: false }) };
+}
+
+#[derive(Clone, Copy)]
+struct Reading {
+    conn: *const Conn,
+    /// There is something to flush.
+    is_dirty: bool,
+}
+
+/// How many connections are asked for at once by [`prefetch`].
+pub(crate) const AHEAD: usize = 16;
+
+/// Asks for the memory of connections that are about to be written to. Where there are many, it is in no cache; to wait for one
+/// after the other, each behind a lock, costs more than the writing. These reads wait for each other in nothing.
+pub(crate) fn prefetch<'a>(conns: impl Iterator<Item = &'a Arc<Conn>>) {
+    for conn in conns {
+        // One of each pair of cache lines.
+        black_box((
+            Arc::strong_count(conn),
+            conn.state.is_locked(),
+            conn.inbound.is_locked(),
+            conn.dirty.load(Ordering::Relaxed),
+        ));
+    }
 }
 
 impl Conn {
@@ -28,14 +53,21 @@ impl Conn {
 
     /// The same, for a queue of the flusher.
     pub(crate) fn send_in(self: &Arc<Self>, queue: Queue, packet: Encoded, volatile: bool) {
+        if self.queue_in(queue, packet, volatile) {
+            self.server.metrics.packets_sent.increment();
+        }
+    }
+
+    /// The same without counting it; whether it is to be counted.
+    pub(crate) fn queue_in(self: &Arc<Self>, queue: Queue, packet: Encoded, volatile: bool) -> bool {
         {
             let mut state = self.state.lock();
             if !state.session.is_open() {
-                return;
+                return false;
             }
             if volatile && !state.is_writable() {
                 self.server.metrics.volatile_dropped.increment();
-                return;
+                return false;
             }
             let limit = self.server.options.limits.max_outbox_bytes;
             if !state.outbox.is_empty() && state.outbox.bytes() + packet.cost() > limit {
@@ -47,8 +79,8 @@ impl Conn {
                 state.outbox.push(packet);
             }
         }
-        self.server.metrics.packets_sent.increment();
         self.enter(queue);
+        true
     }
 
     /// Queues what belongs to the handshake or the close, whatever the bounds.
@@ -63,36 +95,43 @@ impl Conn {
 
     /// Enters it into a queue of the flusher, unless it is there already, or its own reader will flush it.
     fn enter(self: &Arc<Self>, queue: Queue) {
-        let is_reading = READING.get() == Arc::as_ptr(self);
-        let queue = if is_reading { Queue::Prompt } else { queue };
+        let reading = READING.get();
+        if reading.conn == Arc::as_ptr(self) {
+            READING.set(Reading { is_dirty: true, ..reading });
+            return;
+        }
         let before = self.dirty.fetch_or(queue.bit(), Ordering::AcqRel);
-        if before & queue.bit() == 0 && !is_reading {
+        if before & queue.bit() == 0 {
             self.server.flusher.push(self.clone(), queue);
         }
     }
 
-    /// Runs one turn of this connection's reader: what it pushes for itself is flushed at the end, without the flusher.
-    pub(crate) fn turn<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> R {
+    /// Runs one turn of this connection's reader. What it pushes for itself does not go by way of the flusher: whether there is
+    /// something is given back, too, and [`write_outbox`](Self::write_outbox) is to be called then.
+    pub(crate) fn turn<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> (R, bool) {
         /// Puts back what was there, even if the program's code panics.
-        struct Before(*const Conn);
+        struct Before(Reading);
         impl Drop for Before {
             fn drop(&mut self) {
                 READING.set(self.0);
             }
         }
-        let before = Before(READING.replace(Arc::as_ptr(self)));
+        let before = Before(READING.replace(Reading { conn: Arc::as_ptr(self), is_dirty: false }));
         let result = run();
+        let is_dirty = READING.get().is_dirty;
         drop(before);
-        if self.dirty.load(Ordering::Acquire) & Queue::Prompt.bit() != 0 {
-            self.flush(Queue::Prompt);
-        }
-        result
+        (result, is_dirty)
     }
 
-    /// Writes as much of the outbox as the transport takes. It has left `queue`; in the other one it stays, for if that were
-    /// taken back, it could be there more than once.
+    /// Writes what the outbox has, now that it has left `queue`. In the other one it stays, for if that were taken back, it could
+    /// be there more than once.
     pub(crate) fn flush(self: &Arc<Self>, queue: Queue) {
         self.dirty.fetch_and(!queue.bit(), Ordering::AcqRel);
+        self.write_outbox();
+    }
+
+    /// Writes as much of the outbox as the transport takes.
+    pub(crate) fn write_outbox(self: &Arc<Self>) {
         let mut state = self.state.lock();
         if state.overflowed && state.session.is_open() {
             drop(state);
@@ -140,7 +179,7 @@ impl Conn {
         state.draining = false;
         drop(state);
         // Says again what failed, if anything did, and finishes a close that waited for this.
-        self.flush(Queue::Prompt);
+        self.write_outbox();
     }
 
     /// For a stream that only its own task can write to: writes with `write`, and leaves the task's waker.

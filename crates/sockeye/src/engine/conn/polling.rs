@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 
 use super::state::{Lane, PendingPoll};
 use super::{Conn, Ending, PollRefused, PollReply};
-use crate::engine::flusher::Queue;
 
 impl Conn {
     /// A GET: its response comes when there is data.
@@ -24,7 +23,7 @@ impl Conn {
         *pending = Some(PendingPoll { supports_binary: supports_binary && !is_base64, reply });
         drop(state);
         // Whoever else flushes now: afterwards the reply is there if there was anything to say.
-        self.flush(Queue::Prompt);
+        self.write_outbox();
         Ok(receiver)
     }
 

@@ -8,7 +8,6 @@ use tokio::sync::Notify;
 
 use super::state::{Lane, Phase};
 use super::{Carrier, Conn, Handover};
-use crate::engine::flusher::Queue;
 use crate::engine::now;
 
 impl Conn {
@@ -46,7 +45,7 @@ impl Conn {
             self.transport_ended(CloseReason::TransportError, &error.to_string());
             return false;
         }
-        self.flush(Queue::Prompt);
+        self.write_outbox();
         true
     }
 

@@ -47,7 +47,10 @@ impl Reader {
     /// Works off the backlog; ready when it is not full, and reading may go on.
     pub(super) fn poll_backlog(&self, conn: &Arc<Conn>, context: &mut Context<'_>) -> Poll<()> {
         while conn.has_backlog() {
-            let is_ours = conn.turn(|| conn.work_off());
+            let (is_ours, is_dirty) = conn.turn(|| conn.work_off());
+            if is_dirty {
+                conn.write_outbox();
+            }
             if !is_ours && conn.is_full() {
                 // A POST from before the upgrade is at it; soon it is done.
                 context.waker().wake_by_ref();
@@ -100,11 +103,27 @@ impl Reader {
         }
     }
 
+    /// Handles what was read, and writes what comes of it.
     pub(super) fn handle_bytes(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant) -> Flow {
-        if self.broken {
-            return Flow::Continue;
+        let (flow, is_unwritten) = self.take_bytes(conn, bytes, now);
+        if is_unwritten {
+            conn.write_outbox();
         }
-        conn.turn(|| self.decode(conn, bytes, now))
+        flow
+    }
+
+    /// Handles what was read. Also gives back whether the caller has to write.
+    pub(super) fn take_bytes(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant) -> (Flow, bool) {
+        if self.broken {
+            return (Flow::Continue, false);
+        }
+        let (flow, is_dirty) = conn.turn(|| self.decode(conn, bytes, now));
+        // What is said at the end is to go out before the socket is closed.
+        if is_dirty && conn.is_ended() {
+            conn.write_outbox();
+            return (flow, false);
+        }
+        (flow, is_dirty)
     }
 
     fn decode(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant) -> Flow {

@@ -77,57 +77,71 @@ pub(super) fn serve(
 }
 
 impl Conn {
-    /// A turn of the connection whose socket is ready.
-    pub(crate) fn tcp_turn(self: &Arc<Self>, ready: Ready, now: Instant) -> Turn {
+    /// A turn of the connection whose socket is ready. Also gives back whether the caller has to write.
+    pub(crate) fn tcp_turn(self: &Arc<Self>, ready: Ready, now: Instant) -> (Turn, bool) {
         if ready.writable {
             self.handle_writable();
         }
         let mut slot = self.tcp.lock();
-        let Some(tcp) = slot.as_mut() else { return Turn::Wait };
-        let turn = tcp.turn(self, ready, now);
+        let Some(tcp) = slot.as_mut() else { return (Turn::Wait, false) };
+        let (turn, is_unwritten) = tcp.turn(self, ready, now);
         if matches!(turn, Turn::Ended(_)) {
             *slot = None;
         }
-        turn
+        (turn, is_unwritten)
     }
 }
 
 impl TcpReader {
-    fn turn(&mut self, conn: &Arc<Conn>, ready: Ready, now: Instant) -> Turn {
+    fn turn(&mut self, conn: &Arc<Conn>, ready: Ready, now: Instant) -> (Turn, bool) {
         let mut readable = ready.readable;
+        let mut is_unwritten = false;
         for _ in 0..TURNS {
             if conn.has_backlog() {
                 let waker = self.waker.get_or_insert_with(|| Waker::from(Arc::new(Resume(Arc::downgrade(conn)))));
                 if self.reader.poll_backlog(conn, &mut Context::from_waker(waker)).is_pending() {
-                    return Turn::Wait;
+                    return (Turn::Wait, is_unwritten);
                 }
             }
-            let flow: io::Result<Flow> = if !self.rest.is_empty() {
-                Ok(self.reader.handle_bytes(conn, &mut std::mem::take(&mut self.rest), now))
+            let taken: io::Result<(Flow, bool)> = if !self.rest.is_empty() {
+                Ok(self.reader.take_bytes(conn, &mut std::mem::take(&mut self.rest), now))
             } else if readable {
                 with_scratch(|scratch| {
                     let count = conn.try_read(scratch)?;
                     // Less than there was room for: no more is there now, unless it is the end.
                     readable = ready.ended || count == SCRATCH;
                     match scratch.get_mut(..count) {
-                        Some(bytes) if !bytes.is_empty() => Ok(self.reader.handle_bytes(conn, bytes, now)),
+                        Some(bytes) if !bytes.is_empty() => Ok(self.reader.take_bytes(conn, bytes, now)),
                         _ => Err(io::ErrorKind::UnexpectedEof.into()),
                     }
                 })
             } else {
                 Err(io::ErrorKind::WouldBlock.into())
             };
-            if flow.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-                conn.read_again();
-                return Turn::Wait;
-            }
+            let flow = match taken {
+                Ok((flow, is_dirty)) => {
+                    is_unwritten |= is_dirty;
+                    Ok(flow)
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    conn.read_again();
+                    return (Turn::Wait, is_unwritten);
+                }
+                Err(error) => {
+                    // Before the socket is closed.
+                    if std::mem::take(&mut is_unwritten) {
+                        conn.write_outbox();
+                    }
+                    Err(error)
+                }
+            };
             match self.reader.settle(conn, flow) {
-                None => return Turn::Ended(self.entry),
+                None => return (Turn::Ended(self.entry), is_unwritten),
                 Some(Flow::Pause(bytes)) => self.rest = bytes,
                 Some(_) => {}
             }
         }
-        Turn::Again
+        (Turn::Again, is_unwritten)
     }
 }
 
