@@ -22,7 +22,16 @@ async fn arguments_are_taken_from_the_event() {
     server.on("two", |socket: Socket, Data((a, b)): Data<(u8, Option<u8>)>| socket.emit("two", (a, b)));
     server.on("raw", |socket: Socket, args: Args, Event(name): Event| socket.emit("raw", (name.as_str(), args.len())));
     server.on("ack", |ack: Ack| ack.send(("x", 2)));
+    // Whoever comes first leaves the arguments to those behind it.
+    server.on("all", |first: Args, ack: Ack, Data(second): Data<u8>, third: Args, context: EventContext| {
+        ack.send((first.len(), second, third.len(), context.args().len(), context.event()));
+    });
+    server.on("moved", |args: Args, socket: Socket, ack: Ack| ack.send((args.len(), socket.is_connected())));
     let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("421[\"all\",5,6]").await;
+    assert_eq!(client.text().await, "431[2,5,2,2,\"all\"]");
+    client.send("421[\"moved\",5,6]").await;
+    assert_eq!(client.text().await, "431[2,true]");
     client.send("42[\"none\"]").await;
     assert_eq!(client.text().await, "42[\"none\"]");
     client.send("42[\"one\",\"é\"]").await;
