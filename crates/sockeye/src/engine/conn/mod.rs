@@ -4,9 +4,9 @@
 //!   Open ──close()──► Closing ──all written, or the close timeout──► Closed
 //!     └──────────the transport is gone──────────────────────────────►┘
 //! ```
-//! Whoever has something for the client pushes it into the outbox and marks the connection dirty; the flusher, or the
-//! connection's own reader at the end of its turn, writes. Lock order: the state is the innermost lock, and no code of the
-//! program runs under it.
+//! Whoever has something for the client pushes it into the outbox and marks the connection dirty, and the flusher writes. What
+//! the connection's own reader pushes in its turn is written by whoever gave it the turn. Lock order: the state is the innermost
+//! lock, and no code of the program runs under it.
 
 mod backlog;
 mod closing;
