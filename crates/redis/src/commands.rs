@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use redis::{Arg, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{Arg, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -111,11 +111,13 @@ impl Commands {
         self.request(pipeline.get_packed_pipeline(), waiting, answers).await
     }
 
-    /// The same with several commands, of whose answers only the last one is wanted, in this form.
-    pub(crate) async fn send_last(&self, pipeline: &Pipeline, form: Form) -> RedisResult<Value> {
-        let (waiting, answers) = Waiting::new(pipeline.len().saturating_sub(1), 1, false);
+    /// The same with the answer in this form, and `ASKING` before the command if another server has sent us here with it.
+    pub(crate) async fn ask(&self, command: &Cmd, is_asked: bool, form: Form) -> RedisResult<Value> {
+        let mut bytes = if is_asked { cmd("ASKING").get_packed_command() } else { Vec::new() };
+        bytes.extend_from_slice(&command.get_packed_command());
+        let (waiting, answers) = Waiting::new(usize::from(is_asked), 1, false);
         let waiting = Waiting { is_raw: form == Form::Raw, ..waiting };
-        self.request(pipeline.get_packed_pipeline(), waiting, answers).await?.pop().ok_or_else(lost)
+        self.request(bytes, waiting, answers).await?.pop().ok_or_else(lost)
     }
 
     async fn request(&self, bytes: Vec<u8>, waiting: Waiting, answers: Answers) -> RedisResult<Vec<Value>> {
@@ -281,7 +283,6 @@ const MAX_KEPT: usize = 1024 * 1024;
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use redis::cmd;
     use tokio::io::DuplexStream;
 
     use super::*;
@@ -315,12 +316,10 @@ mod tests {
         let mut pipeline = Pipeline::new();
         pipeline.add_command(cmd("GET")).add_command(cmd("PING"));
         let (first, second, third) = (cmd("FIRST"), cmd("ASKING"), cmd("RAW"));
-        let mut raw = Pipeline::new();
-        raw.add_command(second.clone()).add_command(third.clone());
         let (one, several, text, ()) = tokio::join!(
             commands.send(&first),
             commands.send_all(&pipeline),
-            commands.send_last(&raw, Form::Raw),
+            commands.ask(&third, true, Form::Raw),
             async {
                 let (get, ping) = (cmd("GET"), cmd("PING"));
                 let all = vec![&first, &get, &ping, &second, &third];
@@ -333,12 +332,12 @@ mod tests {
         assert!(matches!(several.as_slice(), [_, Value::ServerError(_)]));
         assert_eq!(text.unwrap(), Value::BulkString(b"*1\r\n:5\r\n".to_vec()));
         let (refused, ()) = tokio::join!(
-            commands.send_last(&raw, Form::Raw),
+            commands.ask(&third, true, Form::Raw),
             answer(&mut server, vec![&second, &third], "+OK\r\n-ERR\r\n")
         );
         assert!(matches!(refused, Ok(Value::ServerError(_))));
         let (last, ()) = tokio::join!(
-            commands.send_last(&raw, Form::Value),
+            commands.ask(&third, true, Form::Value),
             answer(&mut server, vec![&second, &third], "+OK\r\n*1\r\n:5\r\n")
         );
         assert_eq!(last.unwrap(), Value::Array(vec![Value::Int(5)]));

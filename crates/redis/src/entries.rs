@@ -30,11 +30,11 @@ pub(crate) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// Those of an answer to `XRANGE` or `XREVRANGE`, which does not say the stream's name.
-    pub(crate) fn of_range(answer: &'a [u8]) -> Self {
+    /// Those of an answer to `XRANGE` or `XREVRANGE`, which does not say the stream's name; none if it is no list.
+    pub(crate) fn of_range(answer: &'a [u8]) -> Option<Self> {
         let mut reader = Reader::new(answer);
-        let entries = reader.list().unwrap_or_default();
-        Self { reader, streams: 0, stream: &[], entries }
+        let entries = reader.list()?;
+        Some(Self { reader, streams: 0, stream: &[], entries })
     }
 
     /// Those of an answer to `XREAD`; there are none in one that says that nothing came.
@@ -85,9 +85,10 @@ mod tests {
     #[test]
     fn all_entries_of_a_range() {
         let answer = ANSWER.split_at(b"%2\r\n$1\r\na\r\n".len()).1;
-        let ids: Vec<_> = Entries::of_range(answer).map(|(_, id, _)| id.to_string()).collect();
+        let ids: Vec<_> = Entries::of_range(answer).unwrap().map(|(_, id, _)| id.to_string()).collect();
         assert_eq!(ids, ["1-0", "1-1"]);
-        assert_eq!(Entries::of_range(b"*0\r\n").count(), 0);
+        assert_eq!(Entries::of_range(b"*0\r\n").unwrap().count(), 0);
+        assert!(Entries::of_range(b":1\r\n").is_none());
     }
 
     #[test]

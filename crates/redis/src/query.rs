@@ -1,6 +1,6 @@
 //! Asks Redis something, where the answer is.
 
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 use tokio::time::{sleep, timeout};
 
 use crate::commands::{Commands, Form};
@@ -40,8 +40,7 @@ impl Link {
         let mut connected = self.connection(command);
         loop {
             let (address, connection) = connected.take().ok_or_else(not_connected)?;
-            let mut asking = Pipeline::with_capacity(2);
-            let answer = connection.send_last(asking.add_command(command.clone()), form).await?;
+            let answer = connection.ask(command, false, form).await?;
             let Value::ServerError(error) = answer else { return Ok(answer) };
             match self.redirect(&error, &address) {
                 Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),
@@ -49,9 +48,7 @@ impl Link {
                     self.owner_found(&to);
                     self.wait_until(|| self.connection_to(&to).is_some()).await;
                     let connection = self.connection_to(&to).ok_or_else(not_connected)?;
-                    asking.clear();
-                    asking.add_command(cmd("ASKING")).add_command(command.clone());
-                    match connection.send_last(&asking, form).await? {
+                    match connection.ask(command, true, form).await? {
                         // The slot has come or gone meanwhile.
                         Value::ServerError(error) if self.redirect(&error, &to).is_some() => {}
                         answer => return answer.extract_error(),

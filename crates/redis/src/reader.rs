@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError, Value, cmd};
+use redis::{Cmd, RedisError, Value, cmd};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -116,7 +116,7 @@ impl Reading<'_> {
         loop {
             let read = self.read(position);
             let answer = tokio::select! {
-                answer = self.ask(&connection, read) => answer?,
+                answer = self.ask(&connection, &read) => answer?,
                 () = self.has_left() => return Err(End::Left),
             };
             self.link.take_entries(&answer, position).await;
@@ -147,13 +147,8 @@ impl Reading<'_> {
     }
 
     /// Asks for something; the answer is as Redis has sent it.
-    async fn ask(&self, connection: &Connection, command: Cmd) -> Result<Vec<u8>, End> {
-        let mut pipeline = Pipeline::new();
-        if self.is_asked {
-            pipeline.add_command(cmd("ASKING"));
-        }
-        pipeline.add_command(command);
-        match connection.commands.send_last(&pipeline, Form::Raw).await? {
+    async fn ask(&self, connection: &Connection, command: &Cmd) -> Result<Vec<u8>, End> {
+        match connection.commands.ask(command, self.is_asked, Form::Raw).await? {
             Value::BulkString(answer) => Ok(answer),
             Value::ServerError(error) => Err(match self.link.redirect(&error, self.server) {
                 Some(redirect) => End::Redirected(redirect),
@@ -187,8 +182,8 @@ impl Reading<'_> {
         to: &str,
     ) -> Result<Option<EntryId>, End> {
         let first = cmd(command).arg(name).arg(from).arg(to).arg("COUNT").arg(1).take();
-        let answer = self.ask(connection, first).await?;
-        Ok(Entries::of_range(&answer).next().map(|(_, id, _)| id))
+        let answer = self.ask(connection, &first).await?;
+        Ok(Entries::of_range(&answer).ok_or_else(unexpected)?.next().map(|(_, id, _)| id))
     }
 
     /// Writes an entry that does nothing: nobody is in a room of this name.
@@ -197,7 +192,7 @@ impl Reading<'_> {
         let data = format!(r#"{{"opts":{{"rooms":["{node}"],"except":[],"flags":{{}}}},"rooms":[]}}"#);
         let mut entry = cmd("XADD");
         entry.arg(name).arg("*").arg("uid").arg(node).arg("nsp").arg("/").arg("type").arg(5).arg("data").arg(data);
-        let answer = redis::parse_redis_value(&self.ask(connection, entry).await?)?;
+        let answer = redis::parse_redis_value(&self.ask(connection, &entry).await?)?;
         let Value::BulkString(id) = answer else { return Err(unexpected().into()) };
         let id = std::str::from_utf8(&id).ok().and_then(|id| id.parse().ok());
         id.ok_or_else(|| unexpected().into())

@@ -255,6 +255,7 @@ impl<'a> Scanner<'a> {
         let mut first = true;
         while self.next_item(first, b'}')? {
             first = false;
+            // The key is put together only where it matters.
             let key_start = self.at + 1;
             let escaped = self.skip_string()?;
             let key_end = self.at - 1;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisResult, Value, cmd};
+use redis::{Cmd, ErrorKind, RedisResult, Value, cmd};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -53,12 +53,7 @@ impl Line {
         for _ in 0..REDIRECTIONS {
             let is_asked = asked.is_some();
             let to = self.connected(command, asked.take()).await?;
-            let mut pipeline = Pipeline::with_capacity(2);
-            if is_asked {
-                pipeline.add_command(cmd("ASKING"));
-            }
-            pipeline.add_command(command.clone());
-            let error = match to.commands.send_last(&pipeline, Form::Value).await {
+            let error = match to.commands.ask(command, is_asked, Form::Value).await {
                 Ok(Value::ServerError(error)) => error,
                 Ok(answer) => return Ok(answer),
                 Err(error) => {

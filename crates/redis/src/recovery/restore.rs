@@ -180,7 +180,7 @@ impl Journal {
             range.arg("COUNT").arg(link.options.stream.read_count);
             let answer = redis.ask_entries(&range).await?;
             let begun_at = last;
-            for (_, id, fields) in Entries::of_range(&answer) {
+            for (_, id, fields) in Entries::of_range(&answer).ok_or(Refusal::Unreachable)? {
                 last = last.max(id);
                 let Some(packet) = wire.read_kept(&fields.pairs()).and_then(|(packet, target)| {
                     let is_missed = !target.flags.volatile && is_meant(&target, record::rooms(session));
@@ -219,7 +219,7 @@ impl Asking<'_> {
         let mut range = cmd(command);
         range.arg(stream).arg(from).arg(to).arg("COUNT").arg(1);
         let answer = self.ask_entries(&range).await?;
-        Ok(Entries::of_range(&answer).next().map(|(_, id, _)| id))
+        Ok(Entries::of_range(&answer).ok_or(Refusal::Unreachable)?.next().map(|(_, id, _)| id))
     }
 }
 

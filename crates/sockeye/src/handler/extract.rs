@@ -31,7 +31,7 @@ pub trait FromEvent: Sized {
         Self::from_event(&mut context)
     }
 
-    /// Whether it may be made of the event's arguments; those of an event whose other takers are not can be moved out of it.
+    /// Whether it may read the event's arguments. A parameter that no such parameter follows may move them out.
     #[doc(hidden)]
     const READS_ARGS: bool = true;
 

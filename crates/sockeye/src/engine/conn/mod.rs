@@ -43,7 +43,7 @@ pub(crate) struct Conn {
     request: RequestInfo,
     revision: Revision,
     shard: u16,
-    /// A bit for each of the flusher's queues that it is in; or it is about to be flushed by its own reader.
+    /// A bit for each of the flusher's queues that it is in.
     dirty: AtomicU8,
     /// Reading is paused because the backlog is full.
     paused: AtomicBool,
