@@ -11,12 +11,11 @@ use crate::dispatcher::Inbox;
 use crate::link::Link;
 
 impl Link {
-    /// Brings what came in a channel to its namespace. Own broadcasts and those for a room without members here are not read.
+    /// Brings what came in a channel to its namespace. Broadcasts for a room without members here are not read.
     pub(crate) fn deliver_classic(&self, inbox: &Inbox, channel: &[u8], data: &Bytes) {
         let (Some(receiver), Some(local)) = (inbox.receiver.get(), inbox.local.upgrade()) else { return };
         let name = String::from_utf8_lossy(channel);
         let channel = match inbox.wire.classic().find(&name) {
-            Some(Channel::Broadcast(_)) if classic::is_own(data, &self.node) => return,
             Some(Channel::Broadcast(Some(room))) if !local.has_room(room) => None,
             channel => channel,
         };

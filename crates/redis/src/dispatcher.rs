@@ -11,7 +11,7 @@ use crate::entries::Fields;
 use crate::link::Link;
 use crate::options::Mode;
 use crate::recovery::{EntryId, Journal};
-use crate::wire::{Wire, namespace_of};
+use crate::wire::Wire;
 
 /// A namespace, as what receives messages.
 pub(crate) struct Inbox {
@@ -26,10 +26,8 @@ pub(crate) struct Inbox {
 
 /// What came from Redis.
 pub(crate) enum Incoming {
-    /// A message in a channel: the channel's name, so many bytes, and the message.
-    Message { channel: usize, data: Vec<u8> },
-    /// The same, in a channel that this pattern fits.
-    Matched { pattern: Vec<u8>, channel: usize, data: Vec<u8> },
+    /// A message of another node in a channel of this namespace: the channel's name, so many bytes, and the message.
+    Message { inbox: Arc<Inbox>, channel: usize, data: Vec<u8> },
     /// An entry of a stream: the stream's number, and the fields.
     Entry { stream: usize, id: EntryId, fields: Fields },
 }
@@ -39,7 +37,6 @@ impl Incoming {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Message { data, .. } => data.len(),
-            Self::Matched { pattern, data, .. } => pattern.len() + data.len(),
             Self::Entry { fields, .. } => fields.len(),
         }
     }
@@ -61,28 +58,14 @@ pub(crate) async fn run(link: Arc<Link>) {
 impl Link {
     fn deliver(&self, incoming: Incoming) {
         match incoming {
-            Incoming::Message { channel: len, data } => {
-                let (channel, payload) = parted(data, len);
-                let inbox = match namespace_of(&self.options, &channel) {
-                    Some(namespace) => self.table.inbox_of(namespace),
-                    None => self.table.inbox(&channel),
-                };
-                match inbox {
-                    Some(inbox) if self.options.mode == Mode::Classic => {
-                        self.deliver_classic(&inbox, &channel, &payload);
-                    }
-                    Some(inbox) => inbox.handle(inbox.wire.read(&payload)),
-                    // Whoever wanted it has left since.
-                    None => self.metrics.skipped.increment(),
+            Incoming::Message { inbox, channel: len, data } => {
+                let mut payload = Bytes::from(data);
+                let channel = payload.split_to(len.min(payload.len()));
+                match self.options.mode {
+                    Mode::Classic => self.deliver_classic(&inbox, &channel, &payload),
+                    _ => inbox.handle(inbox.wire.read(&payload).map(Some)),
                 }
             }
-            Incoming::Matched { pattern, channel: len, data } => match self.table.inbox(&pattern) {
-                Some(inbox) => {
-                    let (channel, payload) = parted(data, len);
-                    self.deliver_classic(&inbox, &channel, &payload);
-                }
-                None => self.metrics.skipped.increment(),
-            },
             Incoming::Entry { stream, id, fields } => {
                 let pairs = fields.pairs();
                 match field(&pairs, "nsp").and_then(|namespace| self.table.inbox_of(namespace)) {
@@ -98,13 +81,6 @@ impl Link {
             }
         }
     }
-}
-
-/// A channel's name and a message.
-fn parted(data: Vec<u8>, channel: usize) -> (Bytes, Bytes) {
-    let mut payload = Bytes::from(data);
-    let channel = payload.split_to(channel.min(payload.len()));
-    (channel, payload)
 }
 
 impl Inbox {

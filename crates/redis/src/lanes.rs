@@ -1,9 +1,9 @@
 //! What waits to be sent, in a queue for each server that owns something.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use redis::{Arg, Cmd};
 use tokio::sync::{mpsc, watch};

@@ -17,7 +17,7 @@ use crate::probe::{Probe, Prober};
 use crate::publisher::RETRY;
 use crate::resp::Message;
 use crate::table::Changes;
-use crate::wire::Verbs;
+use crate::wire::{Verbs, namespace_of};
 
 /// Runs for as long as the adapter: a task for each server that has channels.
 pub(crate) async fn run(link: Arc<Link>) {
@@ -105,12 +105,18 @@ impl Link {
         if self.servers.is_cluster() && !self.table.counts(server, pattern.unwrap_or(channel)) {
             return;
         }
+        let inbox = match namespace_of(&self.options, channel) {
+            Some(namespace) => self.table.inbox_of(namespace),
+            None => self.table.inbox(pattern.unwrap_or(channel)),
+        };
+        // Whoever wanted it has left since.
+        let Some(inbox) = inbox else { return self.metrics.skipped.increment() };
+        if inbox.wire.is_own(payload) {
+            return;
+        }
         // Copied: what keeps a part of a message for long must not keep all that came with it.
         let (channel, data) = (channel.len(), [channel, payload].concat());
-        let incoming = match pattern {
-            Some(pattern) => Incoming::Matched { pattern: pattern.to_vec(), channel, data },
-            None => Incoming::Message { channel, data },
-        };
+        let incoming = Incoming::Message { inbox, channel, data };
         let bytes = incoming.len();
         if self.incoming.push(incoming, bytes).is_err() {
             self.metrics.dropped_incoming.increment();

@@ -264,12 +264,21 @@ impl Wire {
         Outgoing { command, bytes }
     }
 
-    /// Reads a message of pub/sub; none if it is an own one, which is not parsed.
-    pub(crate) fn read(&self, data: &Bytes) -> Result<Option<(Sender, Message)>, CodecError> {
+    /// Whether a message of pub/sub is an own one, which Redis brings back. This is told without reading it; what it says no to may
+    /// still be one.
+    pub(crate) fn is_own(&self, data: &[u8]) -> bool {
         match self.mode {
-            Mode::Native => native::decode(data, &self.node, &self.namespace),
-            _ if self.endings.iter().any(|ending| data.ends_with(ending)) => Ok(None),
-            _ => cluster::decode(data, &self.namespace).map(Some),
+            Mode::Classic => classic::is_own(data, &self.node),
+            Mode::Native if native::is_own(data, &self.node) => true,
+            _ => self.endings.iter().any(|ending| data.ends_with(ending)),
+        }
+    }
+
+    /// Reads a message of pub/sub.
+    pub(crate) fn read(&self, data: &Bytes) -> Result<(Sender, Message), CodecError> {
+        match self.mode {
+            Mode::Native => native::decode(data, &self.namespace),
+            _ => cluster::decode(data, &self.namespace),
         }
     }
 

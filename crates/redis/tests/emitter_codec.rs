@@ -242,7 +242,7 @@ fn the_native_mode_does_not_take_it_for_a_node() {
     ];
     for message in messages {
         let data = native::encode(message, &"emitter".into(), &namespace).unwrap();
-        let (sender, _) = native::decode(&data.into(), &"node".into(), &namespace).unwrap().unwrap();
+        let (sender, _) = native::decode(&data.into(), &namespace).unwrap();
         assert_eq!(sender, Sender::Unnamed);
     }
 }

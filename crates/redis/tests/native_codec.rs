@@ -8,7 +8,7 @@ use sockeye::adapter::{Packet, PacketBody, Room};
 use sockeye::cluster::{Message, NodeId, Sender};
 use sockeye::{Args, EventName, Target, Value};
 use sockeye_redis::codec::CodecError;
-use sockeye_redis::codec::native::{decode, encode};
+use sockeye_redis::codec::native::{decode, encode, is_own};
 
 const NAMESPACE: ByteString = ByteString::from_static("/chat");
 
@@ -34,7 +34,7 @@ fn what_is_written_is_read() {
     for args in [Args::from_values(values), Args::empty(), long] {
         for name in [EventName::from("event"), EventName::from_number(1.5)] {
             let data = broadcast(name.clone(), args.clone(), &target());
-            let (sender, message) = decode(&data, &"second".into(), &NAMESPACE).unwrap().unwrap();
+            let (sender, message) = decode(&data, &NAMESPACE).unwrap();
             assert_eq!(sender, Sender::Node("first".into()));
             let Message::Broadcast { packet, target: read, request: None } = message else { panic!("{message:?}") };
             assert_eq!((read.rooms, read.except), (target().rooms, target().except));
@@ -48,19 +48,25 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn own_broadcasts_are_not_read() {
-    let data = broadcast("e".into(), Args::empty(), &Target::default());
-    assert!(decode(&data, &"first".into(), &NAMESPACE).unwrap().is_none());
+fn own_broadcasts_are_told_apart_unread() {
+    let data = broadcast("e".into(), Args::empty(), &target());
+    assert!(is_own(&data, &"first".into()));
+    for other in ["firs", "first_", "second", ""] {
+        assert!(!is_own(&data, &other.into()), "{other}");
+    }
+    for end in 0..8 {
+        assert!(!is_own(&data[..end], &"first".into()), "{end}");
+    }
 }
 
 #[test]
 fn other_messages_are_those_of_the_cluster() {
     let message = Message::ClientCount { request: "q".into(), clients: 3 };
     let data = encode(message, &"first".into(), &NAMESPACE).unwrap().into();
-    let (_, message) = decode(&data, &"second".into(), &NAMESPACE).unwrap().unwrap();
+    let (_, message) = decode(&data, &NAMESPACE).unwrap();
     assert!(matches!(message, Message::ClientCount { clients: 3, .. }));
     let other = ByteString::from_static("/other");
-    assert_eq!(decode(&data, &"second".into(), &other).unwrap_err(), CodecError::OtherNamespace);
+    assert_eq!(decode(&data, &other).unwrap_err(), CodecError::OtherNamespace);
 }
 
 #[test]
@@ -68,13 +74,13 @@ fn what_is_not_whole_is_refused() {
     let args = Args::from_values(vec![Value::from(1), Value::Binary(Bytes::from_static(&[1, 2, 3]))]);
     let data = broadcast("e".into(), args, &target());
     for end in 0..data.len() {
-        assert!(decode(&data.slice(..end), &"second".into(), &NAMESPACE).is_err(), "{end}");
+        assert!(decode(&data.slice(..end), &NAMESPACE).is_err(), "{end}");
     }
     let longer = [&data[..], b"x"].concat().into();
-    assert_eq!(decode(&longer, &"second".into(), &NAMESPACE).unwrap_err(), CodecError::Native);
+    assert_eq!(decode(&longer, &NAMESPACE).unwrap_err(), CodecError::Native);
     // Lists that claim to be long, and arguments that are no JSON.
     let claims = Bytes::from_static(&[1, 0, 1, b'n', 0xff, 0xff, 0xff, 0xff, 0x7f]);
-    assert_eq!(decode(&claims, &"second".into(), &NAMESPACE).unwrap_err(), CodecError::Native);
+    assert_eq!(decode(&claims, &NAMESPACE).unwrap_err(), CodecError::Native);
     let no_json = Bytes::from_static(&[1, 0, 1, b'n', 0, 0, 1, b'e', 2, b'[', b'x', 0]);
-    assert_eq!(decode(&no_json, &"second".into(), &NAMESPACE).unwrap_err(), CodecError::Json);
+    assert_eq!(decode(&no_json, &NAMESPACE).unwrap_err(), CodecError::Json);
 }

@@ -36,16 +36,25 @@ pub fn encode(message: Message, me: &NodeId, namespace: &str) -> Result<Vec<u8>,
     }
 }
 
-/// Reads a message; none if it is a broadcast of `me`.
+/// Reads a message.
 ///
 /// # Errors
 ///
 /// It is none, or not of this namespace.
-pub fn decode(data: &Bytes, me: &NodeId, namespace: &ByteString) -> Result<Option<(Sender, Message)>, CodecError> {
+pub fn decode(data: &Bytes, namespace: &ByteString) -> Result<(Sender, Message), CodecError> {
     if data.first() == Some(&VERSION) {
-        return read(data, me, namespace);
+        return read(data, namespace);
     }
-    cluster::decode(data, namespace).map(Some)
+    cluster::decode(data, namespace)
+}
+
+/// Whether the node `me` has written a broadcast itself: Redis brings it back. This is told without reading it.
+pub fn is_own(data: &[u8], me: &NodeId) -> bool {
+    match data {
+        // The length of a name that is short enough for one byte.
+        [VERSION, _, len @ ..=0x7f, rest @ ..] => usize::from(*len) == me.len() && rest.starts_with(me.as_bytes()),
+        _ => false,
+    }
 }
 
 fn write(name: &EventName, args: &Args, target: &Target, me: &NodeId) -> Vec<u8> {
@@ -73,13 +82,10 @@ fn write(name: &EventName, args: &Args, target: &Target, me: &NodeId) -> Vec<u8>
     out
 }
 
-fn read(data: &Bytes, me: &NodeId, namespace: &ByteString) -> Result<Option<(Sender, Message)>, CodecError> {
+fn read(data: &Bytes, namespace: &ByteString) -> Result<(Sender, Message), CodecError> {
     let mut reader = Reader { data, at: 1 };
     let flags = reader.byte()?;
     let sender = reader.text()?;
-    if *sender == **me {
-        return Ok(None);
-    }
     let mut target = Target::default();
     target.flags.volatile = flags & VOLATILE != 0;
     target.flags.compress = flags & UNCOMPRESSED == 0;
@@ -103,7 +109,7 @@ fn read(data: &Bytes, me: &NodeId, namespace: &ByteString) -> Result<Option<(Sen
     }
     let args = Args::from_json_array(&text, attachments).map_err(|_| CodecError::Json)?;
     let packet = Packet::event(namespace.clone(), name, args);
-    Ok(Some((parts::sender(Some(sender)), Message::Broadcast { packet, target, request: None })))
+    Ok((parts::sender(Some(sender)), Message::Broadcast { packet, target, request: None }))
 }
 
 fn put_len(len: usize, out: &mut Vec<u8>) {

@@ -120,16 +120,19 @@ fn own_messages_are_told_apart_unread() {
                     let redis::Arg::Simple(payload) = command.args_iter().nth(2).unwrap() else { panic!() };
                     Bytes::copy_from_slice(payload)
                 };
-                assert!(mine.read(&payload(&theirs)).unwrap().is_some());
-                if mode != Mode::Native {
-                    assert!(mine.read(&payload(&mine)).unwrap().is_none());
-                }
+                assert!(!mine.is_own(&payload(&theirs)) && mine.is_own(&payload(&mine)));
+                mine.read(&payload(&theirs)).unwrap();
             }
         }
     }
-    let native = wire(Mode::Native);
-    let payload = native::encode(broadcast(&["r"], None), &native.node, "/chat").unwrap();
-    assert!(native.read(&payload.into()).unwrap().is_none());
+    for mode in [Mode::Native, Mode::Classic] {
+        let (mine, theirs) = (wire(mode), "fedcba9876543210".into());
+        let write = |node| match mode {
+            Mode::Native => native::encode(broadcast(&["r"], None), node, "/chat").unwrap(),
+            _ => classic::encode(broadcast(&["r"], None), node).unwrap(),
+        };
+        assert!(mine.is_own(&write(&mine.node)) && !mine.is_own(&write(&theirs)));
+    }
 }
 
 #[test]
