@@ -12,6 +12,12 @@ impl Fields {
         self.0.len()
     }
 
+    /// Whether the first field has this name and this value.
+    pub(crate) fn begin_with(&self, name: &str, value: &str) -> bool {
+        let mut reader = Reader::new(&self.0);
+        reader.list().is_some() && reader.text() == Some(name.as_bytes()) && reader.text() == Some(value.as_bytes())
+    }
+
     /// The names and the values. What is no text ends them.
     pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
         let mut reader = Reader::new(&self.0);
@@ -80,6 +86,9 @@ mod tests {
         assert_eq!(ids, expected);
         let pairs: Vec<_> = found.iter().map(|(_, _, fields)| fields.pairs()).collect();
         assert_eq!(pairs, [vec![("uid", "x"), ("n", "\r\n")], vec![], vec![]]);
+        let begin: Vec<_> = found.iter().map(|(_, _, fields)| fields.begin_with("uid", "x")).collect();
+        assert_eq!(begin, [true, false, false]);
+        assert!(found.iter().all(|(_, _, fields)| !fields.begin_with("uid", "y") && !fields.begin_with("n", "x")));
     }
 
     #[test]

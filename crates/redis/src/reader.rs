@@ -250,6 +250,10 @@ impl Link {
             let Some((name, last)) = position.iter_mut().find(|(each, _)| each.as_bytes() == name) else { continue };
             self.metrics.received.increment();
             *last = id;
+            // Redis brings back what this node writes, and writes with its name first. Nobody wants it unless sessions are recovered.
+            if !self.recovery.is_used() && fields.begin_with("uid", &self.node) {
+                continue;
+            }
             let mut incoming = Incoming::Entry { stream: self.number_of(name), id, fields };
             let bytes = incoming.len();
             // The stream keeps what comes meanwhile.

@@ -58,22 +58,21 @@ impl Core {
     }
 
     /// Lets `change` change the machine, then does what it says.
-    pub(super) fn with_machine<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> T) -> T {
+    pub(super) fn with_machine<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
         let mut effects = SmallVec::<[Effect; 1]>::new();
         let mut state = self.state.lock();
         let result = change(&mut state.machine);
         state.take_effects(&mut effects);
         drop(state);
-        self.perform(effects);
+        self.perform(&mut effects);
         result
     }
 
-    pub(super) fn perform(self: &Arc<Self>, effects: SmallVec<[Effect; 1]>) {
+    pub(super) fn perform(&self, effects: &mut SmallVec<[Effect; 1]>) {
         let metrics = &self.options.metrics;
-        for effect in effects {
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Publish(message, to) => drop(self.publish(message, &to)),
-                Effect::Apply(message, reply_to) => self.apply(message, reply_to),
                 Effect::Joined(node) => tracing::info!(namespace = self.namespace, %node, "a node has come"),
                 Effect::Left { node, is_lost: true } => metrics.node_lost(&self.namespace, &node),
                 Effect::Left { node, .. } => tracing::info!(namespace = self.namespace, %node, "a node has gone"),
@@ -109,7 +108,10 @@ impl Receiver for Inbound {
     fn handle_message(&self, sender: Sender, message: Message) {
         let Some(core) = self.0.upgrade() else { return };
         core.options.metrics.received.increment();
-        core.with_machine(|machine| machine.handle_message(sender, message, Instant::now().into_std()));
+        let now = Instant::now().into_std();
+        if let Some((message, reply_to)) = core.with_machine(|machine| machine.handle_message(sender, message, now)) {
+            core.apply(message, reply_to);
+        }
     }
 
     fn handle_garbage(&self, reason: &dyn fmt::Display) {

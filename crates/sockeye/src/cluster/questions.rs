@@ -44,7 +44,7 @@ impl Core {
         let mut effects = SmallVec::new();
         state.take_effects(&mut effects);
         drop(state);
-        self.perform(effects);
+        self.perform(&mut effects);
         Ok(Open { core: self.clone(), request, deadline, receiver })
     }
 

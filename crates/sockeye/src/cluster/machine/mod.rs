@@ -55,8 +55,6 @@ pub enum Refusal {
 pub enum Effect {
     /// A message is to be sent.
     Publish(Message, Destination),
-    /// A message is to be carried out for the local sockets or program; with a node, the answer goes there.
-    Apply(Message, Option<NodeId>),
     /// A question has ended.
     Complete(RequestId, Outcome),
     /// A node has come.
@@ -203,14 +201,21 @@ impl Machine {
         self.update_local(request, pending::Clients::handle_loss);
     }
 
-    /// A message has come.
-    pub fn handle_message(&mut self, sender: Sender, message: Message, now: Instant) {
+    /// A message has come. What it asks for is given back, to be carried out for the local sockets or program after the effects; with
+    /// a node, the answer goes there.
+    pub fn handle_message(
+        &mut self,
+        sender: Sender,
+        message: Message,
+        now: Instant,
+    ) -> Option<(Message, Option<NodeId>)> {
         if let Sender::Node(node) = &sender {
             if *node == self.me {
-                return;
+                return None;
             }
             if matches!(message, Message::Close) {
-                return self.handle_departure(node);
+                self.handle_departure(node);
+                return None;
             }
             if matches!(message, Message::InitialHeartbeat) {
                 // It was made anew under the same name, such as for a namespace that comes and goes.
@@ -237,15 +242,13 @@ impl Machine {
             Message::Acknowledgement { request, args } => {
                 self.update(&request, |pending| pending.handle_ack(&sender, args));
             }
-            _ => {
-                let effect = match (message.request().is_some(), sender) {
-                    (false, _) => Effect::Apply(message, None),
-                    (true, Sender::Node(node)) => Effect::Apply(message, Some(node)),
-                    (true, Sender::Unnamed) => Effect::Garbage("a question of nobody"),
-                };
-                self.effects.push_back(effect);
-            }
+            _ => match (message.request().is_some(), sender) {
+                (false, _) => return Some((message, None)),
+                (true, Sender::Node(node)) => return Some((message, Some(node))),
+                (true, Sender::Unnamed) => self.effects.push_back(Effect::Garbage("a question of nobody")),
+            },
         }
+        None
     }
 
     /// Time has passed: ends the questions that are due, finds out who is silent, and tells that this node is alive.

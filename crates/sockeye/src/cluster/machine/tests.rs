@@ -6,6 +6,8 @@ use crate::emit::Target;
 struct Test {
     machine: Machine,
     now: Instant,
+    /// What was to be done so far, a word each.
+    told: Vec<String>,
 }
 
 impl Test {
@@ -14,7 +16,8 @@ impl Test {
     }
 
     fn with(others: &[&str], options: MachineOptions) -> Self {
-        let mut test = Self { machine: Machine::new("me".into(), options, 1), now: Instant::now() };
+        let machine = Machine::new("me".into(), options, 1);
+        let mut test = Self { machine, now: Instant::now(), told: Vec::new() };
         test.machine.handle_open(test.now);
         for node in others {
             test.hear(node, Message::Heartbeat);
@@ -24,11 +27,17 @@ impl Test {
     }
 
     fn hear(&mut self, node: &str, message: Message) {
-        self.machine.handle_message(Sender::Node(node.into()), message, self.now);
+        self.hear_from(Sender::Node(node.into()), message);
     }
 
     fn hear_unnamed(&mut self, message: Message) {
-        self.machine.handle_message(Sender::Unnamed, message, self.now);
+        self.hear_from(Sender::Unnamed, message);
+    }
+
+    fn hear_from(&mut self, sender: Sender, message: Message) {
+        let asked = self.machine.handle_message(sender, message, self.now);
+        self.take_effects();
+        self.told.extend(asked.map(|(message, reply_to)| format!("apply {} for {reply_to:?}", word(&message))));
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -44,20 +53,22 @@ impl Test {
         self.machine.start(question, Some(others), self.now + Duration::from_secs(5)).expect("there is room")
     }
 
-    /// The effects, a word each.
+    /// What was to be done since this was last called.
     fn effects(&mut self) -> Vec<String> {
-        let mut all = Vec::new();
+        self.take_effects();
+        std::mem::take(&mut self.told)
+    }
+
+    fn take_effects(&mut self) {
         while let Some(effect) = self.machine.poll_effect() {
-            all.push(match effect {
+            self.told.push(match effect {
                 Effect::Publish(message, to) => format!("{} to {to:?}", word(&message)),
-                Effect::Apply(message, reply_to) => format!("apply {} for {reply_to:?}", word(&message)),
                 Effect::Complete(_, outcome) => format!("complete {}", told(&outcome)),
                 Effect::Joined(node) => format!("joined {node}"),
                 Effect::Left { node, is_lost } => format!("left {node} {is_lost}"),
                 Effect::Garbage(reason) => format!("garbage: {reason}"),
             });
         }
-        all
     }
 }
 
