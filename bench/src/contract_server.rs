@@ -9,6 +9,11 @@ use sockeye::{Ack, Args, Data, Namespace, PerMessageDeflate, Server, Socket};
 use sockeye_redis::{Mode, RedisAdapter, RedisOptions};
 use tokio::net::TcpListener;
 
+/// The one of the standalone server.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Serves `echo`, `ack`, `broadcast`, `join` and `room` for load generators.
 #[derive(Parser)]
 struct Options {

@@ -36,6 +36,7 @@ section_tools() {
   cargo clippy --version >/dev/null || fail "clippy is missing: rustup component add clippy"
   need_command cc build-essential
   need_command c++ build-essential
+  need_command make build-essential
   need_command redis-server redis-server
   need_node
   echo "node $(node --version)"

@@ -15,6 +15,12 @@ mod tls;
 
 use std::process::ExitCode;
 
+/// Keeps what is short-lived apart from what stays as long as a connection: else connecting leaves holes between connections, a third
+/// of the memory in all.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }
