@@ -86,7 +86,7 @@ impl<T> Queue<T> {
     fn try_take(&self, max_bytes: usize) -> Vec<T> {
         let mut state = self.state.lock();
         let mut left = max_bytes;
-        let mut taken = Vec::with_capacity(state.items.len().min(MAX_RESERVED));
+        let mut taken = Vec::new();
         while left > 0 {
             let Some((item, bytes)) = state.items.pop_front() else { break };
             state.bytes -= bytes;
@@ -96,9 +96,6 @@ impl<T> Queue<T> {
         taken
     }
 }
-
-/// For how many items room is made before they are taken.
-const MAX_RESERVED: usize = 1_024;
 
 /// What an item costs besides its bytes.
 const ITEM: usize = 64;
