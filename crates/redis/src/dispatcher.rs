@@ -63,7 +63,7 @@ impl Link {
                 let channel = payload.split_to(len.min(payload.len()));
                 match self.options.mode {
                     Mode::Classic => self.deliver_classic(&inbox, &channel, &payload),
-                    _ => inbox.handle(inbox.wire.read(&payload).map(Some)),
+                    _ => inbox.handle(inbox.wire.read(&payload)),
                 }
             }
             Incoming::Entry { stream, id, fields } => {
@@ -84,11 +84,10 @@ impl Link {
 }
 
 impl Inbox {
-    pub(crate) fn handle(&self, read: Result<Option<(Sender, Message)>, CodecError>) {
+    pub(crate) fn handle(&self, read: Result<(Sender, Message), CodecError>) {
         let Some(receiver) = self.receiver.get() else { return };
         match read {
-            Ok(Some((sender, message))) => receiver.handle_message(sender, message),
-            Ok(None) => {}
+            Ok((sender, message)) => receiver.handle_message(sender, message),
             Err(error) => receiver.handle_garbage(&error),
         }
     }

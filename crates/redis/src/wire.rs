@@ -282,12 +282,9 @@ impl Wire {
         }
     }
 
-    /// Reads an entry of a stream; none if it is an own one, which is not parsed.
-    pub(crate) fn read_entry(&self, fields: &[(&str, &str)]) -> Result<Option<(Sender, Message)>, CodecError> {
-        if fields.iter().any(|(name, value)| *name == "uid" && **value == *self.node) {
-            return Ok(None);
-        }
-        cluster::decode_entry(fields.iter().copied(), &self.namespace).map(Some)
+    /// Reads an entry of a stream.
+    pub(crate) fn read_entry(&self, fields: &[(&str, &str)]) -> Result<(Sender, Message), CodecError> {
+        cluster::decode_entry(fields.iter().copied(), &self.namespace)
     }
 }
 

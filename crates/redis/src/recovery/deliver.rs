@@ -17,7 +17,7 @@ impl Link {
             return;
         }
         match wire.read_entry(fields) {
-            Ok(Some((_, Message::Broadcast { packet, target, request: None }))) if wire.is_event(&packet) => {
+            Ok((_, Message::Broadcast { packet, target, request: None })) if wire.is_event(&packet) => {
                 self.options.cluster.metrics.received.increment();
                 journal.handle_event(self, id, packet, &target);
             }
