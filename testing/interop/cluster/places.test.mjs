@@ -38,23 +38,60 @@ for (const [name, { start, ...clients }] of Object.entries(PLACES)) {
   });
 }
 
+for (const adapter of ADAPTERS) {
+  test(`sentinels, and the master is killed: ${adapter}`, async (context) => {
+    const place = await Sentinels.start();
+    const nodes = [];
+    context.after(async () => {
+      try {
+        for (const { node } of nodes) await node.stop();
+      } finally {
+        await place.stop();
+      }
+    });
+    await meet(nodes, { adapter, client: "ioredis" }, place.flags);
+    await place.failOver();
+    await knowOneAnother(nodes, 20_000);
+    for (const [from, to] of Object.values(DIRECTIONS)) {
+      for (const operation of CHOSEN) {
+        const values = { value: VALUES.text, room: `room-${from}`, isStringified: adapter === "redis" };
+        await WITH_VALUES[operation]({ from: nodes[from], to: nodes[to], ...values });
+      }
+    }
+  });
+}
+
+/** Starts one of each kind, and enters them; they know one another then. */
+async function meet(nodes, { adapter, client }, flags) {
+  for (const command of [REFERENCE, TARGET]) {
+    const more = command === REFERENCE ? ["--redis-client", client] : [];
+    const node = await Target.run(command, "--adapter", adapter, ...flags, ...more);
+    nodes.push({ node, client: await node.connect(), other: await node.connect(), nodes: 2 });
+  }
+  await knowOneAnother(nodes, 10_000);
+}
+
+/** Waits until each counts two, and hears the other. */
+async function knowOneAnother(nodes, patience) {
+  for (const { client } of nodes) {
+    // A node that is not connected to Redis does not answer.
+    const count = () => client.timeout(500).emitWithAck("server-count").catch(() => 0);
+    await until(async () => await count() === 2, "the nodes do not count one another", patience);
+  }
+  for (const [from, to] of Object.values(DIRECTIONS)) {
+    let heard = false;
+    nodes[to].client.once("met", () => { heard = true; });
+    const isHeard = async () => heard || (await nodes[from].node.ask("emit", { event: "met" }), false);
+    await until(isHeard, "the nodes do not hear one another", patience);
+  }
+}
+
 /** The operations, from one to the other and back. */
 function together({ adapter, client, keepsOrder }, flags) {
   const nodes = [];
   const isStringified = adapter === "redis";
 
-  before(async () => {
-    for (const command of [REFERENCE, TARGET]) {
-      const more = command === REFERENCE ? ["--redis-client", client] : [];
-      const node = await Target.run(command, "--adapter", adapter, ...flags(), ...more);
-      nodes.push({ node, client: await node.connect(), other: await node.connect(), nodes: 2 });
-    }
-    for (const { client } of nodes) {
-      // A node that is not connected to Redis yet does not answer.
-      const count = () => client.timeout(500).emitWithAck("server-count").catch(() => 0);
-      await until(async () => await count() === 2, "the nodes do not know one another", 10_000);
-    }
-  });
+  before(() => meet(nodes, { adapter, client }, flags()));
 
   after(async () => {
     for (const { node } of nodes) await node.stop();

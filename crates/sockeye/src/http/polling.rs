@@ -115,26 +115,57 @@ where
 
 /// Hands the packets on in order, waiting where too many handlers wait.
 ///
-/// What they bring about is left to the flusher: so it goes out as one payload, behind the answer to the POST, as from the
-/// official server. (The Python client forgets to say that it leaves if its last POST is not answered yet.)
+/// What they bring about for this client is given to its GET at the end, and not by way of the flusher, whose thread would be woken
+/// and would wake this one. So it goes out as one payload, and behind the answer to the POST, as from the official server: the
+/// runtime goes on with the GET when this task waits again. (The Python client forgets to say that it leaves if its last POST is
+/// not answered yet.)
 async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision: Revision) {
     let now = crate::engine::now();
+    let mut replies = Replies { conn, is_unwritten: false };
     for (count, packet) in decode_payload(body, is_binary, revision).enumerate() {
         while conn.is_full() && !packet.as_ref().is_ok_and(is_acknowledgement) {
+            replies.write();
             std::future::poll_fn(|context| conn.poll_resumed(context)).await;
             conn.work_off();
             conn.read_again();
         }
-        match packet.map(|packet| conn.handle_packet(packet, now)) {
+        match packet.map(|packet| replies.note(|| conn.handle_packet(packet, now))) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string()),
         }
         if count % SLICE == SLICE - 1 {
+            replies.write();
             tokio::task::yield_now().await;
         }
     }
     conn.leave_backlog();
+}
+
+/// What the packets of a POST have brought about for its client. It is written when this is dropped, if not before.
+struct Replies<'a> {
+    conn: &'a Arc<Conn>,
+    is_unwritten: bool,
+}
+
+impl Replies<'_> {
+    fn note<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        let (result, is_unwritten) = self.conn.turn(run);
+        self.is_unwritten |= is_unwritten;
+        result
+    }
+
+    fn write(&mut self) {
+        if std::mem::take(&mut self.is_unwritten) {
+            self.conn.write_outbox();
+        }
+    }
+}
+
+impl Drop for Replies<'_> {
+    fn drop(&mut self) {
+        self.write();
+    }
 }
 
 /// Whether a packet is, as far as its first characters tell, what a handler may be waiting for.

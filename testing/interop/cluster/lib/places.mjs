@@ -78,11 +78,13 @@ export class RedisCluster extends Place {
 
 /** A master, its replica, and three sentinels. */
 export class Sentinels extends Place {
+  sentinels = [];
+
   static async start() {
     const place = new Sentinels();
     const master = await place.start((port) => [`port ${port}`, "repl-diskless-sync-delay 0"]);
     await place.start((port) => [`port ${port}`, `replicaof 127.0.0.1 ${master.port}`]);
-    const sentinels = [];
+    const { sentinels } = place;
     for (let n = 0; n < 3; n += 1) {
       const monitor = `sentinel monitor main 127.0.0.1 ${master.port} 2`;
       sentinels.push(await place.start((port) => [`port ${port}`, monitor], "--sentinel"));
@@ -94,6 +96,16 @@ export class Sentinels extends Place {
     await until(() => sentinels.every(isReady), "the sentinels are not ready", 20_000);
     place.flags = ["--url", `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`)}/main`];
     return place;
+  }
+
+  /** Kills the master, and waits until all sentinels name another one. */
+  async failOver() {
+    const named = (sentinel) => this.command(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main").split("\n")[1];
+    const old = named(this.sentinels[0]);
+    for (const sentinel of this.sentinels) this.command(sentinel, "SENTINEL", "SET", "main", "down-after-milliseconds", "500");
+    this.servers.find(({ port }) => String(port) === old).child.kill("SIGKILL");
+    const isOver = (sentinel) => ![old, "", undefined].includes(named(sentinel));
+    await until(() => this.sentinels.every(isOver), "no other master", 30_000);
   }
 }
 
