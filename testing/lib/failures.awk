@@ -1,5 +1,8 @@
-# Prints what the failed tests of a section said, as far as it is not at the log's end anyway: awk -f failures.awk LOG
-# cargo goes on after a test binary that failed: what it said is far from the end.
+# Prints what failed tests of cargo said: awk -f failures.awk LOG
+# It is far from the end of the log: cargo goes on after a test binary that failed. Other runners end with what failed.
+
+# Lines of each test.
+BEGIN { MOST = 20 }
 
 /^failures:$/ { is_inside = 1; lines = 0 }
 /^test result: / { is_inside = 0 }
@@ -9,5 +12,3 @@ is_inside && !/^failures:$/ {
   else if (lines == MOST) print "  (more in the log)"
   lines++
 }
-
-BEGIN { MOST = 20 }
