@@ -73,6 +73,7 @@ impl Page<'_> {
             ("unjoined", "Sessions that have joined no namespace yet.", &metrics.unjoined),
             ("handshakes", "Handshakes that are being answered.", &metrics.handshakes),
             ("sockets", "Clients in namespaces.", &metrics.sockets),
+            ("tcp_connections", "TCP connections that are served.", &metrics.tcp_connections),
         ])?;
         self.counters(&[
             ("opened", "Sessions opened.", &metrics.opened),
@@ -85,7 +86,15 @@ impl Page<'_> {
             ("rejected_events", "Events whose arguments were not taken.", &metrics.rejected_events),
             ("handler_panics", "Handlers that panicked.", &metrics.handler_panics),
             ("failed_emits", "Emits that failed.", &metrics.failed_emits),
+            ("handler_errors", "Handlers that returned an error.", &metrics.handler_errors),
+            ("unasked_acks", "Acknowledgements that no emit waited for.", &metrics.unasked_acks),
             ("refused", "Requests and handshakes refused.", &metrics.refused),
+            ("tcp_accepted", "TCP connections accepted.", &metrics.tcp_accepted),
+            ("header_timeouts", "Connections closed: headers took too long.", &metrics.header_timeouts),
+            ("write_timeouts", "Connections closed: nobody read the response.", &metrics.write_timeouts),
+            ("malformed_requests", "Connections closed: not an HTTP request.", &metrics.malformed_requests),
+            ("http2_errors", "HTTP/2 connections that ended with an error.", &metrics.http2_errors),
+            ("tls_refused", "TLS handshakes that failed or were refused.", &metrics.tls_refused),
         ])?;
         let closed = CloseReason::ALL.map(|reason| (reason.as_str(), metrics.closed(reason)));
         self.family("closed", "Sessions closed.", "reason", closed)?;

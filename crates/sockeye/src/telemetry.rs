@@ -158,8 +158,26 @@ pub struct Metrics {
     pub handler_panics: Counter,
     /// Emits that failed, for an argument that cannot be encoded for example.
     pub failed_emits: Counter,
+    /// Handlers that returned an error.
+    pub handler_errors: Counter,
+    /// Acknowledgements that no emit waited for: late ones, and those that nobody asked for.
+    pub unasked_acks: Counter,
     /// Requests and handshakes refused.
     pub refused: Counter,
+    /// TCP connections that the server's own listener serves.
+    pub tcp_connections: Gauge,
+    /// TCP connections that the server's own listener has accepted.
+    pub tcp_accepted: Counter,
+    /// TCP connections closed because the headers of a request took too long.
+    pub header_timeouts: Counter,
+    /// TCP connections closed because their peer did not read a response in time.
+    pub write_timeouts: Counter,
+    /// TCP connections closed because what came was no HTTP request.
+    pub malformed_requests: Counter,
+    /// HTTP/2 connections that ended with an error: a peer that broke the protocol, or too many resets.
+    pub http2_errors: Counter,
+    /// TLS handshakes that failed, or were refused.
+    pub tls_refused: Counter,
     closed: [Counter; CloseReason::ALL.len()],
     bounds: [(Counter, LogGate); Bound::ALL.len()],
 }
@@ -219,6 +237,7 @@ impl Metrics {
 
     /// A handler gave back an error.
     pub(crate) fn handler_failed(&self, sid: &str, event: &str, error: &dyn std::fmt::Display) {
+        self.handler_errors.increment();
         tracing::error!(sid, event, %error, "a handler failed");
     }
 
