@@ -30,11 +30,13 @@ pub enum CloseReason {
     SlowConsumer,
     /// A handler of this socket panicked.
     HandlerPanic,
+    /// The client made the server hold more than its share of a budget, or sent more than its recipients could take.
+    Overload,
 }
 
 impl CloseReason {
     /// Every reason, for tables of metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ServerNamespaceDisconnect,
         Self::ClientNamespaceDisconnect,
         Self::ServerShuttingDown,
@@ -46,6 +48,7 @@ impl CloseReason {
         Self::ForcedServerClose,
         Self::SlowConsumer,
         Self::HandlerPanic,
+        Self::Overload,
     ];
 
     /// The text of the official server, as its `disconnect` listeners get it.
@@ -62,6 +65,7 @@ impl CloseReason {
             Self::ForcedServerClose => "forced server close",
             Self::SlowConsumer => "slow consumer",
             Self::HandlerPanic => "handler panic",
+            Self::Overload => "overload",
         }
     }
 
@@ -76,6 +80,7 @@ impl CloseReason {
                 | Self::ForcedClose
                 | Self::ForcedServerClose
                 | Self::SlowConsumer
+                | Self::Overload
         )
     }
 }

@@ -10,6 +10,7 @@ use sockeye_protocol::engine::TransportKind;
 use sockeye_protocol::socket::Parser;
 
 use crate::adapter::{Adapter, AdapterFactory, Local};
+use crate::budget::Budgets;
 use crate::http::{ClientFiles, Cookie, Cors, HttpCompression};
 use crate::options::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
 use crate::request::RequestInfo;
@@ -168,6 +169,12 @@ impl ServerBuilder {
     /// See [`Options::limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.options.limits = limits;
+        self
+    }
+
+    /// See [`Options::budgets`].
+    pub fn budgets(mut self, budgets: Budgets) -> Self {
+        self.options.budgets = budgets;
         self
     }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::ack::Ack;
 use crate::adapter::RecoveredSession;
+use crate::budget::Holder;
 use crate::engine::{Conn, Encoded, Ending, Id, generate};
 use crate::error::ConnectError;
 use crate::handler::{EventContext, Kind, run_all, start};
@@ -124,6 +125,7 @@ pub(crate) fn disconnect(conn: &Arc<Conn>) {
 
 fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteString>) {
     let limit = conn.server().options.limits.max_namespaces;
+    let bytes = auth.as_ref().map_or(0, |auth| auth.len());
     {
         let mut state = conn.client.0.lock();
         if state.joining.contains(&namespace) {
@@ -136,11 +138,17 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
             conn.server().metrics.bound_reached(Bound::Namespaces, conn.id());
             return refuse(conn, namespace, ConnectError::new("Too many namespaces").to_json(false));
         }
+        let held = state.sockets.iter().map(Socket::auth_bytes).sum();
+        if !conn.account().allows(Holder::Auth, held, bytes) {
+            drop(state);
+            // Not a connect error: from that a client does not come back.
+            return conn.close(CloseReason::Overload, Ending::Graceful, "too many bytes of `auth`");
+        }
         state.joining.push(namespace.clone());
     }
     let server = conn.server().clone();
     let conn = conn.clone();
-    start(&server, &conn.clone(), async move {
+    start(&server, &conn.clone(), bytes, async move {
         let refusal = match find_namespace(&conn, &namespace, auth.as_deref()).await {
             Ok(found) => join(&conn, (*found).clone(), auth.as_deref())
                 .await

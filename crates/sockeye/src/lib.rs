@@ -35,6 +35,7 @@
 
 mod ack;
 pub mod adapter;
+mod budget;
 mod builder;
 mod client;
 pub mod cluster;
@@ -49,10 +50,12 @@ mod options;
 pub mod peers;
 mod request;
 mod server;
+mod share;
 mod socket;
 mod telemetry;
 
 pub use ack::Ack;
+pub use budget::{Budgets, Holder, Ledger};
 pub use builder::ServerBuilder;
 pub use emit::{BroadcastError, Emit, Flags, IntoRooms, RemoteSocket, ServerSideError, Target};
 pub use error::{AckError, BroadcastAckError, ConnectError, EmitError, JoinError};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sockeye_protocol::engine::{SessionConfig, TransportKind};
 use sockeye_protocol::socket::Parser;
 
+use crate::budget::Budgets;
 use crate::http::{ClientFiles, Cookie, Cors, HttpCompression};
 use crate::request::RequestHooks;
 
@@ -62,6 +63,8 @@ pub struct Options {
     pub dedicated_threads: bool,
     /// The bounds that keep one client, or many, from using up the machine.
     pub limits: Limits,
+    /// The bounds in bytes on what all clients together make the server hold. Default: half of the memory that is available.
+    pub budgets: Budgets,
     pub(crate) hooks: RequestHooks,
     /// The prefix of the request paths that are ours; made from `path` when the server is built.
     pub(crate) mount_path: String,
@@ -91,6 +94,7 @@ impl Default for Options {
             cleanup_empty_child_namespaces: false,
             dedicated_threads: false,
             limits: Limits::default(),
+            budgets: Budgets::default(),
             hooks: RequestHooks::default(),
             mount_path: String::new(),
         }
@@ -190,6 +194,10 @@ pub struct Limits {
     /// Bytes that wait for one client to read them. A message that does not fit closes the connection as `slow consumer`;
     /// a message that finds nothing waiting always fits. Default: 4 MiB.
     pub max_outbox_bytes: usize,
+    /// Bytes that wait for a client that does not read, from which on it counts as behind. While a tenth of the recipients of a
+    /// client's events are behind, its next events wait as if too many handlers did ([`max_handlers`](Self::max_handlers)), and then
+    /// it is read no further. Nobody waits longer than ten seconds for a recipient. Default: 1 MiB.
+    pub max_behind_bytes: usize,
     /// Namespaces that one connection may join. More: the connect error `Too many namespaces`. Default: 100.
     pub max_namespaces: usize,
     /// Namespaces that patterns and functions may bring to life. More: the connect error `Invalid namespace`.
@@ -222,6 +230,7 @@ impl Default for Limits {
             max_handshakes: 10_000,
             max_unjoined: 100_000,
             max_outbox_bytes: 4 << 20,
+            max_behind_bytes: 1 << 20,
             max_namespaces: 100,
             max_child_namespaces: 10_000,
             max_rooms: 10_000,

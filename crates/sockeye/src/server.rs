@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
+use crate::budget::{Accounts, Ledger};
 use crate::builder::ServerBuilder;
 use crate::emit::Emit;
 use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Wheel};
@@ -54,6 +55,8 @@ pub(crate) struct ServerInner {
     pub(crate) session: SessionConfig,
     pub(crate) parser_limits: sockeye_protocol::socket::Limits,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) accounts: Accounts,
     pub(crate) registry: Registry<Arc<Conn>>,
     pub(crate) wheel: Arc<Wheel>,
     pub(crate) flusher: Arc<Flusher>,
@@ -105,11 +108,14 @@ impl Server {
         let adapter = adapter.unwrap_or_else(|| {
             Arc::new(move |local| Arc::new(MemoryAdapter::new(local, recovery)) as Arc<dyn Adapter>)
         });
+        let ledger = Arc::new(Ledger::new(&options.budgets));
         let inner = Arc::new(ServerInner {
             session: options.session(),
             parser_limits: options.limits.parser(),
             options: Arc::new(options),
             metrics: Arc::default(),
+            accounts: Accounts::new(ledger.clone()),
+            ledger,
             registry: Registry::new(),
             wheel: Arc::new(Wheel::new()),
             flusher: Arc::default(),
@@ -181,6 +187,11 @@ impl Server {
     /// The counters.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// What the server holds for all clients, by what holds it.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
     }
 
     /// Stops the server: no new connections; every client is told, in a way that makes it reconnect; what was sent to them

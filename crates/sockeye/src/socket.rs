@@ -21,10 +21,11 @@ pub use self::emit::SocketEmit;
 use self::phase::{CONNECTED, CONNECTING, DISCONNECTED, ENTERING};
 use crate::ack::{PendingAcks, Waiter};
 use crate::adapter::{RecoveredSession, Room, SavedSession};
+use crate::budget::Holder;
 use crate::emit::{Emit, Flags, IntoRooms};
 use crate::engine::{Conn, Encoded, Id, Identified, Queue};
 use crate::error::{AckError, EmitError, JoinError};
-use crate::handler::{Budget, EventContext};
+use crate::handler::{EventContext, Waiting};
 use crate::namespace::Namespace;
 use crate::request::RequestInfo;
 use crate::server::Server;
@@ -88,11 +89,12 @@ struct Rare {
 }
 
 /// Events in order, each counted against the bound of its connection.
-pub(crate) type Line = VecDeque<(EventContext, Budget)>;
+pub(crate) type Line = VecDeque<(EventContext, Waiting)>;
 
 impl Socket {
     pub(crate) fn new(namespace: Namespace, conn: Arc<Conn>, id: Id, auth: Option<&str>) -> Self {
-        let auth = auth.map(Box::from);
+        let auth: Option<Box<str>> = auth.map(Box::from);
+        conn.account().add(Holder::Auth, auth.as_ref().map_or(0, |auth| auth.len()));
         let (phase, is_leaving, state) = (AtomicU8::new(CONNECTING), AtomicBool::new(false), Mutex::default());
         Self(Arc::new(Inner { id, namespace, conn, auth, phase, is_leaving, state }))
     }
@@ -125,6 +127,11 @@ impl Socket {
     /// The request that opened the connection.
     pub fn request(&self) -> &RequestInfo {
         self.0.conn.request()
+    }
+
+    /// The bytes of what the client gave as `auth`.
+    pub(crate) fn auth_bytes(&self) -> usize {
+        self.0.auth.as_ref().map_or(0, |auth| auth.len())
     }
 
     /// What the client gave as `auth`.
@@ -461,6 +468,12 @@ impl Socket {
             data: rare.data.clone(),
             log_start: rare.log_start.to_string(),
         })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.conn.account().give_back(Holder::Auth, self.auth.as_ref().map_or(0, |auth| auth.len()));
     }
 }
 

@@ -73,6 +73,8 @@ pub enum Bound {
     Unjoined,
     /// [`Limits::max_outbox_bytes`](crate::Limits::max_outbox_bytes)
     Outbox,
+    /// [`Limits::max_behind_bytes`](crate::Limits::max_behind_bytes): a sender was held back
+    Behind,
     /// [`Limits::max_namespaces`](crate::Limits::max_namespaces)
     Namespaces,
     /// [`Limits::max_rooms`](crate::Limits::max_rooms)
@@ -93,11 +95,12 @@ pub enum Bound {
 
 impl Bound {
     /// Every bound, for tables of metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connections,
         Self::Handshakes,
         Self::Unjoined,
         Self::Outbox,
+        Self::Behind,
         Self::Namespaces,
         Self::Rooms,
         Self::PendingAcks,
@@ -115,6 +118,7 @@ impl Bound {
             Self::Handshakes => "max_handshakes",
             Self::Unjoined => "max_unjoined",
             Self::Outbox => "max_outbox_bytes",
+            Self::Behind => "max_behind_bytes",
             Self::Namespaces => "max_namespaces",
             Self::Rooms => "max_rooms",
             Self::PendingAcks => "max_pending_acks",

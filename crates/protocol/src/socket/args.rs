@@ -216,6 +216,11 @@ impl Args {
         &self.attachments
     }
 
+    /// The bytes of the arguments: of their JSON text, and of the attachments.
+    pub fn bytes(&self) -> usize {
+        self.json_elements().len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// The arguments' JSON text, without the brackets around and without the event's name: `1,"a"`. A placeholder of an
     /// attachment is `{"_placeholder":true,"num":0}`.
     pub fn json_elements(&self) -> &str {

@@ -92,6 +92,13 @@ impl Decoder {
         Ok(None)
     }
 
+    /// The bytes that are held of a packet whose attachments are still to come.
+    pub fn held(&self) -> usize {
+        self.pending
+            .as_ref()
+            .map_or(0, |pending| pending.bytes + pending.packet.args().map_or(0, |args| args.json_elements().len()))
+    }
+
     /// Whether attachments of a packet are still to come. Somebody must put an end to waiting for them.
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()

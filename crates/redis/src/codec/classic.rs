@@ -137,7 +137,7 @@ pub(super) fn encode_broadcast(
     me: &str,
 ) -> Result<Vec<u8>, CodecError> {
     let PacketBody::Event { args, .. } = &packet.body else { return Err(CodecError::Unwritable) };
-    let len = args.json_elements().len() + args.attachments().iter().map(bytes::Bytes::len).sum::<usize>();
+    let len = args.bytes();
     let mut out = Vec::with_capacity(len + 128);
     // Every node numbers for its own clients.
     packet.id = None;

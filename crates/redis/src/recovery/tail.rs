@@ -66,10 +66,7 @@ pub(super) fn is_meant(target: &Target, rooms: &[Room]) -> bool {
 /// About how many bytes a packet holds.
 pub(super) fn size_of(packet: &Packet) -> usize {
     let body = match &packet.body {
-        PacketBody::Event { name, args } => {
-            let attachments = args.attachments().iter().map(|attachment| attachment.len()).sum::<usize>();
-            name.as_str().len() + args.json_elements().len() + attachments
-        }
+        PacketBody::Event { name, args } => name.as_str().len() + args.bytes(),
         _ => 0,
     };
     OVERHEAD + body

@@ -173,13 +173,10 @@ fn check(rule: &EventRule, args: &Args) -> Result<(), Refusal> {
         // One more than expected would otherwise take the place of the appended sender.
         return Err(Refusal::Arguments(count));
     }
-    if let Some(max_bytes) = rule.max_bytes {
-        let attachments: usize = args.attachments().iter().map(|each| each.len()).sum();
-        if args.json_elements().len() + attachments > max_bytes {
-            return Err(Refusal::TooLarge(max_bytes));
-        }
+    match rule.max_bytes {
+        Some(max_bytes) if args.bytes() > max_bytes => Err(Refusal::TooLarge(max_bytes)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn pass_on(context: &EventContext, to: Emit, relay: RelayRule) -> Result<Value, Refusal> {

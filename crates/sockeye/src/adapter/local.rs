@@ -19,8 +19,9 @@ use sockeye_protocol::socket::{Args, Packet, PacketBody};
 use super::members::Members;
 use super::{AdapterFuture, RemoteSocketData, Room};
 use crate::ack::{self, AckListener, Collector, Member, Waiter};
+use crate::budget::Ledger;
 use crate::emit::Target;
-use crate::engine::{AHEAD, Encoded, Id, Queue, Registry, prefetch};
+use crate::engine::{AHEAD, Encoded, Id, Queue, Queued, Registry, prefetch, pressure};
 use crate::error::{BroadcastAckError, JoinError};
 use crate::handler::panic_text;
 use crate::namespace::WeakNamespace;
@@ -50,6 +51,7 @@ type RoomListener = Arc<dyn Fn(&RoomEvent) + Send + Sync>;
 pub struct Local {
     namespace: WeakNamespace,
     options: Arc<Options>,
+    ledger: Arc<Ledger>,
     hasher: DefaultHashBuilder,
     sockets: Registry<Socket>,
     rooms: [RwLock<HashMap<Room, Members>>; SHARDS],
@@ -65,16 +67,21 @@ impl fmt::Debug for Local {
 }
 
 impl Local {
-    pub(crate) fn new(namespace: WeakNamespace, options: Arc<Options>) -> Self {
+    pub(crate) fn new(namespace: WeakNamespace, options: Arc<Options>, ledger: Arc<Ledger>) -> Self {
         Self {
             namespace,
             options,
+            ledger,
             hasher: DefaultHashBuilder::default(),
             sockets: Registry::new(),
             rooms: std::array::from_fn(|_| RwLock::default()),
             recoverable: RwLock::default(),
             listeners: RwLock::default(),
         }
+    }
+
+    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     pub(super) fn options(&self) -> &Options {
@@ -307,14 +314,29 @@ impl Local {
         }
         let Some(first) = sockets.first() else { return };
         let encoded = Encoded::packet(packet, self.options.parser, target.flags.compress);
-        let mut queued = 0;
+        // What recovery has logged must go out.
+        let is_kept = self.options.connection_state_recovery.is_some();
+        if !is_kept && pressure::refuses(encoded.cost(), sockets.iter().map(Socket::conn)) {
+            return;
+        }
+        let (mut queued, mut behind) = (0, 0);
         for some in sockets.chunks(AHEAD) {
             prefetch(some.iter().map(Socket::conn));
             for socket in some {
-                queued += u64::from(socket.conn().queue_in(queue, encoded.clone(), target.flags.volatile));
+                match socket.conn().queue_in(queue, encoded.clone(), target.flags.volatile) {
+                    Queued::No => {}
+                    Queued::Yes => queued += 1,
+                    Queued::Behind => {
+                        queued += 1;
+                        behind += 1;
+                    }
+                }
             }
         }
         first.conn().server().metrics.packets_sent.add(queued);
+        if behind > 0 {
+            pressure::note(behind, sockets.iter().map(Socket::conn));
+        }
     }
 
     /// See [`Adapter::broadcast_with_ack`](super::Adapter::broadcast_with_ack).

@@ -1,12 +1,14 @@
 //! What connection state recovery keeps in memory: events by offset, and sessions by secret, both bounded.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye_protocol::socket::{Args, Packet, PacketBody};
+use sockeye_protocol::socket::{Packet, PacketBody};
 use tokio::time::Instant;
 
 use super::{Room, SavedSession};
+use crate::budget::{Account, Charge, Holder, Ledger};
 use crate::emit::Target;
 
 /// The events of a namespace, in the order in which they were sent.
@@ -17,19 +19,22 @@ pub(crate) struct EventLog {
     next: u64,
     bytes: usize,
     entries: VecDeque<Entry>,
+    /// The log's own: one that has grown large makes room for others.
+    account: Arc<Account>,
 }
 
 struct Entry {
     position: u64,
     at: Instant,
-    bytes: usize,
+    /// None where the budget had no room for it although nothing else was left to let go of.
+    charge: Option<Charge>,
     packet: Packet,
     target: Target,
 }
 
 impl EventLog {
-    pub(crate) fn new(keep: Duration, max_bytes: usize) -> Self {
-        Self { keep, max_bytes, next: 1, bytes: 0, entries: VecDeque::new() }
+    pub(crate) fn new(keep: Duration, max_bytes: usize, ledger: &Arc<Ledger>) -> Self {
+        Self { keep, max_bytes, next: 1, bytes: 0, entries: VecDeque::new(), account: Account::own(ledger) }
     }
 
     /// The position behind the last event.
@@ -48,20 +53,33 @@ impl EventLog {
     }
 
     pub(crate) fn push(&mut self, packet: Packet, target: Target) {
-        let bytes = size_of(&packet);
-        self.entries.push_back(Entry { position: self.next, at: Instant::now(), bytes, packet, target });
-        self.next += 1;
+        let bytes = size_of_packet(&packet);
+        let charge = loop {
+            let charge = Charge::take(&self.account, Holder::Recovery, 0, bytes);
+            if charge.is_some() || !self.drop_oldest() {
+                break charge;
+            }
+        };
         self.bytes += bytes;
+        self.entries.push_back(Entry { position: self.next, at: Instant::now(), charge, packet, target });
+        self.next += 1;
         self.prune();
+    }
+
+    /// Lets go of the oldest event; false if there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let Some(oldest) = self.entries.pop_front() else { return false };
+        self.bytes = self.bytes.saturating_sub(size_of_packet(&oldest.packet));
+        true
     }
 
     fn prune(&mut self) {
         let now = Instant::now();
-        while let Some(first) = self.entries.front()
-            && (self.bytes > self.max_bytes || now.duration_since(first.at) > self.keep)
-        {
-            self.bytes = self.bytes.saturating_sub(first.bytes);
-            self.entries.pop_front();
+        // An event that is not charged for is not kept: it is the only one.
+        while self.entries.front().is_some_and(|first| {
+            self.bytes > self.max_bytes || now.duration_since(first.at) > self.keep || first.charge.is_none()
+        }) {
+            self.drop_oldest();
         }
     }
 
@@ -92,16 +110,31 @@ impl EventLog {
     }
 }
 
-fn size_of_args(args: &Args) -> usize {
-    args.json_elements().len() + args.attachments().iter().map(bytes::Bytes::len).sum::<usize>()
-}
-
-fn size_of(packet: &Packet) -> usize {
+fn size_of_packet(packet: &Packet) -> usize {
     let overhead = 200;
     match &packet.body {
-        PacketBody::Event { name, args } => name.as_str().len() + size_of_args(args) + overhead,
+        PacketBody::Event { name, args } => name.as_str().len() + args.bytes() + overhead,
         _ => overhead,
     }
+}
+
+/// About how many bytes a session holds.
+fn size_of_session(session: &SavedSession) -> usize {
+    let overhead = 400;
+    let rooms: usize = session.rooms.iter().map(|room| room.len() + size_of::<Room>()).sum();
+    let data: usize = session.data.iter().map(|(key, value)| key.len() + size_of_value(value)).sum();
+    rooms + data + overhead
+}
+
+fn size_of_value(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    let content = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(size_of_value).sum(),
+        Value::Object(object) => object.iter().map(|(key, value)| 48 + key.len() + size_of_value(value)).sum(),
+    };
+    content + size_of::<Value>()
 }
 
 /// Sessions of clients that are away.
@@ -109,7 +142,8 @@ pub(crate) struct Sessions {
     keep: Duration,
     max: usize,
     /// With the number of the entry in `order` that stands for it.
-    by_secret: HashMap<String, (u64, SavedSession)>,
+    by_secret: HashMap<String, (u64, SavedSession, Charge)>,
+    account: Arc<Account>,
     /// The order in which they go; an entry whose session is gone, or newer, is skipped.
     order: VecDeque<Turn>,
     next: u64,
@@ -122,14 +156,24 @@ struct Turn {
 }
 
 impl Sessions {
-    pub(crate) fn new(keep: Duration, max: usize) -> Self {
-        Self { keep, max, by_secret: HashMap::new(), order: VecDeque::new(), next: 0 }
+    pub(crate) fn new(keep: Duration, max: usize, ledger: &Arc<Ledger>) -> Self {
+        let account = Account::own(ledger);
+        Self { keep, max, by_secret: HashMap::new(), account, order: VecDeque::new(), next: 0 }
     }
 
     pub(crate) fn insert(&mut self, session: SavedSession) {
         let now = Instant::now();
+        let bytes = size_of_session(&session);
+        let charge = loop {
+            let charge = Charge::take(&self.account, Holder::Recovery, 0, bytes);
+            if charge.is_some() || !self.drop_oldest() {
+                break charge;
+            }
+        };
+        // One that is too large for all that is free is not kept: its client begins anew.
+        let Some(charge) = charge else { return };
         self.order.push_back(Turn { number: self.next, at: now, secret: session.private_id.clone() });
-        self.by_secret.insert(session.private_id.clone(), (self.next, session));
+        self.by_secret.insert(session.private_id.clone(), (self.next, session, charge));
         self.next += 1;
         self.prune(now);
         if self.order.len() > 2 * self.by_secret.len() + 16 {
@@ -142,7 +186,7 @@ impl Sessions {
     /// Takes a session out: a secret works once for each disconnect.
     pub(crate) fn take(&mut self, private_id: &str) -> Option<SavedSession> {
         self.prune(Instant::now());
-        self.by_secret.remove(private_id).map(|(_, session)| session)
+        self.by_secret.remove(private_id).map(|(_, session, _)| session)
     }
 
     fn prune(&mut self, now: Instant) {
@@ -151,24 +195,38 @@ impl Sessions {
             if is_current && self.by_secret.len() <= self.max && now.duration_since(turn.at) <= self.keep {
                 return;
             }
-            if is_current {
-                self.by_secret.remove(&turn.secret);
-            }
-            self.order.pop_front();
+            self.drop_oldest();
         }
+    }
+
+    /// Lets go of the oldest session, or of an entry that no longer stands for one; false if there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let Some(turn) = self.order.pop_front() else { return false };
+        if turn.is_current(&self.by_secret) {
+            self.by_secret.remove(&turn.secret);
+        }
+        true
     }
 }
 
 impl Turn {
     /// Whether the session is still there, and this is its last turn.
-    fn is_current(&self, by_secret: &HashMap<String, (u64, SavedSession)>) -> bool {
-        by_secret.get(&self.secret).is_some_and(|(number, _)| *number == self.number)
+    fn is_current(&self, by_secret: &HashMap<String, (u64, SavedSession, Charge)>) -> bool {
+        by_secret.get(&self.secret).is_some_and(|(number, ..)| *number == self.number)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budgets;
+    use sockeye_protocol::socket::Args;
+
+    fn ledger(bytes: usize) -> Arc<Ledger> {
+        let mut budgets = Budgets::of(0);
+        budgets.set(Holder::Recovery, bytes);
+        Arc::new(Ledger::new(&budgets))
+    }
 
     fn session(number: usize, log_start: u64) -> SavedSession {
         SavedSession {
@@ -182,7 +240,7 @@ mod tests {
 
     #[test]
     fn sessions_that_come_and_go_leave_nothing_behind() {
-        let mut sessions = Sessions::new(Duration::from_secs(60), 10);
+        let mut sessions = Sessions::new(Duration::from_secs(60), 10, &ledger(1 << 20));
         for number in 0..10_000 {
             sessions.insert(session(number % 5, 1));
             if number % 2 == 0 {
@@ -194,8 +252,28 @@ mod tests {
     }
 
     #[test]
+    fn logs_and_sessions_of_many_namespaces_stay_within_the_budget() {
+        let ledger = ledger(200_000);
+        let log = || EventLog::new(Duration::from_secs(60), 1 << 20, &ledger);
+        let body = || PacketBody::Event { name: "e".into(), args: Args::from_serialize(&"x".repeat(800)).unwrap() };
+        let mut logs: Vec<_> = std::iter::repeat_with(log).take(20).collect();
+        let mut sessions = Sessions::new(Duration::from_secs(60), 1_000, &ledger);
+        for number in 0..1_000 {
+            for log in &mut logs {
+                log.push(Packet::new("/", body()), Target::default());
+            }
+            sessions.insert(SavedSession { rooms: vec!["r".repeat(500).into()], ..session(number, 1) });
+        }
+        assert!((100_000..=200_000).contains(&ledger.held(Holder::Recovery)), "{}", ledger.held(Holder::Recovery));
+        assert!(ledger.refused(Holder::Recovery) > 0);
+        assert!(logs.iter().all(|log| !log.entries.is_empty()) && !sessions.by_secret.is_empty());
+        drop((logs, sessions));
+        assert_eq!(ledger.held(Holder::Recovery), 0);
+    }
+
+    #[test]
     fn nothing_is_replayed_from_before_the_socket_was_there() {
-        let mut log = EventLog::new(Duration::from_secs(60), 1 << 20);
+        let mut log = EventLog::new(Duration::from_secs(60), 1 << 20, &ledger(1 << 20));
         let body = || PacketBody::Event { name: "e".into(), args: Args::empty() };
         for _ in 0..4 {
             log.push(Packet::new("/", body()), Target::default());

@@ -38,8 +38,12 @@ impl MemoryAdapter {
     /// An adapter for the namespace; with `recovery`, its events are logged and its sessions kept.
     pub fn new(local: Arc<Local>, recovery: Option<ConnectionStateRecovery>) -> Self {
         let recovery = recovery.map(|options| Recovery {
-            log: Mutex::new(EventLog::new(options.max_disconnection_duration, options.max_log_bytes)),
-            sessions: Mutex::new(Sessions::new(options.max_disconnection_duration, options.max_sessions)),
+            log: Mutex::new(EventLog::new(options.max_disconnection_duration, options.max_log_bytes, local.ledger())),
+            sessions: Mutex::new(Sessions::new(
+                options.max_disconnection_duration,
+                options.max_sessions,
+                local.ledger(),
+            )),
         });
         Self { local, recovery }
     }

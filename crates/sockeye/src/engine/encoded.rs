@@ -11,6 +11,8 @@ use sockeye_protocol::engine::{PacketKind, PayloadEncoder, Revision, encode_base
 use sockeye_protocol::socket::{Args, Packet, Parser};
 use sockeye_websocket::{Deflater, OpCode, Role, header_len, write_frame, write_header};
 
+use crate::budget::{Account, Holder};
+
 /// One or more Engine.IO packets, framed. A clone shares them.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoded(Arc<Inner>);
@@ -25,6 +27,8 @@ struct Inner {
     /// Whether the sender allows compression.
     compress: bool,
     others: OnceLock<Box<Others>>,
+    /// Who is charged for it, once a client has not read it.
+    charged: OnceLock<Arc<Account>>,
 }
 
 /// The forms that few connections need, each made for the first one that does.
@@ -106,6 +110,21 @@ impl Encoded {
         self.0.wire.len() + OVERHEAD
     }
 
+    /// Charges it to the first client that does not read it, which holds `held` already; false if that may not. It is charged
+    /// once, however many clients it waits for, as its bytes are there once.
+    pub(crate) fn charge(&self, account: &Arc<Account>, held: usize) -> bool {
+        if self.0.charged.get().is_some() {
+            return true;
+        }
+        if !account.take(Holder::Outboxes, held, self.cost()) {
+            return false;
+        }
+        if self.0.charged.set(account.clone()).is_err() {
+            account.give_back(Holder::Outboxes, self.cost());
+        }
+        true
+    }
+
     /// Whether the sender allows compression.
     pub(crate) fn compress(&self) -> bool {
         self.0.compress
@@ -142,6 +161,14 @@ impl Encoded {
             {
                 payload.push_text(kind, text);
             }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(account) = self.charged.get() {
+            account.give_back(Holder::Outboxes, self.wire.len() + OVERHEAD);
         }
     }
 }
@@ -231,6 +258,13 @@ impl Builder {
     fn finish(self, compress: bool) -> Encoded {
         let Self { wire, parts } = self;
         let has_binary = parts.iter().any(|part| part.binary);
-        Encoded(Arc::new(Inner { wire, parts, has_binary, compress, others: OnceLock::new() }))
+        Encoded(Arc::new(Inner {
+            wire,
+            parts,
+            has_binary,
+            compress,
+            others: OnceLock::new(),
+            charged: OnceLock::new(),
+        }))
     }
 }

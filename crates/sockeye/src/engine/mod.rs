@@ -11,17 +11,19 @@ mod poller;
 mod readable;
 mod registry;
 pub(crate) mod shard;
+mod unread;
 mod waker;
 mod websocket;
 mod wheel;
 
-pub(crate) use conn::{AHEAD, Conn, Ending, PollReply, prefetch};
+pub(crate) use conn::{AHEAD, Conn, Ending, PollReply, Queued, prefetch, pressure};
 pub(crate) use deflate::{Agreement, agree};
 pub(crate) use encoded::Encoded;
 pub(crate) use flusher::{Flusher, Queue};
 pub(crate) use id::{Id, IdBytes, decode_id, encode_id, generate};
 pub(crate) use poller::Poller;
 pub(crate) use registry::{Identified, Registry};
+pub(crate) use unread::Response;
 pub(crate) use websocket::{Io, Stream, refuse, run, run_probe};
 pub(crate) use wheel::Wheel;
 

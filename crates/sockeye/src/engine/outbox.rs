@@ -31,6 +31,16 @@ impl Outbox {
         self.bytes
     }
 
+    /// What the queue itself takes, without the packets, which others may wait for, too.
+    pub(crate) fn queue_bytes(&self) -> usize {
+        self.rest.capacity() * size_of::<Encoded>()
+    }
+
+    /// Calls `each` with every packet, for as long as it says so; whether it always did.
+    pub(crate) fn all(&self, each: impl FnMut(&Encoded) -> bool) -> bool {
+        self.first.iter().chain(&self.rest).all(each)
+    }
+
     pub(crate) fn push(&mut self, packet: Encoded) {
         self.bytes += packet.cost();
         if self.first.is_none() {

@@ -17,6 +17,11 @@ pub struct EventContext {
 }
 
 impl EventContext {
+    /// What the arguments hold, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.args.bytes()
+    }
+
     /// The socket.
     pub fn socket(&self) -> &Socket {
         &self.socket

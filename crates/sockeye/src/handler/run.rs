@@ -10,22 +10,25 @@ use sockeye_protocol::CloseReason;
 
 use super::listeners::Erased;
 use super::{EventContext, HandlerError, HandlerFuture, Step};
-use crate::engine::{Conn, Ending};
+use crate::engine::{Conn, Ending, pressure};
 use crate::server::ServerInner;
 
-/// Counts a waiting handler against the bound of its connection.
-pub(crate) struct Budget(Arc<Conn>);
+/// Counts a waiting handler, and the bytes that it holds, against the bounds of its connection.
+pub(crate) struct Waiting {
+    conn: Arc<Conn>,
+    bytes: usize,
+}
 
-impl Budget {
-    pub(crate) fn take(conn: &Arc<Conn>) -> Self {
-        conn.handler_waits();
-        Self(conn.clone())
+impl Waiting {
+    pub(crate) fn begin(conn: &Arc<Conn>, bytes: usize) -> Self {
+        conn.handler_waits(bytes);
+        Self { conn: conn.clone(), bytes }
     }
 }
 
-impl Drop for Budget {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.handler_done();
+        self.conn.handler_done(self.bytes);
     }
 }
 
@@ -43,14 +46,15 @@ pub(crate) fn run_all<'a>(handlers: impl IntoIterator<Item = &'a Erased>, conn: 
 
 fn run(handler: &Erased, conn: &Arc<Conn>, context: EventContext) {
     let event = context.event.clone();
+    let bytes = context.bytes();
     match step(handler, context) {
         Ok(Step::Done(result)) => settle(conn, event.as_str(), result),
         Ok(Step::Future(future)) => {
             let conn = conn.clone();
-            let budget = Budget::take(&conn);
+            let waiting = Waiting::begin(&conn, bytes);
             conn.server().clone().spawn(async move {
-                let _budget = budget;
-                match CatchUnwind(future).await {
+                let _waiting = waiting;
+                match (CatchUnwind { future, sender: conn.clone() }).await {
                     Ok(result) => settle(&conn, event.as_str(), result.map_err(HandlerError::Failed)),
                     Err(panic) => panicked(&conn, event.as_str(), &panic),
                 }
@@ -66,7 +70,10 @@ pub(crate) async fn finish_all(handlers: &[Erased], context: &EventContext) {
     for handler in handlers {
         let result = match step(handler, context.clone()) {
             Ok(Step::Done(result)) => Ok(result),
-            Ok(Step::Future(future)) => CatchUnwind(future).await.map(|result| result.map_err(HandlerError::Failed)),
+            Ok(Step::Future(future)) => {
+                let future = CatchUnwind { future, sender: conn.clone() };
+                future.await.map(|result| result.map_err(HandlerError::Failed))
+            }
             Err(panic) => Err(panic),
         };
         match result {
@@ -89,22 +96,27 @@ fn step(handler: &Erased, context: EventContext) -> Result<Step, String> {
     .map_err(|panic| panic_text(&*panic))
 }
 
-/// Runs work of the server's own at once as far as it goes, then in a task.
-pub(crate) fn start(server: &Arc<ServerInner>, conn: &Arc<Conn>, future: impl Future<Output = ()> + Send + 'static) {
+/// Runs work for a client at once as far as it goes, then in a task. `bytes` is what it holds of the client's.
+pub(crate) fn start(
+    server: &Arc<ServerInner>,
+    conn: &Arc<Conn>,
+    bytes: usize,
+    future: impl Future<Output = ()> + Send + 'static,
+) {
     let mut future = Box::pin(future);
     let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
     match polled {
         Ok(Poll::Ready(())) => {}
         Ok(Poll::Pending) => {
-            let budget = Budget::take(conn);
+            let waiting = Waiting::begin(conn, bytes);
             let conn = conn.clone();
             server.spawn(async move {
-                let _budget = budget;
+                let _waiting = waiting;
                 let future: HandlerFuture = Box::pin(async move {
                     future.await;
                     Ok(())
                 });
-                if let Err(panic) = CatchUnwind(future).await {
+                if let Err(panic) = (CatchUnwind { future, sender: conn.clone() }).await {
                     panicked(&conn, "connection", &panic);
                 }
             });
@@ -127,14 +139,19 @@ fn panicked(conn: &Arc<Conn>, event: &str, panic: &str) {
     conn.close(CloseReason::HandlerPanic, Ending::Graceful, "a handler panicked");
 }
 
-/// A future whose panic is a value.
-struct CatchUnwind(HandlerFuture);
+/// A future whose panic is a value. What it sends counts as sent by its client.
+struct CatchUnwind {
+    future: HandlerFuture,
+    sender: Arc<Conn>,
+}
 
 impl Future for CatchUnwind {
     type Output = Result<Result<(), String>, String>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+        let Self { future, sender } = &mut *self;
+        let poll = || catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match pressure::watch(sender, poll) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
             Err(panic) => Poll::Ready(Err(panic_text(&*panic))),

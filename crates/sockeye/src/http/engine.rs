@@ -129,6 +129,7 @@ where
                     server.metrics.bound_reached(bound, "handshake");
                     return busy();
                 }
+                Err(Refusal::Overload) => return busy(),
             };
             match upgrade {
                 Some(upgrade) => upgrade.open(server, parts, session, transport),
@@ -183,6 +184,8 @@ impl Admitted {
 enum Refusal {
     Engine(HandshakeError),
     Busy(Bound),
+    /// A budget is used up.
+    Overload,
 }
 
 /// Decides on a handshake: the bounds, the program, the revision.
@@ -199,7 +202,7 @@ async fn admit(server: &Arc<ServerInner>, parts: &Parts, verify: &Verify<'_>) ->
     if is_over(server.metrics.unjoined.value() + 1, limits.max_unjoined) {
         return Err(Refusal::Busy(Bound::Unjoined));
     }
-    let request = RequestInfo::new(parts, &server.interner);
+    let request = RequestInfo::new(parts, &server.interner, &server.accounts).ok_or(Refusal::Overload)?;
     let hooks = &server.options.hooks;
     hooks.allow(&request).await.map_err(|message| Refusal::Engine(HandshakeError::Forbidden(message)))?;
     let revision = verify.revision().map_err(Refusal::Engine)?;
@@ -223,7 +226,8 @@ fn error_response(error: &HandshakeError, is_upgrade: bool) -> EngineResponse {
     respond(status, "application/json", error.to_json())
 }
 
-fn busy() -> EngineResponse {
+/// The answer where there is no room: clients come back by themselves.
+pub(super) fn busy() -> EngineResponse {
     let mut response = respond(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "too many connections, try again later");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response

@@ -4,19 +4,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::Bytes;
+use bytes::{Buf as _, BufMut as _, Bytes};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http_body::Body;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{
     Data, Packet, PacketKind, PayloadBody, Query, Revision, TransportKind, decode_payload, jsonp,
 };
 
-use super::engine::{Admitted, EngineResponse, First, X_XSS_PROTECTION, empty, respond};
-use crate::engine::{Conn, Ending, PollReply};
+use super::engine::{Admitted, EngineResponse, First, X_XSS_PROTECTION, busy, empty, respond};
+use crate::budget::{Account, Charge, Holder};
+use crate::engine::{Conn, Ending, PollReply, Response};
 use crate::server::ServerInner;
 use crate::telemetry::Bound;
 
@@ -87,12 +88,17 @@ where
         return empty(StatusCode::BAD_REQUEST);
     }
     let posting = Posting(conn.clone());
-    let body = match while_open(&conn, collect(body, server.options.max_http_buffer_size)).await {
+    let collected = collect(body, server.options.max_http_buffer_size, conn.account());
+    let (body, _charge) = match while_open(&conn, collected).await {
         Ok(body) => body,
         Err(Incomplete::Closed) => return empty(StatusCode::BAD_REQUEST),
         Err(Incomplete::TooLong) => {
             server.metrics.bound_reached(Bound::Payload, conn.id());
             return empty(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        Err(Incomplete::OverBudget) => {
+            conn.transport_ended(CloseReason::Overload, "too many bytes of unfinished requests");
+            return busy();
         }
         Err(Incomplete::Aborted(error)) => {
             conn.transport_ended(CloseReason::TransportError, &format!("data request closed prematurely: {error}"));
@@ -188,12 +194,14 @@ impl Drop for Posting {
 enum Incomplete {
     TooLong,
     Aborted(String),
+    /// The client's address has sent more than its share of what all clients may.
+    OverBudget,
     /// The session closed first: a client that sends slowly cannot answer heartbeats.
     Closed,
 }
 
 /// The body, unless the session closes before it is there.
-async fn while_open(conn: &Conn, body: impl Future<Output = Result<Bytes, Incomplete>>) -> Result<Bytes, Incomplete> {
+async fn while_open<T>(conn: &Conn, body: impl Future<Output = Result<T, Incomplete>>) -> Result<T, Incomplete> {
     let mut body = std::pin::pin!(body);
     std::future::poll_fn(|context| match body.as_mut().poll(context) {
         Poll::Pending => conn.poll_closed(context).map(|()| Err(Incomplete::Closed)),
@@ -207,7 +215,8 @@ pub(super) fn is_too_long(body: &impl Body, limit: usize) -> bool {
     body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX)
 }
 
-async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Incomplete>
+/// Collects a body into one buffer, however small the pieces are that it comes in.
+async fn collect<B>(body: B, limit: usize, account: &Arc<Account>) -> Result<(Bytes, Charge), Incomplete>
 where
     B: Body + Send + 'static,
     B::Data: Send,
@@ -216,12 +225,25 @@ where
     if is_too_long(&body, limit) {
         return Err(Incomplete::TooLong);
     }
-    let body = body.map_err(|error| std::io::Error::other(error.to_string()));
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Incomplete::TooLong),
-        Err(error) => Err(Incomplete::Aborted(error.to_string())),
+    let mut body = std::pin::pin!(body);
+    let mut bytes = Vec::new();
+    let mut charge = Charge::new(account, Holder::Incoming);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Incomplete::Aborted(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let needed = bytes.len() + data.remaining();
+        if needed > limit {
+            return Err(Incomplete::TooLong);
+        }
+        if needed > bytes.capacity() {
+            bytes.reserve_exact(needed.saturating_mul(2).min(limit) - bytes.len());
+            if !charge.resize(bytes.capacity()) {
+                return Err(Incomplete::OverBudget);
+            }
+        }
+        bytes.put(data);
     }
+    Ok((bytes.into(), charge))
 }
 
 fn payload_response(server: &ServerInner, parts: &Parts, query: &Query<'_>, reply: PollReply) -> EngineResponse {
@@ -242,14 +264,22 @@ fn payload_response(server: &ServerInner, parts: &Parts, query: &Query<'_>, repl
         .and_then(|compression| compression.encode(&parts.headers, &bytes));
     let mut response = match encoded {
         Some((encoding, bytes)) => {
-            let mut response = respond(StatusCode::OK, content_type, bytes);
+            let mut response = respond(StatusCode::OK, content_type, counted(bytes, reply.unread));
             response.headers_mut().insert(header::CONTENT_ENCODING, encoding.header_value());
             response
         }
-        None => respond(StatusCode::OK, content_type, bytes),
+        None => respond(StatusCode::OK, content_type, counted(bytes.into(), reply.unread)),
     };
     decorate(&mut response, parts);
     response
+}
+
+/// A body that counts until it is read, if it is large.
+fn counted(bytes: Bytes, unread: Option<Response>) -> Bytes {
+    match unread {
+        Some(unread) => unread.attach(bytes),
+        None => bytes,
+    }
 }
 
 /// The headers of every response of this transport.

@@ -6,7 +6,7 @@ use arc_swap::Guard;
 use smallvec::SmallVec;
 
 use crate::engine::Conn;
-use crate::handler::{Budget, Erased, EventContext, Kind, Table, Tables, finish_all, run_all, start};
+use crate::handler::{Erased, EventContext, Kind, Table, Tables, Waiting, finish_all, run_all, start};
 use crate::socket::Socket;
 
 /// Handles an event of a client.
@@ -26,7 +26,7 @@ pub(crate) fn dispatch(conn: &Arc<Conn>, context: EventContext) {
         return run_own(&tables, conn, context);
     }
     let lent = conn.clone();
-    start(conn.server(), conn, async move {
+    start(conn.server(), conn, context.bytes(), async move {
         if is_allowed(&context).await && context.socket.is_connected() {
             let tables = context.socket.namespace().listeners().tables();
             run_own(&tables, &lent, context);
@@ -79,7 +79,7 @@ fn in_turn(context: EventContext) {
     let conn = context.socket.conn().clone();
     let socket = context.socket.clone();
     // What waits in line counts as a handler that waits: at the bound, the client must wait too.
-    let entry = (context.clone(), Budget::take(&conn));
+    let entry = (context.clone(), Waiting::begin(&conn, context.bytes()));
     // The event stays in the line until it is done, so that nobody else starts on the next one.
     let is_first = socket.with_line(|line| {
         line.push_back(entry);
@@ -88,7 +88,7 @@ fn in_turn(context: EventContext) {
     if !is_first {
         return;
     }
-    start(&conn.server().clone(), &conn, async move {
+    start(&conn.server().clone(), &conn, 0, async move {
         let mut worker = Worker { socket, is_done: false };
         let mut next = Some(context);
         while let Some(context) = next {

@@ -66,7 +66,7 @@ impl Namespace {
         is_named: bool,
     ) -> Self {
         let inner = Arc::new_cyclic(|weak: &Weak<Inner>| {
-            let local = Local::new(WeakNamespace(weak.clone()), server.options.clone());
+            let local = Local::new(WeakNamespace(weak.clone()), server.options.clone(), server.ledger.clone());
             Inner {
                 // Each packet has a handle of the name; those of a constant are not counted.
                 name: if name == "/" { ByteString::from_static("/") } else { name },

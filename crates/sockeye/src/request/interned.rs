@@ -11,6 +11,8 @@ use std::sync::{Arc, Weak};
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
+use crate::budget::{Account, Holder};
+
 /// The texts that are in use.
 #[derive(Clone, Default)]
 pub(crate) struct Interner(Arc<Table>);
@@ -35,11 +37,16 @@ struct Inner {
     text: Box<str>,
     hash: u64,
     table: Arc<Table>,
+    /// Who brought it; it is charged for all that share it.
+    account: Arc<Account>,
 }
 
+/// What a text costs besides itself: its place in the table, and the allocator's.
+const OVERHEAD: usize = 96;
+
 impl Interner {
-    /// The shared copy of a text.
-    pub(crate) fn intern(&self, text: &str) -> Interned {
+    /// The shared copy of a text. If it is new, it is charged to `account`; none if that may not hold it.
+    pub(crate) fn intern(&self, text: &str, account: &Arc<Account>) -> Option<Interned> {
         let table = &self.0;
         let hash = table.hasher.hash_one(text);
         let mut found = None;
@@ -57,18 +64,22 @@ impl Interner {
             }
         };
         if texts.find(hash, is_same).is_none() {
-            let inner = Arc::new(Inner { text: text.into(), hash, table: table.clone() });
-            texts.insert_unique(hash, Entry { hash, text: Arc::downgrade(&inner) }, |entry| entry.hash);
-            found = Some(inner);
+            if account.take(Holder::Requests, 0, text.len() + OVERHEAD) {
+                let (table, account) = (table.clone(), account.clone());
+                let inner = Arc::new(Inner { text: text.into(), hash, table, account });
+                texts.insert_unique(hash, Entry { hash, text: Arc::downgrade(&inner) }, |entry| entry.hash);
+                found = Some(inner);
+            }
         }
         drop(texts);
         drop(others);
-        Interned(found.unwrap_or_else(|| Arc::new(Inner { text: text.into(), hash, table: table.clone() })))
+        found.map(Interned)
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.account.give_back(Holder::Requests, self.text.len() + OVERHEAD);
         let mut texts = self.table.texts.lock();
         // By its address: the same text may have come back meanwhile.
         if let Ok(entry) = texts.find_entry(self.hash, |entry| std::ptr::eq(entry.text.as_ptr(), self)) {
@@ -97,11 +108,18 @@ impl fmt::Debug for Interner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::{Budgets, Ledger};
+
+    fn account() -> Arc<Account> {
+        Account::own(&Arc::new(Ledger::new(&Budgets::of(1 << 30))))
+    }
 
     #[test]
     fn equal_texts_are_one_and_go_away_with_their_last_user() {
         let interner = Interner::default();
-        let (first, second, other) = (interner.intern("a:1\n"), interner.intern("a:1\n"), interner.intern("a:2\n"));
+        let account = account();
+        let intern = |text| interner.intern(text, &account).unwrap();
+        let (first, second, other) = (intern("a:1\n"), intern("a:1\n"), intern("a:2\n"));
         assert!(Arc::ptr_eq(&first.0, &second.0));
         assert_eq!((&*first, &*other), ("a:1\n", "a:2\n"));
         assert_eq!(interner.0.texts.lock().len(), 2);
@@ -113,12 +131,13 @@ mod tests {
 
     #[test]
     fn threads_that_intern_and_drop_the_same_text_leave_nothing_behind() {
-        let interner = Interner::default();
+        let (interner, account) = (Interner::default(), account());
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for at in 0..5_000 {
-                        assert_eq!(&*interner.intern(&format!("{}", at % 3)), format!("{}", at % 3));
+                        let text = format!("{}", at % 3);
+                        assert_eq!(*interner.intern(&text, &account).unwrap(), *text);
                     }
                 });
             }

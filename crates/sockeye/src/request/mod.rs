@@ -15,6 +15,7 @@ use http::request::Parts;
 
 use self::interned::Interned;
 pub(crate) use self::interned::Interner;
+use crate::budget::{Account, Accounts, Holder};
 use crate::options::Hook;
 
 /// The address of the peer, as an extension of a request.
@@ -43,6 +44,8 @@ struct Inner {
     address: Option<SocketAddr>,
     secure: bool,
     issued: SystemTime,
+    /// Who is charged for this, and for all that the connection holds.
+    account: Arc<Account>,
 }
 
 /// Headers whose value is another for each client, as a rule. To take one for common costs a few bytes, no more.
@@ -66,7 +69,8 @@ const OWN_HEADERS: [&str; 16] = [
 ];
 
 impl RequestInfo {
-    pub(crate) fn new(parts: &Parts, interner: &Interner) -> Self {
+    /// What is kept of a request; none if its address may not hold it.
+    pub(crate) fn new(parts: &Parts, interner: &Interner, accounts: &Accounts) -> Option<Self> {
         let (mut headers, mut own_headers) = (String::new(), String::new());
         for (name, value) in &parts.headers {
             if name == header::SEC_WEBSOCKET_KEY {
@@ -78,14 +82,27 @@ impl RequestInfo {
             lines.push_str(&String::from_utf8_lossy(value.as_bytes()));
             lines.push('\n');
         }
-        Self(Arc::new(Inner {
-            url: interner.intern(parts.uri.path_and_query().map_or("/", |path| path.as_str())),
-            headers: interner.intern(&headers),
-            own_headers: own_headers.into_boxed_str(),
-            address: parts.extensions.get::<RemoteAddr>().map(|address| address.0),
-            secure: parts.extensions.get::<Secure>().is_some(),
-            issued: SystemTime::now(),
-        }))
+        let address = parts.extensions.get::<RemoteAddr>().map(|address| address.0);
+        let account = accounts.of(address.map(|address| address.ip()));
+        let url = interner.intern(parts.uri.path_and_query().map_or("/", |path| path.as_str()), &account)?;
+        let headers = interner.intern(&headers, &account)?;
+        let is_allowed = account.take(Holder::Requests, 0, own_headers.len() + size_of::<Inner>());
+        is_allowed.then(|| {
+            Self(Arc::new(Inner {
+                url,
+                headers,
+                own_headers: own_headers.into_boxed_str(),
+                address,
+                secure: parts.extensions.get::<Secure>().is_some(),
+                issued: SystemTime::now(),
+                account,
+            }))
+        })
+    }
+
+    /// Who is charged for what the connection holds.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.0.account
     }
 
     /// Path and query, as the client sent them.
@@ -133,6 +150,12 @@ impl RequestInfo {
     /// When the request came.
     pub fn issued(&self) -> SystemTime {
         self.0.issued
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.account.give_back(Holder::Requests, self.own_headers.len() + size_of::<Self>());
     }
 }
 

@@ -18,7 +18,7 @@ use sockeye_protocol::socket::{Args, EventName};
 use super::Socket;
 use crate::ack::Ack;
 use crate::engine::Conn;
-use crate::handler::{Budget, EventContext, Kind, run_all};
+use crate::handler::{EventContext, Kind, Waiting, run_all};
 
 /// In a connection middleware.
 pub(super) const CONNECTING: u8 = 0;
@@ -61,7 +61,7 @@ impl Socket {
                 };
                 early
             };
-            let (context, _budget) = early;
+            let (context, _waiting) = early;
             if self.is_connected() {
                 crate::namespace::dispatch(&self.0.conn, context);
             }
@@ -106,9 +106,9 @@ impl Socket {
             match self.phase() {
                 ENTERING => {
                     // It counts as a handler that waits, so that there is a bound.
-                    let budget = Budget::take(conn);
                     let context = EventContext { socket: self.clone(), event, args, ack, reason: None };
-                    return state.rare().early.push_back((context, budget));
+                    let waiting = Waiting::begin(conn, context.bytes());
+                    return state.rare().early.push_back((context, waiting));
                 }
                 CONNECTED => {}
                 // The client could not know.

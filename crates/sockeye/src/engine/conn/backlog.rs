@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use sockeye_protocol::socket::{Args, Packet, PacketBody};
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::socket::{Packet, PacketBody};
 
-use super::Conn;
+use super::{Conn, Ending};
+use crate::budget::{Charge, Holder};
+use crate::engine::pressure;
 use crate::telemetry::Bound;
 
 /// Packets in the order in which they came.
 #[derive(Default)]
 pub(super) struct Backlog {
-    packets: VecDeque<Packet>,
+    packets: VecDeque<(Packet, Charge)>,
     bytes: usize,
     /// Somebody works it off.
     is_busy: bool,
@@ -30,31 +33,52 @@ const SOME: u8 = 1;
 const FULL: u8 = 2;
 
 impl Conn {
-    /// Counts a handler that has begun to wait.
-    pub(crate) fn handler_waits(&self) {
+    /// Counts a handler that has begun to wait, and what it holds.
+    pub(crate) fn handler_waits(&self, bytes: usize) {
         self.handlers.fetch_add(1, Ordering::SeqCst);
+        if bytes > 0 {
+            self.waiting_bytes.fetch_add(bytes, Ordering::SeqCst);
+            // It holds them whether or not it may: from here on, others wait.
+            self.account().add(Holder::Events, bytes);
+        }
     }
 
     /// Counts a handler that waits no longer.
-    pub(crate) fn handler_done(&self) {
+    pub(crate) fn handler_done(&self, bytes: usize) {
         self.handlers.fetch_sub(1, Ordering::SeqCst);
+        if bytes > 0 {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
+            self.account().give_back(Holder::Events, bytes);
+        }
+        self.resume();
+    }
+
+    /// Whoever reads for this connection goes on, if it was waiting for that.
+    pub(super) fn resume(&self) {
         if self.backlog.load(Ordering::SeqCst) != EMPTY {
             let wakers = self.state.lock().rare.as_mut().map(|rare| std::mem::take(&mut rare.resume));
             wakers.into_iter().flatten().for_each(Waker::wake);
         }
     }
 
-    /// Whether as many handlers wait as may.
+    /// Whether the client's next events must wait: as many handlers wait as may, they hold as much as they may, or the recipients
+    /// of what it sends cannot follow.
     fn is_saturated(&self) -> bool {
-        usize::try_from(self.handlers.load(Ordering::SeqCst)).unwrap_or(usize::MAX)
-            >= self.server.options.limits.max_handlers.max(1)
+        let limits = &self.server.options.limits;
+        let handlers = usize::try_from(self.handlers.load(Ordering::SeqCst)).unwrap_or(usize::MAX);
+        if handlers >= limits.max_handlers.max(1) || self.held_back.load(Ordering::SeqCst) {
+            return true;
+        }
+        let bytes = self.waiting_bytes.load(Ordering::SeqCst);
+        let most = self.server.options.max_http_buffer_size.saturating_mul(MESSAGES);
+        bytes > 0 && (bytes >= most || !self.account().allows(Holder::Events, bytes, 0))
     }
 
     /// Hands a packet on, or puts it into the backlog.
     pub(super) fn handle_or_defer(self: &Arc<Self>, packet: Packet) {
         let passes = matches!(packet.body, PacketBody::Ack(_));
         if passes || (self.backlog.load(Ordering::SeqCst) == EMPTY && !self.is_saturated()) {
-            return crate::client::handle_packet(self, packet);
+            return pressure::watch(self, || crate::client::handle_packet(self, packet));
         }
         let limits = &self.server.options.limits;
         let mut state = self.state.lock();
@@ -62,8 +86,16 @@ impl Conn {
             return;
         }
         let backlog = &mut state.rare().backlog;
-        backlog.bytes += size(&packet);
-        backlog.packets.push_back(packet);
+        let Some(charge) = Charge::take(self.account(), Holder::Events, backlog.bytes, size(&packet)) else {
+            drop(state);
+            return self.close(
+                CloseReason::Overload,
+                Ending::Graceful,
+                "too many bytes of events wait for their handlers",
+            );
+        };
+        backlog.bytes += charge.bytes();
+        backlog.packets.push_back((packet, charge));
         let is_full = backlog.packets.len() >= limits.max_handlers.max(1)
             || backlog.bytes >= self.server.options.max_http_buffer_size;
         self.backlog.store(if is_full { FULL } else { SOME }, Ordering::SeqCst);
@@ -109,20 +141,20 @@ impl Conn {
                 backlog.is_busy = true;
                 self.backlog.store(SOME, Ordering::SeqCst);
                 let packet = backlog.packets.pop_front();
-                if let Some(packet) = &packet {
-                    backlog.bytes = backlog.bytes.saturating_sub(size(packet));
+                if let Some((_, charge)) = &packet {
+                    backlog.bytes = backlog.bytes.saturating_sub(charge.bytes());
                 }
                 packet
             };
-            if let Some(packet) = packet {
-                crate::client::handle_packet(self, packet);
+            if let Some((packet, _charge)) = packet {
+                pressure::watch(self, || crate::client::handle_packet(self, packet));
             }
         }
     }
 
     /// Ready when the backlog can be worked on.
     pub(crate) fn poll_resumed(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.is_full() && !self.paused.swap(true, Ordering::SeqCst) {
+        if self.is_full() && !self.paused.swap(true, Ordering::SeqCst) && !self.held_back.load(Ordering::SeqCst) {
             self.server.metrics.bound_reached(Bound::Handlers, &self.id);
         }
         let mut state = self.state.lock();
@@ -163,8 +195,13 @@ impl Conn {
     }
 }
 
+/// How many of the largest messages the waiting handlers of a client may hold.
+const MESSAGES: usize = 4;
+
 fn size(packet: &Packet) -> usize {
-    let size =
-        |args: &Args| args.json_elements().len() + args.attachments().iter().map(bytes::Bytes::len).sum::<usize>();
-    packet.args().map_or(0, size) + size_of::<Packet>()
+    let auth = match &packet.body {
+        PacketBody::Connect(Some(auth)) => auth.len(),
+        _ => 0,
+    };
+    packet.args().map_or(auth, |args| args.bytes()) + size_of::<(Packet, Charge)>()
 }

@@ -53,7 +53,10 @@ impl Conn {
             state.notify_probe();
         }
         match (ending, &state.lane) {
-            (Ending::Gone, _) => state.outbox.clear(),
+            (Ending::Gone, _) => {
+                state.outbox.clear();
+                state.release_queue(self.account());
+            }
             (_, Lane::Polling(_)) if reason == CloseReason::TransportClose => state.answer(PacketKind::Noop),
             (_, Lane::Polling(Some(_))) if state.outbox.is_empty() => state.answer(PacketKind::Close),
             // A response of its own: the official client drops what comes before a close in the same one.
@@ -90,6 +93,7 @@ impl Conn {
         self.finished.store(true, Ordering::Release);
         state.phase_deadline = None;
         state.outbox.clear();
+        state.release_queue(self.account());
         state.notify_probe();
         match std::mem::replace(&mut state.lane, Lane::Closed) {
             Lane::Tcp(stream, _) => {

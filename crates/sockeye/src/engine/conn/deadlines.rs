@@ -38,6 +38,7 @@ impl Conn {
             self.excuse(now);
         }
         self.handle_session_timeout(now);
+        self.look_at_recipients(now);
         self.arm();
     }
 

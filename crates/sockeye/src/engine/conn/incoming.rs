@@ -12,6 +12,7 @@ use sockeye_protocol::engine::{Data, Outcome, Packet, PacketKind};
 
 use super::state::{Lane, Phase};
 use super::{Conn, Ending};
+use crate::budget::{Charge, Holder};
 use crate::engine::encoded::Encoded;
 use crate::engine::now;
 use crate::engine::plain::recv;
@@ -55,7 +56,15 @@ impl Conn {
             Data::Binary(data) => decoder.decode_binary(Bytes::from(data.into_owned()), limits),
         };
         let is_pending = decoder.is_pending();
+        let held = decoder.held();
         drop(decoder);
+        if (is_pending || was_pending) && !self.charge_attachments(held) {
+            return self.close(
+                CloseReason::Overload,
+                Ending::Graceful,
+                "too many bytes of attachments wait for others",
+            );
+        }
         if was_pending != is_pending {
             let timeout = self.server.options.limits.attachment_timeout;
             let mut state = self.state.lock();
@@ -76,6 +85,33 @@ impl Conn {
             Ok(Some(packet)) => self.handle_or_defer(packet),
             Ok(None) => {}
             Err(error) => self.close(CloseReason::ForcedClose, Ending::Graceful, &error.to_string()),
+        }
+    }
+
+    /// Charges the account with what has come of attachments; false if it may not.
+    fn charge_attachments(&self, bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        if bytes == 0 {
+            if let Some(rare) = &mut state.rare {
+                rare.attachments = None;
+            }
+            return true;
+        }
+        let charge = state.rare().attachments.get_or_insert_with(|| Charge::new(self.account(), Holder::Incoming));
+        charge.resize(bytes)
+    }
+
+    /// Charges the account with what its reader holds of messages that have not ended. Closes the connection if it may not.
+    pub(crate) fn charge_incoming(self: &Arc<Self>, bytes: usize) {
+        let charged = self.incoming.load(Ordering::Relaxed);
+        let before = usize::try_from(charged).unwrap_or(0);
+        if bytes == before {
+            return;
+        }
+        if self.account().resize(Holder::Incoming, before, bytes) {
+            self.incoming.store(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
+        } else {
+            self.close(CloseReason::Overload, Ending::Code(TRY_AGAIN_LATER), "too many bytes of unfinished messages");
         }
     }
 
@@ -111,3 +147,6 @@ impl Conn {
         Poll::Pending
     }
 }
+
+/// The close code of WebSocket that tells a client to come back later.
+const TRY_AGAIN_LATER: u16 = 1013;

@@ -14,24 +14,27 @@ mod deadlines;
 mod incoming;
 mod outgoing;
 mod polling;
+pub(crate) mod pressure;
 mod state;
 mod upgrade;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize};
 
 use mio::net::TcpStream;
 use parking_lot::Mutex;
 use sockeye_protocol::engine::{PacketKind, PayloadBody, Revision, Session, SessionInfo, TransportKind};
 use sockeye_protocol::socket::Decoder;
 
-pub(crate) use self::outgoing::{AHEAD, prefetch};
+pub(crate) use self::outgoing::{AHEAD, Queued, prefetch};
 use self::state::{Lane, Phase, State};
 use super::encoded::Encoded;
 use super::id::Id;
 use super::outbox::Outbox;
 use super::poller::Entry;
+use super::unread::Response;
 use super::websocket::TcpReader;
+use crate::budget::{Account, Holder};
 use crate::client::Client;
 use crate::request::RequestInfo;
 use crate::server::ServerInner;
@@ -54,8 +57,14 @@ pub(crate) struct Conn {
     finished: AtomicBool,
     /// How the backlog stands: see [`backlog`].
     backlog: AtomicU8,
+    /// The recipients of its events cannot follow: see [`pressure`].
+    held_back: AtomicBool,
     /// Handlers that wait.
     handlers: AtomicU32,
+    /// What the account is charged with for messages that have not ended.
+    incoming: AtomicU32,
+    /// The bytes that waiting handlers hold.
+    waiting_bytes: AtomicUsize,
     state: Mutex<State>,
     inbound: Mutex<Decoder>,
     /// The reader of a plain socket that carries the session. Locked for its whole turn, before every other lock.
@@ -67,6 +76,8 @@ pub(crate) struct Conn {
 pub(crate) struct PollReply {
     pub(crate) body: PayloadBody,
     pub(crate) compress: bool,
+    /// Of a large one: counts it until it is read.
+    pub(crate) unread: Option<Response>,
 }
 
 /// What becomes of the transport when a session closes.
@@ -130,7 +141,10 @@ impl Conn {
             ended: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             backlog: AtomicU8::new(0),
+            held_back: AtomicBool::new(false),
             handlers: AtomicU32::new(0),
+            incoming: AtomicU32::new(0),
+            waiting_bytes: AtomicUsize::new(0),
             state: Mutex::new(State {
                 session: Session::new(revision, transport, &server.session, now),
                 outbox: Outbox::default(),
@@ -145,6 +159,8 @@ impl Conn {
                 draining: false,
                 owes_close: false,
                 overflowed: false,
+                given_up: false,
+                charged: 0,
                 armed: None,
                 phase_deadline: now.checked_add(options.connect_timeout),
                 rare: None,
@@ -177,6 +193,11 @@ impl Conn {
         &self.request
     }
 
+    /// Who is charged for what the connection holds.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        self.request.account()
+    }
+
     pub(crate) fn shard(&self) -> usize {
         usize::from(self.shard)
     }
@@ -195,6 +216,14 @@ impl Conn {
     }
 }
 
+impl Drop for Conn {
+    fn drop(&mut self) {
+        let bytes = |charged: u32| usize::try_from(charged).unwrap_or(0);
+        self.request.account().give_back(Holder::Outboxes, bytes(self.state.get_mut().charged));
+        self.request.account().give_back(Holder::Incoming, bytes(*self.incoming.get_mut()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +232,6 @@ mod tests {
     #[test]
     fn a_connection_stays_small() {
         assert!(size_of::<State>() <= 176, "{}", size_of::<State>());
-        assert!(size_of::<Conn>() <= 336, "{}", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 360, "{}", size_of::<Conn>());
     }
 }

@@ -28,6 +28,16 @@ struct Reading {
     is_dirty: bool,
 }
 
+/// What became of a packet for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queued {
+    /// The session is closed, or the packet was volatile and the client not ready.
+    No,
+    Yes,
+    /// It is queued, but the client is behind.
+    Behind,
+}
+
 /// How many connections are asked for at once by [`prefetch`].
 pub(crate) const AHEAD: usize = 16;
 
@@ -53,34 +63,42 @@ impl Conn {
 
     /// The same, for a queue of the flusher.
     pub(crate) fn send_in(self: &Arc<Self>, queue: Queue, packet: Encoded, volatile: bool) {
-        if self.queue_in(queue, packet, volatile) {
+        if self.queue_in(queue, packet, volatile) != Queued::No {
             self.server.metrics.packets_sent.increment();
         }
     }
 
-    /// The same without counting it; whether it is to be counted.
-    pub(crate) fn queue_in(self: &Arc<Self>, queue: Queue, packet: Encoded, volatile: bool) -> bool {
+    /// The same without counting it.
+    pub(crate) fn queue_in(self: &Arc<Self>, queue: Queue, packet: Encoded, volatile: bool) -> Queued {
+        let mut queued = Queued::Yes;
         {
             let mut state = self.state.lock();
             if !state.session.is_open() {
-                return false;
+                return Queued::No;
             }
             if volatile && !state.is_writable() {
                 self.server.metrics.volatile_dropped.increment();
-                return false;
+                return Queued::No;
             }
-            let limit = self.server.options.limits.max_outbox_bytes;
-            if !state.outbox.is_empty() && state.outbox.bytes() + packet.cost() > limit {
+            let limits = &self.server.options.limits;
+            let is_over = !state.outbox.is_empty() && state.outbox.bytes() + packet.cost() > limits.max_outbox_bytes;
+            if is_over || (state.is_stuck() && !state.charge(self.account(), &packet)) {
                 // The flusher closes the connection: the sender must not run its disconnect handlers.
                 state.overflowed = true;
                 self.ended.store(true, Ordering::Release);
                 state.outbox.clear();
+                state.release_queue(self.account());
             } else if !state.overflowed {
                 state.outbox.push(packet);
+                if state.outbox.bytes() <= limits.max_behind_bytes {
+                    state.given_up = false;
+                } else if state.is_behind(self) {
+                    queued = Queued::Behind;
+                }
             }
         }
         self.enter(queue);
-        true
+        queued
     }
 
     /// Queues what belongs to the handshake or the close, whatever the bounds.
@@ -135,17 +153,24 @@ impl Conn {
         let mut state = self.state.lock();
         if state.overflowed && state.session.is_open() {
             drop(state);
-            self.server.metrics.bound_reached(Bound::Outbox, &self.id);
-            self.close(CloseReason::SlowConsumer, Ending::Gone, "the client does not read");
-            return;
+            return self.close_slow_consumer();
         }
-        match state.write() {
+        let written = state.write(self.account(), self.server.options.limits.max_outbox_bytes);
+        state.release_queue(self.account());
+        match written {
             Written::All | Written::Later => {}
             Written::Blocked if state.draining => {}
+            Written::Unread => {
+                drop(state);
+                return self.close_slow_consumer();
+            }
             Written::Blocked => {
                 if let Err(error) = self.wait_for_room(&mut state) {
                     drop(state);
                     self.transport_ended(CloseReason::TransportError, &error.to_string());
+                } else if !state.charge_all(self.account()) {
+                    drop(state);
+                    self.close_slow_consumer();
                 }
                 return;
             }
@@ -161,6 +186,11 @@ impl Conn {
         }
     }
 
+    fn close_slow_consumer(self: &Arc<Self>) {
+        self.server.metrics.bound_reached(Bound::Outbox, &self.id);
+        self.close(CloseReason::SlowConsumer, Ending::Gone, "the client does not read");
+    }
+
     /// The socket took less than there is: the poller tells when it takes more.
     fn wait_for_room(&self, state: &mut State) -> io::Result<()> {
         state.draining = true;
@@ -173,7 +203,8 @@ impl Conn {
     /// The socket takes more, perhaps.
     pub(crate) fn handle_writable(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        if !state.draining || matches!(state.write(), Written::Blocked) {
+        let limit = self.server.options.limits.max_outbox_bytes;
+        if !state.draining || matches!(state.write(self.account(), limit), Written::Blocked) {
             return;
         }
         state.draining = false;
@@ -205,9 +236,17 @@ impl Conn {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => state.outbox.advance(variant, written),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if !std::mem::replace(&mut state.draining, true) && !state.charge_all(self.account()) {
+                        drop(state);
+                        self.close_slow_consumer();
+                    }
+                    return Poll::Pending;
+                }
             }
         }
+        state.draining = false;
+        state.release_queue(self.account());
         if state.is_finished() {
             return Poll::Ready(Ok(()));
         }

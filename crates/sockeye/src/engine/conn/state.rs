@@ -10,10 +10,13 @@ use tokio::sync::{Notify, oneshot};
 
 use super::PollReply;
 use super::backlog::Backlog;
+use super::pressure::Recipient;
+use crate::budget::{Account, Charge, Holder};
 use crate::engine::encoded::{Encoded, Variant};
 use crate::engine::outbox::{MAX_SLICES, Outbox};
 use crate::engine::plain::send;
 use crate::engine::poller::Entry;
+use crate::engine::unread::Unread;
 use mio::net::TcpStream;
 
 pub(super) struct State {
@@ -27,12 +30,16 @@ pub(super) struct State {
     pub(super) base64: bool,
     /// A POST is being handled.
     pub(super) posting: bool,
-    /// The poller tells when the socket takes more.
+    /// The socket or stream took less than there was: the poller, or its task, tells when it takes more.
     pub(super) draining: bool,
     /// A long-polling client still has to be told of the close.
     pub(super) owes_close: bool,
     /// The outbox went over its bound.
     pub(super) overflowed: bool,
+    /// The client has fallen behind, and no sender waits for it any more: see [`pressure`](crate::engine::pressure).
+    pub(super) given_up: bool,
+    /// The bytes of the outbox's queue that the account is charged with.
+    pub(super) charged: u32,
     /// The earliest entry in the wheel.
     pub(super) armed: Option<Instant>,
     /// When the phase has lasted too long: no namespace joined, or not closed.
@@ -51,6 +58,14 @@ pub(super) struct Rare {
     pub(super) closed: Option<Waker>,
     /// Packets that wait because too many handlers do.
     pub(super) backlog: Backlog,
+    /// Recipients of this client's events that have fallen behind: it is read no further until they have caught up.
+    pub(super) recipients: Vec<Recipient>,
+    /// When these are looked at again.
+    pub(super) next_look: Option<Instant>,
+    /// Responses to the client's GETs that it has not read.
+    pub(super) unread: Unread,
+    /// What the account is charged with for attachments that have come.
+    pub(super) attachments: Option<Charge>,
 }
 
 /// What carries the session.
@@ -85,6 +100,8 @@ pub(super) enum Written {
     /// Its own task, or the next GET, takes it.
     Later,
     Blocked,
+    /// The client asks for more without reading what it got.
+    Unread,
     Failed(io::Error),
 }
 
@@ -112,7 +129,47 @@ impl State {
         }
     }
 
-    pub(super) fn write(&mut self) -> Written {
+    /// Whether the client has not read what was sent to it before, so that what waits for it may stay for long.
+    pub(super) fn is_stuck(&self) -> bool {
+        match &self.lane {
+            Lane::Tcp(..) | Lane::Stream(_) => self.draining,
+            Lane::Polling(pending) => pending.is_none(),
+            Lane::Awaited | Lane::Closed => false,
+        }
+    }
+
+    /// Charges the account with a packet that is about to wait in the outbox; false if it may not.
+    pub(super) fn charge(&mut self, account: &Arc<Account>, packet: &Encoded) -> bool {
+        packet.charge(account, self.outbox.bytes()) && self.charge_queue(account)
+    }
+
+    /// Charges the account with all that is in the outbox, as the client does not read it.
+    pub(super) fn charge_all(&mut self, account: &Arc<Account>) -> bool {
+        let held = self.outbox.bytes();
+        self.outbox.all(|packet| packet.charge(account, held)) && self.charge_queue(account)
+    }
+
+    /// Charges the account with what the outbox's queue takes now.
+    pub(super) fn charge_queue(&mut self, account: &Arc<Account>) -> bool {
+        let bytes = if self.outbox.is_empty() { 0 } else { self.outbox.queue_bytes() };
+        let charged = usize::try_from(self.charged).unwrap_or(0);
+        let is_allowed = bytes == charged || account.resize(Holder::Outboxes, charged, bytes);
+        if is_allowed {
+            self.charged = u32::try_from(bytes).unwrap_or(u32::MAX);
+        }
+        is_allowed
+    }
+
+    /// Gives back what the outbox's queue no longer takes.
+    pub(super) fn release_queue(&mut self, account: &Arc<Account>) {
+        if self.charged != 0 && self.outbox.is_empty() {
+            // To give back is always allowed.
+            self.charge_queue(account);
+        }
+    }
+
+    /// Writes as much as the transport takes. A client may hold `limit` bytes that it does not read.
+    pub(super) fn write(&mut self, account: &Arc<Account>, limit: usize) -> Written {
         let variant = self.variant();
         match &mut self.lane {
             Lane::Tcp(stream, _) => {
@@ -152,10 +209,18 @@ impl State {
                 if !self.outbox.is_empty()
                     && let Some(poll) = pending.take()
                 {
+                    let bytes = self.outbox.bytes();
+                    let unread = if bytes >= LARGE_RESPONSE {
+                        let unread = &self.rare.get_or_insert_default().unread;
+                        let Some(response) = unread.begin(account, bytes, limit) else { return Written::Unread };
+                        Some(response)
+                    } else {
+                        None
+                    };
                     let mut payload = PayloadEncoder::new(variant.revision, poll.supports_binary);
                     let compress = self.outbox.drain_into(&mut payload);
                     // A client that went away meanwhile is noticed by the guard of its request.
-                    let _gone = poll.reply.send(PollReply { body: payload.finish(), compress });
+                    let _gone = poll.reply.send(PollReply { body: payload.finish(), compress, unread });
                 }
                 Written::Later
             }
@@ -183,7 +248,7 @@ impl State {
         {
             let mut payload = PayloadEncoder::new(revision, poll.supports_binary);
             payload.push_text(kind, "");
-            let _gone = poll.reply.send(PollReply { body: payload.finish(), compress: false });
+            let _gone = poll.reply.send(PollReply { body: payload.finish(), compress: false, unread: None });
         }
     }
 
@@ -201,7 +266,10 @@ impl State {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let attachments = self.rare.as_ref().and_then(|rare| rare.attachment_deadline);
-        [self.session.poll_timeout(), self.phase_deadline, attachments].into_iter().flatten().min()
+        let rare = self.rare.as_ref().map_or((None, None), |rare| (rare.attachment_deadline, rare.next_look));
+        [self.session.poll_timeout(), self.phase_deadline, rare.0, rare.1].into_iter().flatten().min()
     }
 }
+
+/// The size from which on a response is counted until it is read. Of smaller ones a client holds less than its connection costs.
+const LARGE_RESPONSE: usize = 4 * 1024;

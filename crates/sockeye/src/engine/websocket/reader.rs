@@ -117,7 +117,12 @@ impl Reader {
         if self.broken {
             return (Flow::Continue, false);
         }
-        let (flow, is_dirty) = conn.turn(|| self.decode(conn, bytes, now));
+        let (flow, is_dirty) = conn.turn(|| {
+            let flow = self.decode(conn, bytes, now);
+            let undecoded = if let Flow::Pause(rest) = &flow { rest.len() } else { 0 };
+            conn.charge_incoming(self.decoder.held() + undecoded);
+            flow
+        });
         // What is said at the end is to go out before the socket is closed.
         if is_dirty && conn.is_ended() {
             conn.write_outbox();
