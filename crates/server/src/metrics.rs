@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sockeye::peers::{ForwardFailure, PeerMetrics};
-use sockeye::{Bound, CloseReason, Counter, Gauge, Server};
+use sockeye::{Bound, CloseReason, Counter, Gauge, Holder, Server};
 use sockeye_redis::RedisAdapter;
 
 use crate::admin::Readiness;
@@ -98,6 +98,13 @@ impl Page<'_> {
         ])?;
         let closed = CloseReason::ALL.map(|reason| (reason.as_str(), metrics.closed(reason)));
         self.family("closed", "Sessions closed.", "reason", closed)?;
+        let ledger = server.ledger();
+        let held = Holder::ALL.map(|holder| (holder.as_str(), size(ledger.held(holder))));
+        self.gauge_family("budget_held_bytes", "What is held for all clients.", "holder", held)?;
+        let limits = Holder::ALL.map(|holder| (holder.as_str(), size(ledger.limit(holder))));
+        self.gauge_family("budget_limit_bytes", "What may be held: a budget of [budgets].", "holder", limits)?;
+        let refused = Holder::ALL.map(|holder| (holder.as_str(), ledger.refused(holder)));
+        self.family("budget_refused", "Times that a budget of [budgets] was reached.", "holder", refused)?;
         let reached = Bound::ALL.map(|bound| (bound.as_str(), metrics.reached(bound)));
         self.family("bound_reached", "Times that a bound of [limits] was reached.", "bound", reached)
     }
@@ -163,6 +170,19 @@ impl Page<'_> {
 
     fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
         ConstGauge::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    }
+
+    /// A gauge with a label.
+    fn gauge_family<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        all: [(&str, i64); N],
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        all.iter()
+            .try_for_each(|(value, size)| ConstGauge::new(*size).encode(family.encode_family(&[(label, *value)])?))
     }
 
     /// A counter with a label.

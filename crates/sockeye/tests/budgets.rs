@@ -223,7 +223,8 @@ async fn responses_that_nobody_reads_are_held_within_the_bound_of_one_client() {
     let mut unread = Vec::new();
     for _ in 0..10 {
         server.emit("e", "x".repeat(100_000));
-        let mut request = http::Request::get(polling.target()).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+        let mut request =
+            http::Request::get(polling.target()).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
         request.extensions_mut().insert(sockeye::RemoteAddr(([127, 0, 0, 1], 4000).into()));
         let response = tower_service::Service::call(&mut server.service(sockeye::NotFound), request).await.unwrap();
         // Kept, as by an HTTP library whose client does not read.

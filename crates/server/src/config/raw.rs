@@ -22,6 +22,9 @@ section! {
         socket: SocketSection = SocketSection::default();
         /// Bounds on what clients can make the server hold. Reaching one is counted and logged.
         limits: LimitsSection = LimitsSection::default();
+        /// Bounds on what all clients together make the server hold, by what holds it. They are shared fairly: who holds most is
+        /// refused or closed first. Each is counted, see "sockeye_budget_held_bytes".
+        budgets: BudgetsSection = BudgetsSection::default();
         /// Other nodes that serve the same clients, each with this table. Without it the server is alone.
         cluster: Option<ClusterSection> = None;
         /// A listener for operators: "/healthz", "/readyz" and "/metrics". Without this table there is none.
@@ -51,6 +54,33 @@ section! {
         shutdown_timeout: Duration = Duration::from_secs(10);
         /// Encryption. With this table the port speaks https and wss, and HTTP/2 where the client can.
         tls: Option<TlsSection> = None;
+    }
+}
+
+section! {
+    /// Bounds on what all clients together make the server hold, by what holds it.
+    struct BudgetsSection {
+        /// The memory that the process may use, of which the budgets are half by default. Unset: the least of what the machine has,
+        /// what the control group (the container) allows, and what the process may address.
+        memory: Option<Size> = None, example "\"2GiB\"";
+        /// The URLs and headers of the requests that opened sessions. At the budget: HTTP 503. Unset: 1/16 of the memory.
+        requests: Option<Size> = None, example "\"128MiB\"";
+        /// What clients gave as `auth`. At the budget: the connection is closed as "overload". Unset: 1/32 of the memory.
+        auth: Option<Size> = None, example "\"64MiB\"";
+        /// Messages, attachments and POST bodies that have not come whole. At the budget: the connection is closed as "overload",
+        /// the POST is answered 503. Unset: 1/8 of the memory.
+        incoming: Option<Size> = None, example "\"256MiB\"";
+        /// Events that wait for their handlers. At the budget: as `limits.max_handlers`, then closed as "overload". Unset: 1/16 of
+        /// the memory.
+        events: Option<Size> = None, example "\"128MiB\"";
+        /// Packets that clients do not read. At the budget: closed as "slow consumer". Unset: 1/8 of the memory.
+        outboxes: Option<Size> = None, example "\"256MiB\"";
+        /// Long-polling responses that clients do not read. At the budget: closed as "slow consumer". Unset: 1/16 of the memory.
+        responses: Option<Size> = None, example "\"128MiB\"";
+        /// Memberships in rooms, and the names of these. At the budget: the join is refused. Unset: 1/32 of the memory.
+        rooms: Option<Size> = None, example "\"64MiB\"";
+        /// Events and sessions kept for recovery, unless Redis keeps them. At the budget: the oldest go. Unset: 1/16 of the memory.
+        recovery: Option<Size> = None, example "\"128MiB\"";
     }
 }
 
@@ -353,6 +383,9 @@ section! {
         max_unjoined: usize = Limits::default().max_unjoined;
         /// What waits for one client to read it. A message that does not fit closes the connection as "slow consumer".
         max_outbox_bytes: Size = Size(Limits::default().max_outbox_bytes);
+        /// What waits for a client that does not read, from which on it is behind: while a tenth of the recipients of somebody's
+        /// events are, that one is read no further.
+        max_behind_bytes: Size = Size(Limits::default().max_behind_bytes);
         /// Namespaces that one connection may join. More: the connect error "Too many namespaces".
         max_namespaces: usize = Limits::default().max_namespaces;
         /// Namespaces that patterns may bring to life. More: the connect error "Invalid namespace".

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sockeye::peers::PeerOptions;
 use sockeye::{
-    ClientFiles, ConnectionStateRecovery, Cookie, Cors, HttpCompression, Limits, Options, OriginPattern, Parser,
-    PerMessageDeflate, SameSite, TransportKind,
+    Budgets, ClientFiles, ConnectionStateRecovery, Cookie, Cors, Holder, HttpCompression, Limits, Options,
+    OriginPattern, Parser, PerMessageDeflate, SameSite, TransportKind,
 };
 use sockeye_redis::RedisAdapter;
 use tracing_subscriber::EnvFilter;
@@ -21,9 +21,10 @@ use super::cluster::{cluster, peers};
 use super::namespaces::{NamespaceRule, resolve_namespaces};
 use super::problems::Problems;
 use super::raw::{
-    ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice, RawConfig,
-    RecoverySection, SameSiteChoice, ServerSection, TlsSection, Transport,
+    BudgetsSection, ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice,
+    RawConfig, RecoverySection, SameSiteChoice, ServerSection, TlsSection, Transport,
 };
+use super::setting::Size;
 
 /// What the server works with.
 #[derive(Debug)]
@@ -85,6 +86,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     options.cleanup_empty_child_namespaces = raw.socket.cleanup_empty_child_namespaces;
     options.connection_state_recovery = recovery(&raw.socket.recovery);
     options.limits = limits(&raw.limits, problems);
+    options.budgets = budgets(&raw.budgets, problems);
     options.serve_client = client_files(&raw.server, &mut warnings);
     if raw.server.host.is_empty() {
         problems.add("server.host", "must be an address or a host name, such as \"0.0.0.0\" or \"localhost\"");
@@ -326,6 +328,7 @@ fn limits(raw: &LimitsSection, problems: &mut Problems) -> Limits {
     limits.max_handshakes = raw.max_handshakes;
     limits.max_unjoined = raw.max_unjoined;
     limits.max_outbox_bytes = raw.max_outbox_bytes.0;
+    limits.max_behind_bytes = raw.max_behind_bytes.0;
     limits.max_namespaces = raw.max_namespaces;
     limits.max_child_namespaces = raw.max_child_namespaces;
     limits.max_rooms = raw.max_rooms;
@@ -338,6 +341,33 @@ fn limits(raw: &LimitsSection, problems: &mut Problems) -> Limits {
     limits.close_timeout = raw.close_timeout;
     limits
 }
+
+fn budgets(raw: &BudgetsSection, problems: &mut Problems) -> Budgets {
+    let mut budgets = raw.memory.map_or_else(Budgets::default, |memory| Budgets::of(memory.0));
+    for holder in Holder::ALL {
+        let budget = match holder {
+            Holder::Requests => raw.requests,
+            Holder::Auth => raw.auth,
+            Holder::Incoming => raw.incoming,
+            Holder::Events => raw.events,
+            Holder::Outboxes => raw.outboxes,
+            Holder::Responses => raw.responses,
+            Holder::Rooms => raw.rooms,
+            Holder::Recovery => raw.recovery,
+            _ => None,
+        };
+        let Some(Size(bytes)) = budget else { continue };
+        if bytes < LEAST_BUDGET {
+            problems
+                .add(&format!("budgets.{}", holder.as_str()), "must be at least 64KiB, or hardly any client is served");
+        }
+        budgets.set(holder, bytes);
+    }
+    budgets
+}
+
+/// Less than this is a mistake.
+const LEAST_BUDGET: usize = 64 * 1024;
 
 /// The client bundles. Without them the server works, so that a wrong folder is not an error.
 fn client_files(raw: &ServerSection, warnings: &mut Vec<String>) -> Option<ClientFiles> {
