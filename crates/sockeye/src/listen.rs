@@ -2,27 +2,42 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tower_service::Service;
 
+use self::activity::{Activity, Streams};
+use self::drive::{drive, report};
+pub(crate) use self::guarded::Guarded;
+use self::requests::{Origin, answer};
+use self::watch::{Times, Watch};
 use crate::http::NotFound;
-use crate::request::{RemoteAddr, Secure};
 use crate::server::Server;
+
+mod activity;
+mod drive;
+mod framing;
+mod guarded;
+mod requests;
+mod watch;
 
 /// How long a client may take to send the headers of a request, the first one included.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to close a connection that has ended.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between the pings on a connection of HTTP/2, and how long the answer to one may take.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait after a failure to accept, which is most often that the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The most that the headers of a request may take.
@@ -119,76 +134,32 @@ impl Server {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let started = Arc::new(AtomicBool::new(false));
-        let service = Annotated { service: self.service(inner), remote, is_secure, started: started.clone() };
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_HEADER_BYTES)
-            .pipeline_flush(true);
+        let limits = &self.options().limits;
+        let times = Times {
+            head: HEADER_TIMEOUT,
+            write: limits.write_timeout,
+            idle: limits.keep_alive_timeout,
+            end: END_TIMEOUT,
+        };
+        let activity = Activity::new();
+        let watch = Watch::new(activity.clone(), times);
+        let mut builder = Builder::new(Streams(activity.clone()));
+        builder.http1().max_buf_size(MAX_HEADER_BYTES);
         builder
             .http2()
             .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
             .enable_connect_protocol()
             .max_concurrent_streams(256)
             .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-        let closing = self.closing();
-        // The HTTP library gives no limit to the time in which a client shows what it speaks.
-        let silent = async {
-            tokio::time::sleep(HEADER_TIMEOUT).await;
-            if started.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::pin!(connection, closing, silent);
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = &mut closing => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            () = silent => return tracing::debug!(?remote, "no request came"),
-        };
-        if let Err(error) = result {
-            tracing::debug!(%error, ?remote, "connection ended");
-        }
-    }
-}
-
-/// Tells the service where a request comes from.
-#[derive(Clone)]
-struct Annotated<S> {
-    service: S,
-    remote: Option<SocketAddr>,
-    is_secure: bool,
-    /// Set by the first request.
-    started: Arc<AtomicBool>,
-}
-
-impl<S, B> Service<Request<B>> for Annotated<S>
-where
-    S: Service<Request<B>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
-        self.service.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        self.started.store(true, Ordering::Relaxed);
-        if let Some(remote) = self.remote {
-            request.extensions_mut().insert(RemoteAddr(remote));
-        }
-        if self.is_secure {
-            request.extensions_mut().insert(Secure);
-        }
-        self.service.call(request)
+        let stream = TokioIo::new(Guarded::new(stream, activity.clone()));
+        let origin = Origin { remote, is_secure, keep_alive: limits.keep_alive_timeout };
+        let (service, requests) = (self.service(inner), activity.clone());
+        let service = service_fn(move |request| answer(service.clone(), request, origin, requests.begin()));
+        let connection = builder.serve_connection_with_upgrades(stream, service);
+        let ended = drive(connection, watch, self.closing(), |connection| connection.graceful_shutdown()).await;
+        activity.is_released.store(true, Ordering::Relaxed);
+        report(&self.inner().metrics, &ended, &activity, remote);
     }
 }

@@ -221,6 +221,13 @@ pub struct Limits {
     pub max_depth: usize,
     /// How long a closed connection may take to read what was sent before the close. Default: 10 s.
     pub close_timeout: Duration,
+    /// How long the server's own listener ([`Server::listen`](crate::Server::listen)) keeps a connection for the next request,
+    /// or one of HTTP/2 on which nothing is open. Longer: the connection is closed. Default: 75 s, which is more than the
+    /// minute for which load balancers keep theirs.
+    pub keep_alive_timeout: Duration,
+    /// How long a client of the server's own listener may take to read a part of a response, however small. Longer: the
+    /// connection is cut. Default: 30 s.
+    pub write_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -241,6 +248,8 @@ impl Default for Limits {
             attachment_timeout: Duration::from_secs(60),
             max_depth: 127,
             close_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
         }
     }
 }

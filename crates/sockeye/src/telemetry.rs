@@ -215,6 +215,23 @@ impl Metrics {
         }
     }
 
+    /// A connection of the server's own listener ended as it should not.
+    pub(crate) fn connection_failed(
+        &self,
+        failure: ConnectionFailure,
+        detail: &dyn std::fmt::Display,
+        remote: &dyn std::fmt::Debug,
+    ) {
+        match failure {
+            ConnectionFailure::HeaderTimeout => self.header_timeouts.increment(),
+            ConnectionFailure::WriteTimeout => self.write_timeouts.increment(),
+            ConnectionFailure::MalformedRequest => self.malformed_requests.increment(),
+            ConnectionFailure::Http2Error => self.http2_errors.increment(),
+            ConnectionFailure::Other => {}
+        }
+        tracing::debug!(?failure, %detail, ?remote, "connection ended");
+    }
+
     /// A request was refused with an Engine.IO error.
     pub(crate) fn request_refused(&self, message: &str, context: &dyn std::fmt::Debug) {
         self.refused.increment();
@@ -250,6 +267,17 @@ impl Metrics {
         self.failed_emits.increment();
         tracing::error!(event, %error, "emit failed; nothing was sent");
     }
+}
+
+/// What went wrong on a connection of the server's own listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ConnectionFailure {
+    HeaderTimeout,
+    WriteTimeout,
+    MalformedRequest,
+    Http2Error,
+    /// What nobody needs a counter for: a peer that went away.
+    Other,
 }
 
 /// Lets one log line through in a second.

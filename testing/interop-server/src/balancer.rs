@@ -45,7 +45,7 @@ impl Balancer {
             });
             tokio::spawn(async move {
                 let mut builder = Builder::new(TokioExecutor::new());
-                builder.http1().timer(TokioTimer::new()).max_buf_size(32 * 1024).pipeline_flush(true);
+                builder.http1().timer(TokioTimer::new()).max_buf_size(32 * 1024);
                 let _ended = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
             });
         }

@@ -22,6 +22,7 @@ use self::reader::Reader;
 use self::stream::StreamTask;
 pub(crate) use self::tcp::{Ready, TcpReader, Turn};
 use super::conn::{Conn, Handover};
+use crate::listen::Guarded;
 
 /// The stream of a connection after the HTTP library let go of it.
 pub(crate) enum Io {
@@ -39,6 +40,11 @@ impl Io {
     /// Takes the stream back from the HTTP library, with a copy of what it has read already: its buffer of 8 KiB must go.
     pub(crate) fn from_upgraded(upgraded: Upgraded) -> (Self, Vec<u8>) {
         use hyper_util::server::conn::auto::upgrade::downcast;
+        // The server's own listener, then those of others.
+        let upgraded = match downcast::<TokioIo<Guarded<TcpStream>>>(upgraded) {
+            Ok(parts) => return (Self::Tcp(parts.io.into_inner().into_inner()), parts.read_buf.to_vec()),
+            Err(upgraded) => upgraded,
+        };
         let upgraded = match downcast::<TokioIo<TcpStream>>(upgraded) {
             Ok(parts) => return (Self::Tcp(parts.io.into_inner()), parts.read_buf.to_vec()),
             Err(upgraded) => upgraded,

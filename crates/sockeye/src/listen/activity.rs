@@ -1,0 +1,106 @@
+//! What the stream, the requests and the watch of one connection know of each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use hyper::rt::Executor;
+use hyper_util::rt::TokioExecutor;
+use tokio::time::Instant;
+
+/// What goes on on a connection. The stream and the requests write it, the watch reads it.
+#[derive(Debug)]
+pub(super) struct Activity {
+    pub(super) started: Instant,
+    /// Requests that are being answered, and streams of HTTP/2, WebSockets among them.
+    open: AtomicUsize,
+    /// Requests that have begun since the start.
+    pub(super) begun: AtomicUsize,
+    /// When `open` last became zero, in milliseconds since the start.
+    ended: AtomicU64,
+    /// Bytes were written since the watch last looked.
+    pub(super) is_written: AtomicBool,
+    /// The stream takes no more for now.
+    pub(super) is_blocked: AtomicBool,
+    /// The head of a request has begun and is not complete.
+    pub(super) is_in_head: AtomicBool,
+    pub(super) is_http2: AtomicBool,
+    /// The stream is shut down, and what the peer still sends is thrown away.
+    pub(super) is_draining: AtomicBool,
+    /// Some of it came since the watch last looked.
+    pub(super) is_drained: AtomicBool,
+    /// The stream has failed, or the peer has ended it.
+    pub(super) is_broken: AtomicBool,
+    /// Nothing is watched any more: the connection has ended, or was upgraded.
+    pub(super) is_released: AtomicBool,
+}
+
+impl Activity {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            open: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
+            ended: AtomicU64::new(0),
+            is_written: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
+            is_in_head: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            is_drained: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
+            is_released: AtomicBool::new(false),
+        })
+    }
+
+    /// A request has come.
+    pub(super) fn begin(self: &Arc<Self>) -> Open {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.open()
+    }
+
+    /// Something is open on the connection, until the guard is dropped.
+    pub(super) fn open(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(self.clone())
+    }
+
+    /// Whether a request is being answered, or a stream is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) > 0
+    }
+
+    /// When the last request, or stream, ended.
+    pub(super) fn ended(&self) -> Instant {
+        self.started + std::time::Duration::from_millis(self.ended.load(Ordering::Relaxed))
+    }
+}
+
+/// Stands for something that is open on a connection.
+#[derive(Debug)]
+pub(super) struct Open(Arc<Activity>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let elapsed = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.ended.fetch_max(elapsed, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Runs the streams of HTTP/2 and counts them as open. So a WebSocket within HTTP/2 counts for as long as it lives, whoever
+/// asked for it.
+#[derive(Clone, Debug)]
+pub(super) struct Streams(pub(super) Arc<Activity>);
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let open = self.0.open();
+        TokioExecutor::new().execute(async move {
+            stream.await;
+            drop(open);
+        });
+    }
+}
