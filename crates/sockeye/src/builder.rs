@@ -11,7 +11,7 @@ use sockeye_protocol::socket::Parser;
 
 use crate::adapter::{Adapter, AdapterFactory, Local};
 use crate::budget::Budgets;
-use crate::http::{ClientFiles, Cookie, Cors, HttpCompression};
+use crate::http::{ClientFiles, Cookie, Cors, HttpCompression, OriginPattern};
 use crate::options::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
 use crate::request::RequestInfo;
 use crate::server::Server;
@@ -109,6 +109,13 @@ impl ServerBuilder {
     /// See [`Options::cookie`].
     pub fn cookie(mut self, cookie: Cookie) -> Self {
         self.options.cookie = Some(cookie);
+        self
+    }
+
+    /// See [`Options::allowed_origins`]. An entry is an origin, such as `https://app.example.com`, or a
+    /// [`Regex`](regex::Regex).
+    pub fn allowed_origins(mut self, origins: impl IntoIterator<Item = impl Into<OriginPattern>>) -> Self {
+        self.options.allowed_origins = Some(origins.into_iter().map(Into::into).collect());
         self
     }
 

@@ -8,7 +8,7 @@ use sockeye_protocol::engine::{SessionConfig, TransportKind};
 use sockeye_protocol::socket::Parser;
 
 use crate::budget::Budgets;
-use crate::http::{ClientFiles, Cookie, Cors, HttpCompression};
+use crate::http::{ClientFiles, Cookie, Cors, HttpCompression, OriginPattern};
 use crate::request::RequestHooks;
 
 /// Options of a server. [`Server::builder`](crate::Server::builder) has a method for each.
@@ -41,6 +41,10 @@ pub struct Options {
     pub cookie: Option<Cookie>,
     /// Cross-origin resource sharing. Default: none, so that browsers on other origins are refused.
     pub cors: Option<Cors>,
+    /// The origins whose pages may connect, by whichever transport; requests of others are answered `Forbidden`. A request that
+    /// names no origin is no page's of another site, and is not refused; but one for JSONP must come from a page of these.
+    /// The origin of the program's own pages must be among them. Default: none, so that every page may connect.
+    pub allowed_origins: Option<Vec<OriginPattern>>,
     /// Whether clients of Engine.IO 3 (Socket.IO 2) are served. Default: false.
     pub allow_eio3: bool,
     /// Text of a message that every client gets with the handshake. Default: none.
@@ -85,6 +89,7 @@ impl Default for Options {
             http_compression: Some(HttpCompression::default()),
             cookie: None,
             cors: None,
+            allowed_origins: None,
             allow_eio3: false,
             initial_packet: None,
             serve_client: None,

@@ -232,3 +232,60 @@ async fn an_adapter_of_the_program_begins_once_and_carries_server_side_events() 
     tokio::task::yield_now().await;
     assert_eq!(begun.load(Ordering::SeqCst), 2, "once for each namespace");
 }
+
+#[tokio::test]
+async fn client_files_that_are_not_served_are_missing_and_the_answer_says_what_to_do() {
+    let server = Server::builder().cors(Cors::any()).build();
+    for name in ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js.map"] {
+        let (status, response, body) = request(&server, Method::GET, &format!("/socket.io/{name}?v=1"), &[], "").await;
+        assert_eq!((status, response.headers()["content-type"].to_str().unwrap()), (404, "text/plain; charset=utf-8"));
+        assert!(body.contains(name) && body.contains("client_dir"), "{body}");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*");
+    }
+    let (status, _, body) = request(&server, Method::HEAD, "/socket.io/socket.io.js", &[], "").await;
+    assert_eq!((status, body.as_str()), (404, ""));
+    assert_eq!(request(&server, Method::GET, "/socket.io/other.js", &[], "").await.0, 400);
+}
+
+#[tokio::test]
+async fn pages_of_origins_that_are_not_allowed_cannot_connect() {
+    let regex = sockeye::OriginPattern::from(regex::Regex::new("^https://[a-z]+\\.b$").unwrap());
+    let server = Server::builder().allowed_origins(["https://a".into(), regex]).cors(Cors::any()).build();
+    let jsonp = format!("{HANDSHAKE}&j=0");
+    let cases: [(&str, &[(&str, &str)], bool); 13] = [
+        (HANDSHAKE, &[("origin", "https://a")], true),
+        (HANDSHAKE, &[("origin", "https://x.b")], true),
+        (HANDSHAKE, &[("origin", "https://a.evil")], false),
+        (HANDSHAKE, &[("origin", "null")], false),
+        (HANDSHAKE, &[("origin", "https://a"), ("origin", "https://evil")], false),
+        // No browser, or the server's own page.
+        (HANDSHAKE, &[], true),
+        (HANDSHAKE, &[("sec-fetch-site", "same-origin")], true),
+        // An image or a script of another page.
+        (HANDSHAKE, &[("sec-fetch-site", "cross-site")], false),
+        (HANDSHAKE, &[("sec-fetch-site", "cross-site"), ("referer", "https://a/page?x#y")], true),
+        (&jsonp, &[], false),
+        (&jsonp, &[("referer", "https://evil/https://a/")], false),
+        (&jsonp, &[("referer", "https://a/")], true),
+        (&jsonp, &[("referer", "https://a?x")], true),
+    ];
+    for (target, headers, is_allowed) in cases {
+        let (status, _, body) = request(&server, Method::GET, target, headers, "").await;
+        if is_allowed {
+            assert_eq!(status, 200, "{headers:?} {body}");
+        } else {
+            assert_eq!((status, body.as_str()), (403, "{\"code\":4,\"message\":\"Origin not allowed\"}"), "{headers:?}");
+        }
+    }
+    // The simple POST of a session that is known.
+    let (_, _, body) = request(&server, Method::GET, HANDSHAKE, &[], "").await;
+    let target = format!("{HANDSHAKE}&sid={}", body.split('"').nth(3).unwrap());
+    assert_eq!(request(&server, Method::POST, &target, &[("origin", "https://evil")], "40").await.0, 403);
+    assert_eq!(request(&server, Method::POST, &target, &[("origin", "https://a")], "40").await.0, 200);
+    // A WebSocket.
+    let websocket = "EIO=4&transport=websocket";
+    let refused = WebSocket::open_with(&server, websocket, "Origin: https://evil\r\n", 4096).await.unwrap_err();
+    assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("connection: close"), "{refused}");
+    assert!(WebSocket::open_with(&server, websocket, "Origin: https://x.b\r\n", 4096).await.is_ok());
+    assert!(WebSocket::open_with(&server, websocket, "", 4096).await.is_ok());
+}

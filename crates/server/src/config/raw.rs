@@ -233,9 +233,15 @@ section! {
         allow_eio3: bool = Options::default().allow_eio3;
         /// A text message that every client gets with the handshake.
         initial_packet: Option<String> = None, example "\"hello\"";
-        /// Pages of other origins that may connect. Without this table browsers refuse them (but for WebSocket, to which they
-        /// do not apply these rules).
+        /// Pages of other origins that may read what the server answers. Without this table browsers let them not. They do not
+        /// apply these rules to WebSocket, to scripts (JSONP), and to sending a POST: see `allowed_origins`.
         cors: Option<CorsSection> = None;
+        /// The origins whose pages may connect, by whichever transport; others are refused. The origin of your own pages must be
+        /// among them. Programs that are no browsers name no origin, and are not refused. Empty, without patterns: every
+        /// page may connect.
+        allowed_origins: Vec<String> = Vec::new(), example "[\"https://app.example.com\"]";
+        /// Regular expressions for further such origins. Anchor them with ^ and $.
+        allowed_origin_patterns: Vec<String> = Vec::new();
         /// A cookie with the session's id in the answer to the handshake, for load balancers that need one.
         cookie: Option<CookieSection> = None;
         /// Compression of long-polling responses.
@@ -406,6 +412,11 @@ section! {
         max_depth: usize = Limits::default().max_depth;
         /// How long a closed connection may take to read what was sent before the close.
         close_timeout: Duration = Limits::default().close_timeout;
+        /// How long a connection is kept for its next HTTP request, or one of HTTP/2 on which nothing is open. Longer: it is
+        /// closed. It should be more than the time for which a load balancer in front keeps its connections.
+        keep_alive_timeout: Duration = Limits::default().keep_alive_timeout;
+        /// How long a client may take to read a part of an HTTP response, however small. Longer: the connection is cut.
+        write_timeout: Duration = Limits::default().write_timeout;
     }
 }
 

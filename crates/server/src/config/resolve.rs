@@ -116,6 +116,8 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     for (path, duration) in [
         ("socket.connect_timeout", raw.socket.connect_timeout),
         ("limits.attachment_timeout", raw.limits.attachment_timeout),
+        ("limits.keep_alive_timeout", raw.limits.keep_alive_timeout),
+        ("limits.write_timeout", raw.limits.write_timeout),
     ] {
         if duration.is_zero() {
             problems.add(path, NOT_ZERO);
@@ -188,6 +190,8 @@ fn engine(raw: &EngineSection, problems: &mut Problems) -> Options {
     options.allow_upgrades = raw.allow_upgrades;
     options.allow_eio3 = raw.allow_eio3;
     options.initial_packet.clone_from(&raw.initial_packet);
+    let allowed = origins(["engine.allowed_origins", "engine.allowed_origin_patterns"], &raw.allowed_origins, &raw.allowed_origin_patterns, problems);
+    options.allowed_origins = Some(allowed).filter(|allowed| !allowed.is_empty());
     options.cors = raw.cors.as_ref().and_then(|section| cors(section, problems));
     options.cookie = raw.cookie.as_ref().and_then(|section| cookie(section, problems));
     if raw.compression.level > 9 {
@@ -214,21 +218,9 @@ fn cors(raw: &CorsSection, problems: &mut Problems) -> Option<Cors> {
     if any && raw.credentials {
         problems.add("engine.cors.credentials", "browsers refuse credentials with origins = [\"*\"]; name the origins");
     }
-    for (index, origin) in raw.origins.iter().enumerate() {
-        let is_origin = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
-        if origin != "*" && !is_origin {
-            let text =
-                "must be a scheme and a host, with neither path nor slash at the end: \"https://app.example.com\"";
-            problems.add(&format!("engine.cors.origins[{index}]"), text);
-        }
-    }
-    let mut patterns = Vec::new();
-    for (index, pattern) in raw.origin_patterns.iter().enumerate() {
-        match Regex::new(pattern) {
-            Ok(pattern) => patterns.push(OriginPattern::Matching(pattern)),
-            Err(error) => problems.add(&format!("engine.cors.origin_patterns[{index}]"), regex_error(&error)),
-        }
-    }
+    let named: &[String] = if any { &[] } else { &raw.origins };
+    let paths = ["engine.cors.origins", "engine.cors.origin_patterns"];
+    let allowed = origins(paths, named, &raw.origin_patterns, problems);
     let no_names = Vec::new();
     let lists = [
         ("methods", &raw.methods),
@@ -243,8 +235,7 @@ fn cors(raw: &CorsSection, problems: &mut Problems) -> Option<Cors> {
     if problems.len() > before {
         return None;
     }
-    let exact = raw.origins.iter().cloned().map(OriginPattern::Exact);
-    let cors = if any { Cors::any() } else { Cors::origins(exact.chain(patterns)) };
+    let cors = if any { Cors::any() } else { Cors::origins(allowed) };
     let mut cors = cors.credentials(raw.credentials).methods(&raw.methods).exposed_headers(&raw.exposed_headers);
     if let Some(names) = &raw.allowed_headers {
         cors = cors.allowed_headers(names);
@@ -253,6 +244,27 @@ fn cors(raw: &CorsSection, problems: &mut Problems) -> Option<Cors> {
         cors = cors.max_age(max_age);
     }
     Some(cors)
+}
+
+/// Origins by name and by pattern, which are at these two places of the configuration.
+fn origins(paths: [&str; 2], names: &[String], patterns: &[String], problems: &mut Problems) -> Vec<OriginPattern> {
+    let mut origins = Vec::new();
+    for (index, origin) in names.iter().enumerate() {
+        if origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/')) {
+            origins.push(OriginPattern::Exact(origin.clone()));
+        } else {
+            let text =
+                "must be a scheme and a host, with neither path nor slash at the end: \"https://app.example.com\"";
+            problems.add(&format!("{}[{index}]", paths[0]), text);
+        }
+    }
+    for (index, pattern) in patterns.iter().enumerate() {
+        match Regex::new(pattern) {
+            Ok(pattern) => origins.push(OriginPattern::Matching(pattern)),
+            Err(error) => problems.add(&format!("{}[{index}]", paths[1]), regex_error(&error)),
+        }
+    }
+    origins
 }
 
 fn cookie(raw: &CookieSection, problems: &mut Problems) -> Option<Cookie> {
@@ -339,6 +351,8 @@ fn limits(raw: &LimitsSection, problems: &mut Problems) -> Limits {
     limits.attachment_timeout = raw.attachment_timeout;
     limits.max_depth = raw.max_depth;
     limits.close_timeout = raw.close_timeout;
+    limits.keep_alive_timeout = raw.keep_alive_timeout;
+    limits.write_timeout = raw.write_timeout;
     limits
 }
 

@@ -76,6 +76,8 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
             "[engine.cors]\norigin_patterns = [\"(\"]",
             "a.toml:2: engine.cors.origin_patterns[0]: must be a regular expr",
         ),
+        ("[engine]\nallowed_origins = [\"*\"]", "a.toml:2: engine.allowed_origins[0]: must be a scheme and a host"),
+        ("[limits]\nwrite_timeout = \"0s\"", "a.toml:2: limits.write_timeout: must be"),
         ("[engine.cors]\norigins = [\"*\"]\nmethods = [\"A\\n\"]", "a.toml:3: engine.cors.methods[0]: must be a name"),
         ("[engine.cookie]\nname = \"a;b\"", "a.toml:2: engine.cookie.name: must be a name"),
         ("[engine.cookie]\npath = \"a\"", "a.toml:2: engine.cookie.path: must be a path"),

@@ -137,6 +137,24 @@ impl ClientFiles {
     }
 }
 
+/// The answer where no client files are served; `None` if it is none of them that is asked for.
+pub(crate) fn missing(file_name: &str, method: &Method) -> Option<Response<Bytes>> {
+    let name = FILE_NAMES.iter().find(|name| **name == file_name)?;
+    let text = format!(
+        "This server does not serve {name}. Load the client from elsewhere, such as https://cdn.socket.io, or name the folder \
+         client-dist of the npm package socket.io: server.client_dir in the configuration of sockeye, or \
+         ServerBuilder::serve_client(ClientFiles::load(folder)?) in a program.\n"
+    );
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    if method != Method::HEAD {
+        *response.body_mut() = text.into();
+    }
+    Some(response)
+}
+
 impl fmt::Debug for ClientFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.0.files.iter().map(|file| file.name).collect();

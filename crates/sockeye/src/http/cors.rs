@@ -17,8 +17,9 @@ mod tests;
 
 /// Which pages of other origins may talk to the server over HTTP.
 ///
-/// The rules hold for long-polling and for the served client files. A browser does not apply them to WebSocket: to
-/// turn away a WebSocket of a foreign origin, look at the `Origin` header of the handshake.
+/// The rules say whose pages may *read* what the server answers to long-polling, and the served client files. Browsers apply
+/// them neither to WebSocket nor to scripts (JSONP), and send a simple POST before they look. To turn away the pages of foreign
+/// origins there too, name the others with [`allowed_origins`](crate::ServerBuilder::allowed_origins).
 ///
 /// # Example
 ///
@@ -241,7 +242,7 @@ impl Default for Cors {
 }
 
 impl OriginPattern {
-    fn allows(&self, origin: &str) -> bool {
+    pub(super) fn allows(&self, origin: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == origin,
             Self::Matching(regex) => regex.is_match(origin),

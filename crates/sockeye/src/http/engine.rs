@@ -11,7 +11,7 @@ use http_body_util::Full;
 use sockeye_protocol::engine::{EngineRequest, HandshakeError, Query, Revision, TransportKind, Verify};
 
 use super::forward::{Relayed, forward};
-use super::{polling, upgrade};
+use super::{client_files, origins, polling, upgrade};
 use crate::engine::{Conn, Id, generate};
 use crate::peers::{ForwardFailure, Forwarded, Peers};
 use crate::request::RequestInfo;
@@ -60,9 +60,11 @@ where
 }
 
 fn client_file(server: &ServerInner, parts: &Parts) -> Option<EngineResponse> {
-    let files = server.options.serve_client.as_ref()?;
     let name = parts.uri.path().strip_prefix(&server.options.mount_path)?;
-    let response = files.respond(name, &parts.method, &parts.headers)?;
+    let response = match &server.options.serve_client {
+        Some(files) => files.respond(name, &parts.method, &parts.headers)?,
+        None => client_files::missing(name, &parts.method)?,
+    };
     Some(response.map(Full::new))
 }
 
@@ -100,6 +102,12 @@ where
         server.metrics.request_refused(error.message(), error);
         error_response(error, is_upgrade)
     };
+    if let Some(allowed) = &server.options.allowed_origins
+        && matches!(checked, Ok(_) | Err(HandshakeError::SessionUnknown))
+        && !origins::is_allowed(allowed, &parts.headers, query.j.is_some())
+    {
+        return refuse(&HandshakeError::Forbidden("Origin not allowed".to_owned()));
+    }
     if let (Err(HandshakeError::SessionUnknown), Some(peers)) = (&checked, server.peers.get())
         && parts.extensions.get::<Forwarded>().is_none()
         && let Some(owner) = query.sid.as_deref().and_then(|sid| peers.owner(sid))

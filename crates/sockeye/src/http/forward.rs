@@ -13,6 +13,7 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
 
+use super::drain::drain;
 use super::engine::{self, EngineResponse};
 use super::polling::is_too_long;
 use super::relay::relay;
@@ -58,7 +59,8 @@ where
     let place = peers.admit(upgrade.is_some())?;
     let is_post = parts.method == Method::POST;
     if is_post && is_too_long(&body, server.options.max_http_buffer_size) {
-        // The owner would say the same, and stop to read: then the answer may get lost.
+        // The owner would say the same.
+        drain(server, Box::pin(body));
         server.metrics.bound_reached(Bound::Payload, "of another node");
         return Ok(engine::empty(StatusCode::PAYLOAD_TOO_LARGE));
     }

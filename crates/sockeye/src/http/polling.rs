@@ -15,6 +15,7 @@ use sockeye_protocol::engine::{
     Data, Packet, PacketKind, PayloadBody, Query, Revision, TransportKind, decode_payload, jsonp,
 };
 
+use super::drain::drain;
 use super::engine::{Admitted, EngineResponse, First, X_XSS_PROTECTION, busy, empty, respond};
 use crate::budget::{Account, Charge, Holder};
 use crate::engine::{Conn, Ending, PollReply, Response};
@@ -67,7 +68,7 @@ impl Drop for Abandoned {
 
 /// A POST: the client's packets.
 pub(super) async fn post<B>(
-    server: &ServerInner,
+    server: &Arc<ServerInner>,
     parts: &Parts,
     query: &Query<'_>,
     conn: Arc<Conn>,
@@ -88,8 +89,7 @@ where
         return empty(StatusCode::BAD_REQUEST);
     }
     let posting = Posting(conn.clone());
-    let collected = collect(body, server.options.max_http_buffer_size, conn.account());
-    let (body, _charge) = match while_open(&conn, collected).await {
+    let (body, _charge) = match while_open(&conn, collect(server, conn.account(), body)).await {
         Ok(body) => body,
         Err(Incomplete::Closed) => return empty(StatusCode::BAD_REQUEST),
         Err(Incomplete::TooLong) => {
@@ -216,24 +216,28 @@ pub(super) fn is_too_long(body: &impl Body, limit: usize) -> bool {
 }
 
 /// Collects a body into one buffer, however small the pieces are that it comes in.
-async fn collect<B>(body: B, limit: usize, account: &Arc<Account>) -> Result<(Bytes, Charge), Incomplete>
+async fn collect<B>(
+    server: &Arc<ServerInner>,
+    account: &Arc<Account>,
+    body: B,
+) -> Result<(Bytes, Charge), Incomplete>
 where
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: std::fmt::Display,
 {
-    if is_too_long(&body, limit) {
-        return Err(Incomplete::TooLong);
-    }
-    let mut body = std::pin::pin!(body);
+    let limit = server.options.max_http_buffer_size;
+    let mut body = Box::pin(body);
     let mut bytes = Vec::new();
     let mut charge = Charge::new(account, Holder::Incoming);
-    while let Some(frame) = body.frame().await {
+    let mut is_too_long = is_too_long(&body, limit);
+    while !is_too_long && let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Incomplete::Aborted(error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
         let needed = bytes.len() + data.remaining();
-        if needed > limit {
-            return Err(Incomplete::TooLong);
+        is_too_long = needed > limit;
+        if is_too_long {
+            break;
         }
         if needed > bytes.capacity() {
             bytes.reserve_exact(needed.saturating_mul(2).min(limit) - bytes.len());
@@ -242,6 +246,10 @@ where
             }
         }
         bytes.put(data);
+    }
+    if is_too_long {
+        drain(server, body);
+        return Err(Incomplete::TooLong);
     }
     Ok((bytes.into(), charge))
 }

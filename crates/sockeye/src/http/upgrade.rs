@@ -88,16 +88,16 @@ impl Request {
     fn accept(&self, server: &ServerInner, parts: &mut Parts) -> Result<Accepted, Box<EngineResponse>> {
         let headers = &parts.headers;
         if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-            let mut response = respond(StatusCode::BAD_REQUEST, "text/html", "unsupported Sec-WebSocket-Version");
+            let mut response = self.refusal("unsupported Sec-WebSocket-Version");
             response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            return Err(Box::new(response));
+            return Err(response);
         }
         let mut response = Response::new(Full::<Bytes>::default());
         if let Self::Http1 = self {
             let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
             let Some(accept) = key.and_then(handshake::accept_key).and_then(|key| HeaderValue::from_str(&key).ok())
             else {
-                return Err(Box::new(respond(StatusCode::BAD_REQUEST, "text/html", "invalid Sec-WebSocket-Key")));
+                return Err(self.refusal("invalid Sec-WebSocket-Key"));
             };
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
@@ -112,8 +112,7 @@ impl Request {
             }
             Ok(None) => {}
             Err(InvalidProtocols) => {
-                let text = "Invalid Sec-WebSocket-Protocol header";
-                return Err(Box::new(respond(StatusCode::BAD_REQUEST, "text/html", text)));
+                return Err(self.refusal("Invalid Sec-WebSocket-Protocol header"));
             }
         }
 
@@ -129,6 +128,18 @@ impl Request {
         });
         let on_upgrade = take(parts)?;
         Ok(Accepted { response, on_upgrade, decoder, deflate })
+    }
+}
+
+impl Request {
+    /// The answer to a handshake that cannot be. The connection is closed behind it, for a client that has tried to upgrade
+    /// may go on as if it had.
+    fn refusal(&self, text: &'static str) -> Box<EngineResponse> {
+        let mut response = respond(StatusCode::BAD_REQUEST, "text/html", text);
+        if let Self::Http1 = self {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Box::new(response)
     }
 }
 
