@@ -16,10 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tower_service::Service;
 
-use self::activity::{Activity, Streams};
+use self::activity::Activity;
 use self::drive::{drive, report};
 pub(crate) use self::guarded::Guarded;
 use self::requests::{Origin, answer};
+use self::streams::Streams;
 use self::watch::{Times, Watch};
 use crate::http::NotFound;
 use crate::server::Server;
@@ -29,6 +30,7 @@ mod drive;
 mod framing;
 mod guarded;
 mod requests;
+mod streams;
 mod watch;
 
 /// How long a client may take to send the headers of a request, the first one included.
@@ -143,7 +145,11 @@ impl Server {
         };
         let activity = Activity::new();
         let watch = Watch::new(activity.clone(), times);
-        let mut builder = Builder::new(Streams(activity.clone()));
+        let mut builder = Builder::new(Streams {
+            activity: activity.clone(),
+            server: self.clone(),
+            write_timeout: limits.write_timeout,
+        });
         builder.http1().max_buf_size(MAX_HEADER_BYTES);
         builder
             .http2()

@@ -274,7 +274,11 @@ async fn pages_of_origins_that_are_not_allowed_cannot_connect() {
         if is_allowed {
             assert_eq!(status, 200, "{headers:?} {body}");
         } else {
-            assert_eq!((status, body.as_str()), (403, "{\"code\":4,\"message\":\"Origin not allowed\"}"), "{headers:?}");
+            assert_eq!(
+                (status, body.as_str()),
+                (403, "{\"code\":4,\"message\":\"Origin not allowed\"}"),
+                "{headers:?}"
+            );
         }
     }
     // The simple POST of a session that is known.

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sockeye::{Limits, NotFound, Server};
 use support::WebSocket;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
@@ -247,8 +248,8 @@ impl http_body::Body for Parts {
 async fn a_response_is_made_no_faster_than_it_is_read() {
     let made = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let parts = made.clone();
-    let app = axum::Router::new()
-        .route("/", axum::routing::get(move || async move { axum::body::Body::new(Parts(parts)) }));
+    let app =
+        axum::Router::new().route("/", axum::routing::get(move || async move { axum::body::Body::new(Parts(parts)) }));
     let (mut stream, theirs) = tokio::io::duplex(64 << 10);
     tokio::spawn(Server::new().serve_connection(theirs, None, false, app));
     // The second request is what kept the library from writing.
@@ -306,4 +307,112 @@ async fn a_websocket_of_an_unknown_version_is_refused_and_closed() {
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("connection: close"), "{answer}");
     assert_eq!(rest(&mut stream).await, "");
     assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+type Sender = hyper::client::conn::http2::SendRequest<http_body_util::Empty<bytes::Bytes>>;
+
+/// A connection of HTTP/2 in memory, and how it ends.
+async fn http2(
+    server: &Server,
+    window: u32,
+    app: axum::Router,
+) -> (Sender, tokio::task::JoinHandle<hyper::Result<()>>, tokio::task::JoinHandle<()>) {
+    let (ours, theirs) = tokio::io::duplex(1 << 20);
+    let serving = tokio::spawn(server.clone().serve_connection(theirs, None, false, app));
+    let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(window)
+        .handshake(TokioIo::new(ours))
+        .await
+        .unwrap();
+    (sender, tokio::spawn(connection), serving)
+}
+
+fn empty(request: http::request::Builder) -> http::Request<http_body_util::Empty<bytes::Bytes>> {
+    request.body(http_body_util::Empty::new()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn http2_is_closed_when_nothing_is_open_on_it() {
+    let server = Server::builder().ping_interval(Duration::from_secs(400)).build();
+    let started = Instant::now();
+    let (mut sender, connection, serving) = http2(&server, 1 << 16, axum::Router::new()).await;
+    let answer = sender.send_request(empty(http::Request::get("http://a/other"))).await.unwrap();
+    assert_eq!(answer.status(), 404);
+    assert!(answer.headers().get("keep-alive").is_none());
+    drop(answer);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    // A WebSocket is a stream, even if it says nothing for long.
+    let mut connect = http::Request::connect("http://a/socket.io/?EIO=4&transport=websocket");
+    connect = connect.header("sec-websocket-version", "13");
+    connect.extensions_mut().unwrap().insert(hyper::ext::Protocol::from_static("websocket"));
+    let answer = sender.send_request(empty(connect)).await.unwrap();
+    let mut socket = WebSocket::opened(TokioIo::new(hyper::upgrade::on(answer).await.unwrap()));
+    assert!(socket.text().await.starts_with("0{"));
+    socket.send("40").await;
+    assert!(socket.text().await.starts_with("40{"));
+    socket.answers_pings = false;
+    assert_eq!(socket.text().await, "2");
+    assert_eq!(started.elapsed().as_secs(), 460);
+    socket.send("3").await;
+    socket.close().await;
+    assert_eq!(socket.closed().await, None);
+    drop(socket);
+    connection.await.unwrap().unwrap();
+    serving.await.unwrap();
+    let idle = started.elapsed().as_secs() - 460;
+    assert!((75..=80).contains(&idle), "{idle} s");
+    assert_eq!(server.metrics().http2_errors.value(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_peer_of_http2_is_noticed() {
+    let server = Server::builder().ping_interval(Duration::from_secs(400)).build();
+    let (mut stream, theirs) = tokio::io::duplex(1 << 20);
+    let serving = tokio::spawn(server.clone().serve_connection(theirs, None, false, NotFound));
+    // The preface, settings, and a request by its indexes: GET, http, "/". Then nothing, and no answer to pings.
+    send(&mut stream, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    send(&mut stream, b"\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84").await;
+    let started = Instant::now();
+    serving.await.unwrap();
+    assert!((40..=60).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert_eq!(server.metrics().http2_errors.value(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breach_of_http2_is_counted() {
+    let server = Server::new();
+    let mut stream = connect(&server);
+    send(&mut stream, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    // Data for a stream that was never opened.
+    send(&mut stream, b"\0\0\x01\0\0\0\0\0\x01x").await;
+    let mut all = Vec::new();
+    timeout(LONG, stream.read_to_end(&mut all)).await.unwrap().unwrap();
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(server.metrics().http2_errors.value(), 1);
+    assert_eq!(server.metrics().malformed_requests.value(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_read_is_cut_and_the_others_go_on() {
+    let server = Server::new();
+    let body = "x".repeat(1 << 20);
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(move || async move { body }))
+        .route("/slow", axum::routing::get(async || tokio::time::sleep(Duration::from_secs(100)).await));
+    let (mut sender, _connection, _serving) = http2(&server, 1 << 17, app).await;
+    let slow = tokio::spawn(sender.send_request(empty(http::Request::get("http://a/slow"))));
+    let mut unread = sender.send_request(empty(http::Request::get("http://a/"))).await.unwrap().into_body();
+    let read = sender.send_request(empty(http::Request::get("http://a/"))).await.unwrap().into_body();
+    assert_eq!(http_body_util::BodyExt::collect(read).await.unwrap().to_bytes().len(), 1 << 20);
+    assert_eq!(slow.await.unwrap().unwrap().status(), 200);
+    assert_eq!(server.metrics().write_timeouts.value(), 1);
+    let mut len = 0;
+    let error = loop {
+        match http_body_util::BodyExt::frame(&mut unread).await.expect("no end") {
+            Ok(frame) => len += frame.into_data().unwrap().len(),
+            Err(error) => break error,
+        }
+    };
+    assert!(len < 1 << 18, "{len} bytes, then {error}");
 }

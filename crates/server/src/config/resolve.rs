@@ -190,7 +190,12 @@ fn engine(raw: &EngineSection, problems: &mut Problems) -> Options {
     options.allow_upgrades = raw.allow_upgrades;
     options.allow_eio3 = raw.allow_eio3;
     options.initial_packet.clone_from(&raw.initial_packet);
-    let allowed = origins(["engine.allowed_origins", "engine.allowed_origin_patterns"], &raw.allowed_origins, &raw.allowed_origin_patterns, problems);
+    let allowed = origins(
+        ["engine.allowed_origins", "engine.allowed_origin_patterns"],
+        &raw.allowed_origins,
+        &raw.allowed_origin_patterns,
+        problems,
+    );
     options.allowed_origins = Some(allowed).filter(|allowed| !allowed.is_empty());
     options.cors = raw.cors.as_ref().and_then(|section| cors(section, problems));
     options.cookie = raw.cookie.as_ref().and_then(|section| cookie(section, problems));

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use hyper::rt::Executor;
-use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
 /// What goes on on a connection. The stream and the requests write it, the watch reads it.
@@ -84,23 +82,5 @@ impl Drop for Open {
         let elapsed = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.ended.fetch_max(elapsed, Ordering::Relaxed);
         self.0.open.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// Runs the streams of HTTP/2 and counts them as open. So a WebSocket within HTTP/2 counts for as long as it lives, whoever
-/// asked for it.
-#[derive(Clone, Debug)]
-pub(super) struct Streams(pub(super) Arc<Activity>);
-
-impl<F> Executor<F> for Streams
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        let open = self.0.open();
-        TokioExecutor::new().execute(async move {
-            stream.await;
-            drop(open);
-        });
     }
 }

@@ -1,5 +1,6 @@
 //! A request on a connection of the server's own listener.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,11 +8,12 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Either};
 use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::activity::Open;
+use super::streams::Pieces;
 use crate::request::{RemoteAddr, Secure};
 
 /// Where the requests of a connection come from, and how long it is kept for the next one.
@@ -28,10 +30,11 @@ pub(super) async fn answer<S, R>(
     mut request: Request<Incoming>,
     origin: Origin,
     open: Open,
-) -> Result<Response<impl Body<Data = Bytes, Error = R::Error> + Send + 'static>, S::Error>
+) -> Result<Response<impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static>, S::Error>
 where
     S: Service<Request<Incoming>, Response = Response<R>>,
     R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     if let Some(remote) = origin.remote {
         request.extensions_mut().insert(RemoteAddr(remote));
@@ -39,6 +42,7 @@ where
     if origin.is_secure {
         request.extensions_mut().insert(Secure);
     }
+    let is_stream = request.version() == Version::HTTP_2;
     let is_kept = request.version() == Version::HTTP_11 && !says_close(request.headers());
     std::future::poll_fn(|context| inner.poll_ready(context)).await?;
     let response = inner.call(request);
@@ -50,10 +54,13 @@ where
     }
     // The response is there as long as its body is.
     Ok(response.map(|body| {
-        body.map_err(move |error| {
+        if is_stream {
+            return Either::Right(Pieces::new(body, open));
+        }
+        Either::Left(body.map_err(move |error| {
             let _open = &open;
             error
-        })
+        }))
     }))
 }
 
