@@ -2,9 +2,10 @@
 
 import assert from "node:assert/strict";
 import http from "node:http";
+import net from "node:net";
 import { after, before, describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { PollSession, RawSocket, rawBytes, request, upgradeRequest } from "./lib/raw.mjs";
+import { PollSession, RawSocket, frame, rawAnswer, rawBytes, request, upgradeRequest } from "./lib/raw.mjs";
 import { sleep, Target, until, within } from "./lib/target.mjs";
 
 const ORIGIN = "http://ok.example";
@@ -363,6 +364,76 @@ describe("HTTP with the default options", () => {
   test("the opening tells the defaults", async () => {
     const { opening } = await PollSession.open(target);
     assert.deepEqual({ ...opening, sid: "" }, { sid: "", upgrades: ["websocket"], pingInterval: 25000, pingTimeout: 20000, maxPayload: 1000000 });
+  });
+});
+
+describe("what comes on a connection", () => {
+  let target;
+  before(async () => { target = await Target.start(); });
+  after(() => target.stop());
+  // The load balancer of the suites has the HTTP library as it is.
+  const skip = (process.env.TARGET_CMD ?? "").includes("--forwarded") && "the load balancer answers";
+  const GET = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\n\r\n";
+
+  for (const [name, behind, status] of [
+    ["an empty line", "\r\n", 200],
+    ["the first half of the next request", GET.slice(0, 20), 200],
+  ]) {
+    test(`a request is answered with ${name} in the same segment`, async () => {
+      const answer = await rawAnswer(target, GET + behind, /0\{"sid".*\}/);
+      assert.match(answer, new RegExp(`^HTTP/1.1 ${status} [^]*0\\{"sid"`));
+    });
+  }
+
+  test("a request is answered with bytes beyond its length behind it, and those are refused", async () => {
+    const post = "POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n40 and more\r\n\r\n";
+    assert.match(await rawAnswer(target, post, /HTTP\/1.1 400/), /^HTTP\/1.1 404 [^]*HTTP\/1.1 400 /);
+  });
+
+  test("an upgrade is answered with the first frame in the same segment", async () => {
+    const bytes = Buffer.concat([Buffer.from(upgradeRequest()), frame({ payload: "40" })]);
+    // The reference loses the frame, as nobody listens to the session yet.
+    assert.match(await rawAnswer(target, bytes, /0\{"sid".*\}/), /^HTTP\/1.1 101 [^]*0\{"sid"/);
+  });
+
+  for (const [name, text, status, own] of [
+    ["no HTTP", "no HTTP at all\r\n\r\n", 400],
+    ["a space behind a header's name", GET.replace("Host:", "Host :"), 400],
+    ["a header's value with a zero", GET.replace("Host: a", "Host: \0"), 400],
+    ["40 kB of headers", GET.replace("Host: a", `Host: a\r\nx: ${"a".repeat(40_000)}`), 431],
+    ["a bare line feed in the headers", GET.replace("Host: a\r", "X: a\nHost: a\r"), 400, true],
+    ["chunks and a length", `${GET.slice(0, -2).replace("GET", "POST")}Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n`, 400, true],
+    ["a length and chunks", `${GET.slice(0, -2).replace("GET", "POST")}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400, true],
+  ]) {
+    test(`${name}: ${status}`, { skip: own && skip }, async () => {
+      assert.match(await rawAnswer(target, text, /^HTTP\/1.1 ...[^]*\r\n\r\n/), new RegExp(`^HTTP/1.1 ${status} `));
+    });
+  }
+
+  test("a WebSocket of an unknown version is refused, and the connection closed", async () => {
+    const text = upgradeRequest().replace("Version: 13", "Version: 12");
+    const started = Date.now();
+    assert.match((await rawBytes(target, text, 10_000)).toString(), /^HTTP\/1.1 400 /);
+    assert.ok(Date.now() - started < 9_000, "closed");
+  });
+
+  test("413 reaches a client that writes all before it reads, and the session goes on", async () => {
+    const session = await PollSession.open(target);
+    for (let i = 0; i < 3; i += 1) {
+      const head = `POST ${session.path} HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n`;
+      const socket = net.connect(target.port, "127.0.0.1");
+      socket.pause();
+      const written = new Promise((resolve, reject) => {
+        socket.on("error", reject);
+        socket.write(Buffer.concat([Buffer.from(head), Buffer.alloc(20_000_000, "x")]), resolve);
+      });
+      await within(written, 30_000, "not read");
+      const answer = new Promise((resolve) => socket.once("data", (data) => resolve(data.toString())));
+      socket.resume();
+      assert.match(await within(answer, 10_000, "no answer"), /^HTTP\/1.1 413 /);
+      socket.destroy();
+    }
+    await session.join();
   });
 });
 

@@ -131,6 +131,23 @@ export function rawBytes(target, bytes, ms = 1000) {
   });
 }
 
+/** Writes bytes on a new TCP connection and returns what has come as soon as it matches; if it never does, what came until the end. */
+export function rawAnswer(target, bytes, pattern, ms = 10_000) {
+  return new Promise((resolve) => {
+    const socket = net.connect(target.port, "127.0.0.1");
+    let received = "";
+    const finish = () => { clearTimeout(timer); socket.destroy(); resolve(received); };
+    const timer = setTimeout(finish, ms);
+    socket.on("data", (data) => {
+      received += data.toString("latin1");
+      if (pattern.test(received)) finish();
+    });
+    socket.on("error", () => {});
+    socket.on("close", finish);
+    socket.write(bytes);
+  });
+}
+
 /** The text of a WebSocket upgrade request. */
 export function upgradeRequest(query = "EIO=4&transport=websocket", extra = "") {
   return `GET /socket.io/?${query} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`
