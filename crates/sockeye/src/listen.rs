@@ -164,7 +164,8 @@ impl Server {
         let (service, requests) = (self.service(inner), activity.clone());
         let service = service_fn(move |request| answer(service.clone(), request, origin, requests.begin()));
         let connection = builder.serve_connection_with_upgrades(stream, service);
-        let ended = drive(connection, watch, self.closing(), |connection| connection.graceful_shutdown()).await;
+        let ended =
+            drive(connection, &activity, watch, self.closing(), |connection| connection.graceful_shutdown()).await;
         activity.is_released.store(true, Ordering::Relaxed);
         report(&self.inner().metrics, &ended, &activity, remote);
     }

@@ -228,6 +228,28 @@ async fn a_peer_that_does_not_read_its_answer_is_cut() {
     assert_eq!(server.metrics().write_timeouts.value(), 1);
 }
 
+#[tokio::test]
+async fn the_system_keeps_nothing_for_a_peer_that_was_cut() {
+    let body = "x".repeat(16 << 20);
+    let app = axum::Router::new().route("/", axum::routing::get(move || async move { body }));
+    let mut limits = Limits::default();
+    limits.write_timeout = Duration::from_millis(500);
+    let server = Server::builder().limits(limits).build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = server.clone();
+    let accepted = tokio::spawn(async move { accepting.accept(&listener).await.unwrap() });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (theirs, remote) = accepted.await.unwrap();
+    let serving = tokio::spawn(server.clone().serve_connection(theirs, Some(remote), false, app));
+    send(&mut stream, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    timeout(LONG, serving).await.unwrap().unwrap();
+    assert_eq!(server.metrics().write_timeouts.value(), 1);
+    let mut received = Vec::new();
+    let error = timeout(LONG, stream.read_to_end(&mut received)).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
 /// A body of which no part is made before the one before it could be sent.
 struct Parts(std::sync::Arc<std::sync::atomic::AtomicUsize>);
 

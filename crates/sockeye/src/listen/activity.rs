@@ -28,6 +28,8 @@ pub(super) struct Activity {
     pub(super) is_drained: AtomicBool,
     /// The stream has failed, or the peer has ended it.
     pub(super) is_broken: AtomicBool,
+    /// The peer does not read: the next write fails, and resets the connection.
+    pub(super) is_cut: AtomicBool,
     /// Nothing is watched any more: the connection has ended, or was upgraded.
     pub(super) is_released: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl Activity {
             is_draining: AtomicBool::new(false),
             is_drained: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             is_released: AtomicBool::new(false),
         })
     }

@@ -22,6 +22,7 @@ pub(super) enum Ended {
 /// Polls `connection` until it ends, or is out of time. `end` asks it to end after the requests that it has.
 pub(super) async fn drive<C>(
     connection: C,
+    activity: &Activity,
     mut watch: Watch,
     closing: impl Future<Output = ()>,
     end: impl Fn(Pin<&mut C>),
@@ -43,7 +44,13 @@ where
             } else {
                 match watch.poll_expired(context) {
                     Poll::Ready(Expired::Idle) => {}
-                    Poll::Ready(expired) => return Poll::Ready(Ended::Expired(expired)),
+                    Poll::Ready(expired) => {
+                        if expired == Expired::Write {
+                            activity.is_cut.store(true, Ordering::Relaxed);
+                            drop(connection.as_mut().poll(context));
+                        }
+                        return Poll::Ready(Ended::Expired(expired));
+                    }
                     Poll::Pending => return Poll::Pending,
                 }
             }

@@ -1,12 +1,16 @@
 //! The stream below the HTTP library: it notes what the watch must know, and refuses what the library would accept.
 
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::activity::Activity;
 use super::framing::Framing;
@@ -68,6 +72,18 @@ impl Guard {
         }
     }
 
+    /// Fails once the peer had its time to read. What the system has taken and not sent is dropped: it would keep that for
+    /// minutes, and megabytes of it.
+    fn check_cut<I: 'static>(&self, stream: &I) -> io::Result<()> {
+        if !self.activity.is_cut.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if let Some(stream) = (stream as &dyn Any).downcast_ref::<TcpStream>() {
+            SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
     fn note_written(&self, result: &Poll<io::Result<usize>>) {
         match result {
             Poll::Ready(Ok(_)) => {
@@ -111,9 +127,12 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> AsyncWrite for Guarded<I> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let (stream, guard) = self.parts();
+        if let Some(guard) = &guard {
+            guard.check_cut(&*stream)?;
+        }
         let result = stream.poll_write(context, bytes);
         if let Some(guard) = guard {
             guard.note_written(&result);
@@ -127,6 +146,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let (stream, guard) = self.parts();
+        if let Some(guard) = &guard {
+            guard.check_cut(&*stream)?;
+        }
         let result = stream.poll_write_vectored(context, slices);
         if let Some(guard) = guard {
             guard.note_written(&result);
