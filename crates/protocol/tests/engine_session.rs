@@ -222,12 +222,16 @@ mod heartbeat_of_revision_4 {
     }
 
     #[test]
-    fn a_pong_that_nobody_asked_for_puts_off_the_ping() {
+    fn a_pong_that_nobody_asked_for_puts_off_nothing() {
         Harness::run(
             "    0 open v4 websocket
              20000 recv 3
-             45000 timer       -> send 2
-             65000 timer       -> closed: ping timeout",
+             25000 timer       -> send 2
+             25001 recv 3
+             25002 recv 3
+             40000 recv 3
+             50001 timer       -> send 2
+             70001 timer       -> closed: ping timeout",
         );
     }
 
@@ -243,11 +247,20 @@ mod heartbeat_of_revision_4 {
     }
 
     #[test]
-    fn a_timer_that_comes_late_still_leaves_the_full_timeout() {
+    fn the_pong_is_due_a_timeout_after_the_ping_was() {
+        Harness::run(
+            "    0 open v4 websocket
+             25020 late        -> send 2
+             45000 timer       -> closed: ping timeout",
+        );
+    }
+
+    #[test]
+    fn a_timer_that_comes_very_late_leaves_most_of_the_timeout() {
         Harness::run(
             "    0 open v4 websocket
              90000 late        -> send 2
-            110000 timer       -> closed: ping timeout",
+            105000 timer       -> closed: ping timeout",
         );
     }
 }

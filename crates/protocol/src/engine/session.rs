@@ -195,9 +195,12 @@ impl Session {
                 Outcome::Pong
             }
             (PacketKind::Pong, Revision::V4) => {
-                // A pong that nobody asked for counts too.
-                self.heartbeat = Heartbeat::PingInterval;
-                self.deadline = after(now, config.ping_interval);
+                // Only one that was asked for: a client that never reads could live on pongs alone. (The official server puts
+                // off its ping then.)
+                if matches!(self.heartbeat, Heartbeat::PongTimeout { .. }) {
+                    self.heartbeat = Heartbeat::PingInterval;
+                    self.deadline = after(now, config.ping_interval);
+                }
                 Outcome::Ignored
             }
             // The wrong side of the heartbeat.
@@ -328,7 +331,10 @@ impl Session {
         match self.heartbeat {
             Heartbeat::PingInterval => {
                 self.heartbeat = Heartbeat::PongTimeout { extended: false };
-                self.deadline = after(now, config.ping_timeout);
+                // From when the ping was due, as the client's clock has it, so that what a timer is late does not add up. Where
+                // it is very late, by the server's own fault, the client still has most of its time.
+                let asked = now.checked_sub(config.ping_timeout / 4).map_or(self.deadline, |at| at.max(self.deadline));
+                self.deadline = after(asked, config.ping_timeout);
                 Timeout::Ping
             }
             Heartbeat::ClientPing | Heartbeat::PongTimeout { .. } => {
