@@ -1,6 +1,6 @@
 //! Inflating messages (RFC 7692, 7.2.2).
 
-use std::{cell::Cell, fmt};
+use std::{cell::Cell, fmt, sync::Arc};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -14,6 +14,8 @@ pub struct Inflater {
     /// Kept between messages only with context takeover.
     state: Option<Box<Decompress>>,
     takeover: bool,
+    /// Dropped with it.
+    counted: Option<Arc<()>>,
 }
 
 impl Inflater {
@@ -26,7 +28,14 @@ impl Inflater {
             Role::Server => agreed.client_no_context_takeover,
             Role::Client => agreed.server_no_context_takeover,
         };
-        Self { state: None, takeover: !no_takeover }
+        Self { state: None, takeover: !no_takeover, counted: None }
+    }
+
+    /// Holds `handle` for as long as it lives, so that the handle's owner can count its inflaters.
+    #[must_use]
+    pub fn counted(mut self, handle: Arc<()>) -> Self {
+        self.counted = Some(handle);
+        self
     }
 
     /// Appends what a compressed message holds to `out`, at most `limit` bytes.
@@ -58,7 +67,10 @@ impl Inflater {
 
 impl fmt::Debug for Inflater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inflater").field("takeover", &self.takeover).finish_non_exhaustive()
+        f.debug_struct("Inflater")
+            .field("takeover", &self.takeover)
+            .field("counted", &self.counted.is_some())
+            .finish_non_exhaustive()
     }
 }
 
