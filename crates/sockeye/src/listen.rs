@@ -94,19 +94,19 @@ impl Server {
     }
 
     /// The next connection that comes in on `listener`, for [`serve_connection`](Self::serve_connection), or `None` once the
-    /// server closes. Small packets are sent at once on it (`TCP_NODELAY`). A failure to accept, such as too many open files,
+    /// server closes and has told its clients. Small packets are sent at once on it (`TCP_NODELAY`). A failure to accept, such as too many open files,
     /// is logged, and accepting goes on.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses no connection.
     pub async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-        let closing = self.closing();
-        tokio::pin!(closing);
+        let stopped = self.inner().stopped();
+        tokio::pin!(stopped);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = &mut closing => return None,
+                () = &mut stopped => return None,
             };
             match accepted {
                 Ok((stream, remote)) => {
@@ -164,8 +164,8 @@ impl Server {
         let (service, requests) = (self.service(inner), activity.clone());
         let service = service_fn(move |request| answer(service.clone(), request, origin, requests.begin()));
         let connection = builder.serve_connection_with_upgrades(stream, service);
-        let ended =
-            drive(connection, &activity, watch, self.closing(), |connection| connection.graceful_shutdown()).await;
+        let stopped = self.inner().stopped();
+        let ended = drive(connection, &activity, watch, stopped, |connection| connection.graceful_shutdown()).await;
         activity.is_released.store(true, Ordering::Relaxed);
         report(&self.inner().metrics, &ended, &activity, remote);
     }

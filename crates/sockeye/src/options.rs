@@ -123,7 +123,8 @@ impl Options {
     }
 }
 
-/// permessage-deflate (RFC 7692), without context takeover: a message that goes to many is compressed once.
+/// permessage-deflate (RFC 7692). The server keeps no context from one message to the next, so that a message that goes to many is
+/// compressed once. Clients may; see [`Limits::max_deflate_contexts`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PerMessageDeflate {
@@ -224,6 +225,9 @@ pub struct Limits {
     pub attachment_timeout: Duration,
     /// How deep the values of an event may be nested. Deeper: the connection is closed (`forced close`). At most, and by default: 127.
     pub max_depth: usize,
+    /// Clients whose context of permessage-deflate is kept from one message to the next, about 40 KiB each. More: they are asked to
+    /// compress each message on its own. Default: 1,000.
+    pub max_deflate_contexts: usize,
     /// How long a closed connection may take to read what was sent before the close. Default: 10 s.
     pub close_timeout: Duration,
     /// How long the server's own listener ([`Server::listen`](crate::Server::listen)) keeps a connection for the next request,
@@ -252,6 +256,7 @@ impl Default for Limits {
             max_attachment_bytes: 10_000_000,
             attachment_timeout: Duration::from_secs(60),
             max_depth: 127,
+            max_deflate_contexts: 1_000,
             close_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),

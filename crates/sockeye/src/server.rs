@@ -14,13 +14,13 @@ use regex::Regex;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{OpenPacket, SessionConfig, TransportKind};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
 use crate::budget::{Accounts, Ledger};
 use crate::builder::ServerBuilder;
 use crate::emit::Emit;
-use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Wheel};
+use crate::engine::{Conn, Ending, Flusher, Poller, Registry, Undecoded, Wheel};
 use crate::handler::Listeners;
 use crate::namespace::{Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
 use crate::options::Options;
@@ -29,7 +29,7 @@ use crate::request::Interner;
 use crate::telemetry::Metrics;
 
 use self::namespaces::Namespaces;
-pub(crate) use self::work::Running;
+pub(crate) use self::work::{Running, Work};
 
 /// A Socket.IO server. A clone is another handle to the same.
 ///
@@ -61,6 +61,7 @@ pub(crate) struct ServerInner {
     pub(crate) wheel: Arc<Wheel>,
     pub(crate) flusher: Arc<Flusher>,
     pub(crate) poller: Poller,
+    pub(crate) undecoded: Arc<Undecoded>,
     pub(crate) interner: Interner,
     pub(crate) adapter: AdapterFactory,
     /// The other nodes, once the server has joined them.
@@ -72,9 +73,24 @@ pub(crate) struct ServerInner {
     /// Where the server was started: for what begins on a thread of the program that has no runtime.
     runtime: OnceLock<Handle>,
     next_shard: AtomicUsize,
-    tasks: AtomicUsize,
-    idle: Notify,
+    /// What a close waits for.
+    work: Arc<Work>,
+    /// Long-polling clients that still have to be told of the end of their sessions.
+    farewells: Arc<Work>,
+    /// For each client whose compression context is kept, a clone.
+    pub(crate) deflate_contexts: Arc<()>,
     closing: watch::Sender<bool>,
+    /// Nobody has to be told of the close any more: no more connections are accepted.
+    stopping: watch::Sender<bool>,
+}
+
+/// Ends the accepting when it is dropped.
+struct Stop(Arc<ServerInner>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stopping.send_replace(true);
+    }
 }
 
 type NamespaceListener = Arc<dyn Fn(&Namespace) + Send + Sync>;
@@ -120,6 +136,7 @@ impl Server {
             wheel: Arc::new(Wheel::new()),
             flusher: Arc::default(),
             poller: Poller::default(),
+            undecoded: Arc::default(),
             interner: Interner::default(),
             adapter,
             peers: OnceLock::new(),
@@ -129,9 +146,11 @@ impl Server {
             started: AtomicBool::new(false),
             runtime: OnceLock::new(),
             next_shard: AtomicUsize::new(0),
-            tasks: AtomicUsize::new(0),
-            idle: Notify::new(),
+            work: Arc::default(),
+            farewells: Arc::default(),
+            deflate_contexts: Arc::default(),
             closing: watch::Sender::new(false),
+            stopping: watch::Sender::new(false),
         });
         let server = Self(inner);
         let _main = server.of("/");
@@ -194,19 +213,27 @@ impl Server {
         &self.0.ledger
     }
 
-    /// Stops the server: no new connections; every client is told, in a way that makes it reconnect; what was sent to them
-    /// is still delivered, for as long as [`Limits::close_timeout`](crate::Limits::close_timeout) says.
+    /// Stops the server: no new sessions; every client is told, in a way that makes it reconnect; what was sent to them
+    /// is still delivered, for as long as [`Limits::close_timeout`](crate::Limits::close_timeout) says. A long-polling client has to
+    /// come for it: until all have, requests are accepted.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not take the stop back.
     pub async fn close(&self) {
         self.0.closing.send_replace(true);
+        // Also if this future is dropped.
+        let stop = Stop(self.0.clone());
         for conn in self.0.registry.all() {
             conn.close(CloseReason::ServerShuttingDown, Ending::Graceful, "the server stops");
         }
         let limit = self.0.options.limits.close_timeout;
-        if tokio::time::timeout(limit, self.0.all_work_done()).await.is_err() {
+        let all_ended = async {
+            self.0.farewells.done().await;
+            drop(stop);
+            self.0.work.done().await;
+        };
+        if tokio::time::timeout(limit, all_ended).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
         // The adapters come last: what disconnect handlers emit still reaches the other nodes.
@@ -250,14 +277,18 @@ impl ServerInner {
 
     /// Waits until the server closes.
     pub(crate) async fn closed(&self) {
-        let mut closing = self.closing_signal();
         // The sender lives in the server, so the wait cannot fail.
-        let _closing = closing.wait_for(|closing| *closing).await;
+        drop(self.closing.subscribe().wait_for(|closing| *closing).await);
     }
 
-    /// Tells when the server closes, or is gone, without holding it.
-    pub(crate) fn closing_signal(&self) -> watch::Receiver<bool> {
-        self.closing.subscribe()
+    /// Waits until the server accepts nothing any more: it closes, and all long-polling clients were told, or had their time.
+    pub(crate) async fn stopped(&self) {
+        drop(self.stopping_signal().wait_for(|stopping| *stopping).await);
+    }
+
+    /// Tells when the server accepts nothing any more, or is gone, without holding it.
+    pub(crate) fn stopping_signal(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     pub(crate) fn next_shard(&self) -> u16 {

@@ -91,6 +91,8 @@ pub enum Bound {
     ChildNamespaces,
     /// [`Limits::max_handlers`](crate::Limits::max_handlers): its events waited, and reading was paused
     Handlers,
+    /// [`Limits::max_deflate_contexts`](crate::Limits::max_deflate_contexts)
+    DeflateContexts,
 }
 
 impl Bound {
@@ -109,6 +111,7 @@ impl Bound {
         Self::ConnectTime,
         Self::ChildNamespaces,
         Self::Handlers,
+        Self::DeflateContexts,
     ];
 
     /// The name of the option, as in the configuration.
@@ -127,6 +130,7 @@ impl Bound {
             Self::ConnectTime => "connect_timeout",
             Self::ChildNamespaces => "max_child_namespaces",
             Self::Handlers => "max_handlers",
+            Self::DeflateContexts => "max_deflate_contexts",
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sockeye::{Bound, CloseReason, Limits, Reason, Server, ServerBuilder};
+use sockeye_websocket::{OpCode, write_masked_frame};
 use support::{Got, Polling, WebSocket};
 use tokio::time::Instant;
 
@@ -254,4 +255,152 @@ async fn a_stop_tells_clients_without_a_disconnect_packet() {
     let (after, _) = tenths(stopping).await;
     assert!(after <= 10, "{after}");
     assert_eq!(*reasons.lock(), [CloseReason::ServerShuttingDown]);
+}
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// As the official protocol suites have it: they look a timeout after the ping was due, and not later.
+#[tokio::test(start_paused = true)]
+async fn short_times_are_kept_to_a_few_milliseconds() {
+    let (server, reasons) = server(Server::builder().ping_interval(ms(300)).ping_timeout(ms(200)));
+    let start = Instant::now();
+    let (mut socket, _) = WebSocket::joined(&server).await;
+    socket.answers_pings = false;
+    assert_eq!(socket.text().await, "2");
+    assert!(start.elapsed() < ms(310), "{:?}", start.elapsed());
+    assert_eq!(socket.closed().await, None);
+    assert!((ms(500)..ms(508)).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(*reasons.lock(), [CloseReason::PingTimeout]);
+}
+
+/// The timer is a little late; a request is not to profit from that.
+#[tokio::test(start_paused = true)]
+async fn a_request_after_the_deadline_finds_no_session() {
+    for is_post in [false, true] {
+        let (server, reasons) = server(Server::builder().ping_interval(ms(25_003)).ping_timeout(ms(20_000)));
+        let polling = Polling::joined(&server).await;
+        tokio::time::sleep(ms(45_004)).await;
+        let (status, _) = if is_post { polling.post("3").await } else { polling.get().await };
+        assert_eq!(status, 400);
+        assert_eq!(*reasons.lock(), [CloseReason::PingTimeout]);
+    }
+}
+
+/// Each pong answers a ping that the client cannot have read.
+#[tokio::test(start_paused = true)]
+async fn pongs_do_not_keep_alive_who_never_reads() {
+    let (server, reasons) = server(Server::builder());
+    server.on("fill", |socket: sockeye::Socket| socket.emit("large", "x".repeat(100_000)));
+    let mut socket = WebSocket::open_with(&server, "EIO=4&transport=websocket", "", 4096).await.unwrap();
+    socket.text().await;
+    socket.send("40").await;
+    socket.text().await;
+    socket.send("42[\"fill\"]").await;
+    let (after, ()) = tenths(async {
+        while reasons.lock().is_empty() {
+            socket.send("3").await;
+            tokio::time::sleep(ms(500)).await;
+        }
+    })
+    .await;
+    assert_eq!(*reasons.lock(), [CloseReason::PingTimeout]);
+    assert!((440..=460).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pongs_by_post_do_not_keep_alive_who_never_polls() {
+    let (server, reasons) = server(Server::builder());
+    let polling = Polling::joined(&server).await;
+    let (after, ()) = tenths(async {
+        while reasons.lock().is_empty() {
+            polling.post("3").await;
+            tokio::time::sleep(ms(500)).await;
+        }
+    })
+    .await;
+    assert_eq!(*reasons.lock(), [CloseReason::PingTimeout]);
+    assert!((440..=460).contains(&after), "{after}");
+}
+
+/// Also one of Engine.IO 3, which pings.
+#[tokio::test(start_paused = true)]
+async fn pings_do_not_keep_alive_who_never_polls() {
+    let (server, reasons) = server(Server::builder().allow_eio3(true));
+    let polling = Polling::open_version(&server, 3).await;
+    let (after, ()) = tenths(async {
+        while reasons.lock().is_empty() {
+            polling.post("1:2").await;
+            tokio::time::sleep(ms(500)).await;
+        }
+    })
+    .await;
+    assert_eq!(*reasons.lock(), [CloseReason::PingTimeout]);
+    assert!((440..=460).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_next_get() {
+    let (server, reasons) = server(Server::builder());
+    let polling = Polling::joined(&server).await;
+    let stopping = tokio::spawn({
+        let server = server.clone();
+        async move { server.close().await }
+    });
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(*reasons.lock(), [CloseReason::ServerShuttingDown]);
+    assert!(!stopping.is_finished(), "the client has not been told");
+    let refused = support::request(&server, http::Method::GET, "/socket.io/?EIO=4&transport=polling", &[], "").await;
+    assert_eq!(refused.0, 503, "no new sessions");
+    assert_eq!(polling.get().await, (200, "6\u{1e}1".to_owned()));
+    let (after, _) = tenths(stopping).await;
+    assert!(after <= 1, "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_ever_for_who_does_not_poll() {
+    let (server, _) = server(Server::builder());
+    let _polling = Polling::joined(&server).await;
+    let (after, ()) = tenths(server.close()).await;
+    assert!((99..=101).contains(&after), "{after}");
+}
+
+/// The answer to the probe is not lost when the client does not wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_probe_and_an_upgrade_at_once_are_both_answered() {
+    let (server, reasons) = server(Server::builder());
+    server.on("x", |socket: sockeye::Socket| socket.emit("y", 1));
+    let polling = Polling::joined(&server).await;
+    let mut probe = WebSocket::open(&server, &format!("EIO=4&transport=websocket&sid={}", polling.sid)).await;
+    probe.write(&[frame("2probe"), frame("5"), frame("42[\"x\"]")].concat()).await;
+    assert_eq!(probe.text().await, "3probe");
+    assert_eq!(probe.text().await, "42[\"y\",1]");
+    assert!(reasons.lock().is_empty());
+}
+
+/// Over a stream that is no plain socket, and while a WebSocket probes.
+#[tokio::test(start_paused = true)]
+async fn who_breaks_the_protocol_is_told_so_and_let_go() {
+    let (server, reasons) = server(Server::builder());
+    let polling = Polling::joined(&server).await;
+    for query in ["EIO=4&transport=websocket".to_owned(), format!("EIO=4&transport=websocket&sid={}", polling.sid)] {
+        let mut socket = WebSocket::open(&server, &query).await;
+        // Longer than a message may be, and more of it is on its way.
+        let mut frame = vec![0x81, 0xff, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 1, 2, 3, 4];
+        frame.resize(500_000, 0);
+        socket.write(&frame).await;
+        let (after, code) = tenths(socket.closed()).await;
+        assert_eq!((after, code), (0, Some(1009)), "{query}");
+        socket.close().await;
+        let (after, got) = tenths(socket.next()).await;
+        assert_eq!((after, got), (0, Got::End), "{query}");
+    }
+    assert!(reasons.lock().is_empty(), "the session goes on by polling");
+}
+
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write_masked_frame(&mut frame, OpCode::Text, false, text.as_bytes(), [1, 2, 3, 4]);
+    frame
 }

@@ -410,6 +410,9 @@ section! {
         attachment_timeout: Duration = Limits::default().attachment_timeout;
         /// How deep the values of an event may be nested, 127 at most. Deeper: the connection is closed.
         max_depth: usize = Limits::default().max_depth;
+        /// Clients whose context of permessage-deflate is kept from one message to the next, about 40 KiB each. More: they are
+        /// asked to compress each message on its own.
+        max_deflate_contexts: usize = Limits::default().max_deflate_contexts;
         /// How long a closed connection may take to read what was sent before the close.
         close_timeout: Duration = Limits::default().close_timeout;
         /// How long a connection is kept for its next HTTP request, or one of HTTP/2 on which nothing is open. Longer: it is

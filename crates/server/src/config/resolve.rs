@@ -355,6 +355,7 @@ fn limits(raw: &LimitsSection, problems: &mut Problems) -> Limits {
     limits.max_attachment_bytes = raw.max_attachment_bytes.0;
     limits.attachment_timeout = raw.attachment_timeout;
     limits.max_depth = raw.max_depth;
+    limits.max_deflate_contexts = raw.max_deflate_contexts;
     limits.close_timeout = raw.close_timeout;
     limits.keep_alive_timeout = raw.keep_alive_timeout;
     limits.write_timeout = raw.write_timeout;

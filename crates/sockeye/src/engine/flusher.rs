@@ -9,15 +9,18 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::conn::{AHEAD, Conn, prefetch};
+use super::now;
 use super::waker::ShardWaker;
 
-/// How many connections of a queue are written before others get their turn.
+/// How many connections of a queue are written before others get their turn, and for how long at the most, about.
 const SLICE: usize = 64;
+const TIME: Duration = Duration::from_millis(2);
 
 /// Where a connection waits to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,22 +114,11 @@ impl Writer {
     /// Writes what is prompt, and then a slice of the bulk; whether there is more to write.
     pub(crate) fn write(&mut self) -> bool {
         self.take();
-        let slice = self.taken.prompt.len().min(SLICE);
-        for conn in self.taken.prompt.drain(..slice) {
-            conn.flush(Queue::Prompt);
-        }
+        write_slice(&mut self.taken.prompt, Queue::Prompt);
         if !self.taken.prompt.is_empty() {
             return true;
         }
-        let slice = self.taken.bulk.len().min(SLICE);
-        // In the order they came, so that nobody is first in one round and last in the next.
-        for at in (0..slice).step_by(AHEAD) {
-            let some = (slice - at).min(AHEAD);
-            prefetch(self.taken.bulk.iter().take(some));
-            for conn in self.taken.bulk.drain(..some) {
-                conn.flush(Queue::Bulk);
-            }
-        }
+        let slice = write_slice(&mut self.taken.bulk, Queue::Bulk);
         if !self.taken.bulk.is_empty() {
             return true;
         }
@@ -149,6 +141,29 @@ impl Writer {
             }
         }
     }
+}
+
+/// Writes a slice of a queue; how many connections that were.
+fn write_slice(conns: &mut VecDeque<Arc<Conn>>, queue: Queue) -> usize {
+    let slice = conns.len().min(SLICE);
+    // What is few is not timed.
+    let started = (slice > AHEAD).then(now);
+    let mut written = 0;
+    // In the order they came, so that nobody is first in one round and last in the next.
+    while written < slice {
+        let some = (slice - written).min(AHEAD);
+        if queue == Queue::Bulk {
+            prefetch(conns.iter().take(some));
+        }
+        for conn in conns.drain(..some) {
+            conn.flush(queue);
+        }
+        written += some;
+        if started.is_some_and(|started| now().saturating_duration_since(started) >= TIME) {
+            break;
+        }
+    }
+    written
 }
 
 impl Queues {

@@ -19,6 +19,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     /// How much of `first` is written already.
     written: usize,
+    /// How many packets there are up to the last heartbeat, which is one of them; 0 once it is written.
+    heartbeat: u32,
 }
 
 impl Outbox {
@@ -48,6 +50,17 @@ impl Outbox {
         } else {
             self.rest.push_back(packet);
         }
+    }
+
+    /// The next packet is a heartbeat.
+    pub(crate) fn expect_heartbeat(&mut self) {
+        let waiting = self.rest.len() + usize::from(self.first.is_some());
+        self.heartbeat = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1);
+    }
+
+    /// Whether a heartbeat is still to be written, so that the client cannot have seen it.
+    pub(crate) fn has_heartbeat(&self) -> bool {
+        self.heartbeat > 0
     }
 
     /// What is to be written next, if there is a single packet.
@@ -102,6 +115,7 @@ impl Outbox {
             self.bytes = self.bytes.saturating_sub(first.cost());
         }
         self.written = 0;
+        self.heartbeat = self.heartbeat.saturating_sub(1);
         self.first = self.rest.pop_front();
         if self.rest.is_empty() && self.rest.capacity() > 0 {
             // An idle connection owns no write buffer.
@@ -145,6 +159,24 @@ mod tests {
             assert_eq!(drain(&mut outbox, step), expected);
             assert_eq!(outbox.bytes(), 0);
         }
+    }
+
+    #[test]
+    fn a_heartbeat_is_there_until_all_of_it_is_written() {
+        let mut outbox = Outbox::default();
+        outbox.push(Encoded::message("before"));
+        outbox.expect_heartbeat();
+        let ping = Encoded::control(sockeye_protocol::engine::PacketKind::Ping, "");
+        let written = Encoded::message("before").wire(PLAIN).len() + ping.wire(PLAIN).len();
+        outbox.push(ping);
+        outbox.push(Encoded::message("behind"));
+        outbox.advance(PLAIN, written - 1);
+        assert!(outbox.has_heartbeat());
+        outbox.advance(PLAIN, 1);
+        assert!(!outbox.has_heartbeat());
+        outbox.expect_heartbeat();
+        outbox.clear();
+        assert!(!outbox.has_heartbeat());
     }
 
     #[test]

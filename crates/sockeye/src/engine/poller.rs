@@ -22,8 +22,9 @@ use super::readable::Readable;
 use super::waker::ShardWaker;
 use super::websocket::{Ready, Turn};
 
-/// How many connections have their turn before others get theirs.
+/// How many connections have their turn before the shard writes what others have queued, and for how long at the most, about.
 const SLICE: usize = 64;
+const TIME: Duration = Duration::from_millis(4);
 
 /// How many connections have their turn, one after the other, before what came of it is written. What reads and handles, and what
 /// writes, do not fit into the processor's nearest cache together with what the kernel does for either.
@@ -93,8 +94,7 @@ impl Poller {
     /// Gives a connection a turn soon, whether or not something has come.
     pub(crate) fn again(&self, conn: &Arc<Conn>) {
         if let Some(sockets) = self.of(conn) {
-            sockets.again.lock().push(conn.clone());
-            sockets.waker.wake();
+            sockets.again(conn);
         }
     }
 
@@ -109,8 +109,8 @@ pub(crate) struct Turns {
     sockets: Arc<Sockets>,
     poll: Poll,
     events: Events,
-    /// Who is to have a turn.
-    due: VecDeque<(Arc<Conn>, Ready)>,
+    /// Who is to have a turn, each once, however often it was told of: the connection knows [what for](Conn::begin_turn).
+    due: VecDeque<Arc<Conn>>,
     /// Who had a turn, and has something to write.
     unwritten: Vec<Arc<Conn>>,
 }
@@ -173,7 +173,10 @@ impl Turns {
         if !self.events.is_empty() {
             // Taken out before the first turn: a token may be given to another socket in the middle of them.
             let conns = self.sockets.conns.lock();
-            let ready = |event: &Event| Some((conns.get(event.token().0)?.clone(), Ready::from(event)));
+            let ready = |event: &Event| {
+                let conn = conns.get(event.token().0)?;
+                conn.want_turn(Ready::from(event)).then(|| conn.clone())
+            };
             self.due.extend(self.events.iter().filter_map(ready));
         }
         self.take_again();
@@ -181,7 +184,7 @@ impl Turns {
 
     /// Those that want a turn although their sockets did not ask for one are to have it.
     pub(crate) fn take_again(&mut self) {
-        self.due.extend(self.sockets.again.lock().drain(..).map(|conn| (conn, Ready::UNKNOWN)));
+        self.due.extend(self.sockets.again.lock().drain(..));
     }
 
     /// The last [`look`](Self::look) may not have told of all.
@@ -204,16 +207,20 @@ impl Turns {
         let now = now();
         for at in (0..slice).step_by(TOGETHER) {
             let some = (slice - at).min(TOGETHER);
-            for (conn, ready) in self.due.drain(..some) {
-                if self.sockets.give_turn(&conn, ready, now) {
+            for conn in self.due.drain(..some) {
+                if self.sockets.give_turn(&conn, now) {
                     self.unwritten.push(conn);
                 }
             }
             for conn in self.unwritten.drain(..) {
                 conn.write_outbox();
             }
+            if slice > TOGETHER && self::now().saturating_duration_since(now) >= TIME {
+                break;
+            }
         }
-        !self.due.is_empty()
+        // Who wants another counts as well: a task that is woken for it at once would never let others run.
+        !self.due.is_empty() || !self.sockets.again.lock().is_empty()
     }
 }
 
@@ -224,8 +231,16 @@ impl Entry {
 }
 
 impl Sockets {
+    fn again(&self, conn: &Arc<Conn>) {
+        if conn.want_turn(Ready::UNKNOWN) {
+            self.again.lock().push(conn.clone());
+            self.waker.wake();
+        }
+    }
+
     /// Gives a turn; whether there is something to write then.
-    fn give_turn(&self, conn: &Arc<Conn>, ready: Ready, now: Instant) -> bool {
+    fn give_turn(&self, conn: &Arc<Conn>, now: Instant) -> bool {
+        let ready = conn.begin_turn();
         // Handlers catch their own panics. Should there be a bug of ours, it must not end the others of the shard.
         let given = catch_unwind(AssertUnwindSafe(|| conn.tcp_turn(ready, now)));
         let (turn, is_unwritten) = given.unwrap_or_else(|_| {
@@ -234,10 +249,7 @@ impl Sockets {
         });
         match turn {
             Turn::Wait => {}
-            Turn::Again => {
-                self.again.lock().push(conn.clone());
-                self.waker.wake();
-            }
+            Turn::Again => self.again(conn),
             Turn::Ended(entry) => self.leave(entry),
         }
         is_unwritten
@@ -259,3 +271,7 @@ impl From<&Event> for Ready {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "poller/tests.rs"]
+mod tests;

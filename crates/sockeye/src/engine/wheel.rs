@@ -2,6 +2,9 @@
 //!
 //! A connection has no timer of its own. It is entered here for the earliest of its deadlines; when that comes, it is asked
 //! what is due and when it wants to be asked again. An entry that has become too early costs one look.
+//!
+//! Deadlines are rounded up, so that connections that are due together wake the server once: to [`COARSEST`], and those that are
+//! near to a fiftieth of the wait, so that short times are kept as well as long ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -13,8 +16,11 @@ use tokio::time::Instant;
 
 use super::conn::Conn;
 
-/// The grid: deadlines are rounded up to it, so that connections that are due together wake the server once.
-const TICK: Duration = Duration::from_millis(20);
+/// The most that a deadline is rounded up, in milliseconds: that of a second or more.
+const COARSEST: u128 = 20;
+
+/// The part of the wait that a deadline may be rounded up.
+const FRACTION: u128 = 50;
 
 /// How many connections are looked at before other tasks get their turn.
 const SLICE: usize = 256;
@@ -22,6 +28,7 @@ const SLICE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Wheel {
     start: Instant,
+    /// Who is to be asked, by the milliseconds since `start`.
     ticks: Mutex<BTreeMap<u64, Vec<Weak<Conn>>>>,
     earlier: Notify,
 }
@@ -31,9 +38,11 @@ impl Wheel {
         Self { start: Instant::now(), ticks: Mutex::default(), earlier: Notify::new() }
     }
 
-    /// Sees to it that `conn` is asked at `deadline`, up to one tick later.
+    /// Sees to it that `conn` is asked at `deadline`, or a little later.
     pub(crate) fn insert(&self, conn: &Arc<Conn>, deadline: std::time::Instant) {
-        let tick = tick_of(Instant::from_std(deadline).saturating_duration_since(self.start));
+        let deadline = Instant::from_std(deadline);
+        let wait = deadline.saturating_duration_since(Instant::now());
+        let tick = tick_of(deadline.saturating_duration_since(self.start), wait);
         let mut ticks = self.ticks.lock();
         let is_first = ticks.first_key_value().is_none_or(|(first, _)| tick < *first);
         ticks.entry(tick).or_default().push(Arc::downgrade(conn));
@@ -51,7 +60,7 @@ impl Wheel {
                 self.earlier.notified().await;
                 continue;
             };
-            let due = self.start + TICK * u32::try_from(tick).unwrap_or(u32::MAX);
+            let due = self.start + Duration::from_millis(tick);
             tokio::select! {
                 () = tokio::time::sleep_until(due) => self.fire(tick).await,
                 () = self.earlier.notified() => {}
@@ -71,9 +80,12 @@ impl Wheel {
     }
 }
 
-/// The first tick that is not before this time: a connection that is asked too early takes the entry for an old one.
-fn tick_of(after: Duration) -> u64 {
-    u64::try_from(after.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
+/// The millisecond for a deadline that comes so long `after` the start, and so long a `wait` from now. It is not before the
+/// deadline: a connection that is asked too early takes the entry for an old one.
+fn tick_of(after: Duration, wait: Duration) -> u64 {
+    let grid = (wait.as_millis() / FRACTION).clamp(1, COARSEST);
+    let millis = after.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis.next_multiple_of(grid)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -83,9 +95,21 @@ mod tests {
     #[test]
     fn no_tick_is_before_its_deadline() {
         for nanos in [0, 1, 999_999, 1_000_000, 19_999_999, 20_000_000, 20_000_001, 20_700_000, 40_000_000] {
-            let tick = tick_of(Duration::from_nanos(nanos));
-            assert!(TICK * u32::try_from(tick).unwrap() >= Duration::from_nanos(nanos), "{nanos} ns in tick {tick}");
+            for wait in [0, 1, 99, 200, 300, 25_000] {
+                let tick = tick_of(Duration::from_nanos(nanos), Duration::from_millis(wait));
+                assert!(Duration::from_millis(tick) >= Duration::from_nanos(nanos), "{nanos} ns in tick {tick}");
+            }
         }
-        assert_eq!(tick_of(Duration::from_millis(40)), 2);
+    }
+
+    #[test]
+    fn what_is_near_is_kept_more_exactly() {
+        let late = |after: u64, wait: u64| tick_of(Duration::from_millis(after), Duration::from_millis(wait)) - after;
+        assert!((1..100).all(|after| late(after, 20) == 0));
+        assert!((1..1_000).all(|after| late(after, 200) < 4));
+        assert!((1..1_000).all(|after| late(after, 1_000) < 20));
+        // Many that wait for long come together.
+        let ticks = (1..=1_000).map(|after| tick_of(Duration::from_millis(after), Duration::from_secs(25)));
+        assert_eq!(ticks.collect::<std::collections::BTreeSet<_>>().len(), 50);
     }
 }

@@ -92,7 +92,7 @@ where
     };
     let mut found = None;
     let checked = verify.check(|sid| {
-        let conn = server.registry.find(sid)?;
+        let conn = server.registry.find(sid).filter(|conn| conn.is_in_time())?;
         let info = conn.info();
         found = Some(conn);
         Some(info)
@@ -137,7 +137,7 @@ where
                     server.metrics.bound_reached(bound, "handshake");
                     return busy();
                 }
-                Err(Refusal::Overload) => return busy(),
+                Err(Refusal::Overload | Refusal::Closing) => return busy(),
             };
             match upgrade {
                 Some(upgrade) => upgrade.open(server, parts, session, transport),
@@ -194,12 +194,17 @@ enum Refusal {
     Busy(Bound),
     /// A budget is used up.
     Overload,
+    /// The server stops; it only still tells the clients that it has.
+    Closing,
 }
 
 /// Decides on a handshake: the bounds, the program, the revision.
 async fn admit(server: &Arc<ServerInner>, parts: &Parts, verify: &Verify<'_>) -> Result<Admitted, Refusal> {
     let limits = &server.options.limits;
     let is_over = |value: i64, limit: usize| usize::try_from(value).is_ok_and(|value| value > limit);
+    if server.is_closing() {
+        return Err(Refusal::Closing);
+    }
     let handshake = Handshaking(server.clone());
     if is_over(server.metrics.handshakes.add(1), limits.max_handshakes) {
         return Err(Refusal::Busy(Bound::Handshakes));

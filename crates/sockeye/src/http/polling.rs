@@ -18,7 +18,7 @@ use sockeye_protocol::engine::{
 use super::drain::drain;
 use super::engine::{Admitted, EngineResponse, First, X_XSS_PROTECTION, busy, empty, respond};
 use crate::budget::{Account, Charge, Holder};
-use crate::engine::{Conn, Ending, PollReply, Response};
+use crate::engine::{Budget, Conn, Ending, PollReply, Response};
 use crate::server::ServerInner;
 use crate::telemetry::Bound;
 
@@ -128,21 +128,24 @@ where
 async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision: Revision) {
     let now = crate::engine::now();
     let mut replies = Replies { conn, is_unwritten: false };
-    for (count, packet) in decode_payload(body, is_binary, revision).enumerate() {
+    let mut budget = Budget::default();
+    for packet in decode_payload(body, is_binary, revision) {
         while conn.is_full() && !packet.as_ref().is_ok_and(is_acknowledgement) {
             replies.write();
             std::future::poll_fn(|context| conn.poll_resumed(context)).await;
             conn.work_off();
             conn.read_again();
         }
+        budget.spend(packet.as_ref().map_or(0, |packet| size(&packet.data)));
         match packet.map(|packet| replies.note(|| conn.handle_packet(packet, now))) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string()),
         }
-        if count % SLICE == SLICE - 1 {
+        if budget.is_spent() {
             replies.write();
             tokio::task::yield_now().await;
+            budget = Budget::default();
         }
     }
     conn.leave_backlog();
@@ -180,8 +183,12 @@ fn is_acknowledgement(packet: &Packet<'_>) -> bool {
     packet.kind == PacketKind::Message && matches!(&packet.data, Data::Text(text) if is_ack(text))
 }
 
-/// How many packets of a POST are handled before other tasks get their turn.
-const SLICE: usize = 128;
+fn size(data: &Data<'_>) -> usize {
+    match data {
+        Data::Text(text) => text.len(),
+        Data::Binary(data) => data.len(),
+    }
+}
 
 struct Posting(Arc<Conn>);
 

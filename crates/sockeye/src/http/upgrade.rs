@@ -118,7 +118,10 @@ impl Request {
 
         let limits = Limits { max_message: server.options.max_http_buffer_size, ..Limits::default() };
         let mut decoder = Decoder::new(Role::Server, limits);
-        let agreed = server.options.per_message_deflate.zip(offers(headers).as_deref().and_then(engine::agree));
+        let agreed = server
+            .options
+            .per_message_deflate
+            .zip(offers(headers).as_deref().and_then(|offers| engine::agree(server, offers)));
         let deflate = agreed.map(|(options, Agreement { header: value, inflater })| {
             decoder = Decoder::new(Role::Server, limits).with_deflate(inflater);
             if let Ok(value) = HeaderValue::from_str(&value) {

@@ -90,12 +90,12 @@ impl Server {
         if self.inner().peers.set(peers.clone()).is_err() {
             return Err(PeerError::Joined);
         }
-        let mut closing = self.inner().closing_signal();
+        let mut stopping = self.inner().stopping_signal();
         let incoming = places(announcement.options.max_incoming);
         // Neither holds the server, which may be dropped.
         let server = Arc::downgrade(self.inner());
         let _detached = tokio::spawn(async move {
-            while let Some(stream) = accept(&listener, &mut closing).await {
+            while let Some(stream) = accept(&listener, &mut stopping).await {
                 let (Ok(place), Some(server)) = (incoming.clone().acquire_owned().await, server.upgrade()) else {
                     return;
                 };
@@ -107,7 +107,7 @@ impl Server {
                 });
             }
         });
-        self.inner().spawn(announcement.renew(self.inner().closing_signal()));
+        self.inner().spawn(announcement.renew(self.inner().stopping_signal()));
         Ok(())
     }
 }
@@ -127,10 +127,10 @@ impl Announcement {
         tokio::time::timeout(self.options.connect_timeout, announce).await.unwrap_or_else(late)
     }
 
-    /// Renews the address until the server closes, then takes it back.
-    async fn renew(self, mut closing: watch::Receiver<bool>) {
+    /// Renews the address until the server closes and has told its clients, who may come by way of other nodes; then takes it back.
+    async fn renew(self, mut stopping: watch::Receiver<bool>) {
         let pause = (self.options.time_to_live / 3).max(MIN_PAUSE);
-        while tokio::time::timeout(pause, closed(&mut closing)).await.is_err() {
+        while tokio::time::timeout(pause, stopped(&mut stopping)).await.is_err() {
             if let Err(error) = self.announce().await {
                 tracing::warn!(%error, "this node's address was not renewed");
             }
@@ -142,17 +142,17 @@ impl Announcement {
     }
 }
 
-/// Waits until the server closes, or is gone.
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    let _closing = closing.wait_for(|closing| *closing).await;
+/// Waits until the server accepts nothing any more, or is gone.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _stopping = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// The next connection of another node, or `None` once the server closes.
-async fn accept(listener: &TcpListener, closing: &mut watch::Receiver<bool>) -> Option<TcpStream> {
+/// The next connection of another node, or `None` once the server accepts nothing any more.
+async fn accept(listener: &TcpListener, stopping: &mut watch::Receiver<bool>) -> Option<TcpStream> {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = closed(closing) => return None,
+            () = stopped(stopping) => return None,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -169,7 +169,7 @@ async fn accept(listener: &TcpListener, closing: &mut watch::Receiver<bool>) -> 
 
 /// Serves a connection of another node until it ends or becomes a WebSocket.
 async fn serve(server: Arc<ServerInner>, peers: Arc<Peers>, stream: TcpStream) {
-    let mut closing = server.closing_signal();
+    let mut stopping = server.stopping_signal();
     let service = service_fn(move |request| {
         let (server, peers) = (server.clone(), peers.clone());
         async move { Ok::<_, Infallible>(serve_request(&server, &peers, request).await) }
@@ -183,7 +183,7 @@ async fn serve(server: Arc<ServerInner>, peers: Arc<Peers>, stream: TcpStream) {
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = closed(&mut closing) => {
+        () = stopped(&mut stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,9 +1,10 @@
 //! What runs for the server: its drivers, and the work that a close waits for.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use super::ServerInner;
 use crate::engine::shard;
@@ -59,22 +60,41 @@ impl ServerInner {
         let _detached = runtime.spawn(future);
     }
 
-    /// Waits until nothing runs that [`begin_work`](Self::begin_work) has counted.
-    pub(super) async fn all_work_done(&self) {
+    /// Something has begun that [`Server::close`] waits for, until what is given back is dropped.
+    pub(crate) fn begin_work(&self) -> Running {
+        Work::begin(&self.work)
+    }
+
+    /// A long-polling client has to be told of the end of its session, and has to come for that, until what is given back is
+    /// dropped. Requests are accepted until then.
+    pub(crate) fn begin_farewell(&self) -> Running {
+        Work::begin(&self.farewells)
+    }
+}
+
+/// Counts what goes on, for one who waits until it is done.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    count: AtomicUsize,
+    idle: Notify,
+}
+
+impl Work {
+    fn begin(work: &Arc<Self>) -> Running {
+        work.count.fetch_add(1, Ordering::AcqRel);
+        Running(work.clone())
+    }
+
+    /// Waits until nothing goes on.
+    pub(super) async fn done(&self) {
         loop {
             let mut idle = std::pin::pin!(self.idle.notified());
             idle.as_mut().enable();
-            if self.tasks.load(Ordering::Acquire) == 0 {
+            if self.count.load(Ordering::Acquire) == 0 {
                 return;
             }
             idle.await;
         }
-    }
-
-    /// Something has begun that [`Server::close`] waits for, until what is given back is dropped.
-    pub(crate) fn begin_work(self: &Arc<Self>) -> Running {
-        self.tasks.fetch_add(1, Ordering::AcqRel);
-        Running(Arc::downgrade(self))
     }
 }
 
@@ -94,14 +114,12 @@ fn spawn_driver(server: Weak<ServerInner>, driver: impl Future<Output = ()> + Se
 }
 
 /// Counts work for as long as it goes on.
-pub(crate) struct Running(Weak<ServerInner>);
+pub(crate) struct Running(Arc<Work>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(server) = self.0.upgrade()
-            && server.tasks.fetch_sub(1, Ordering::AcqRel) == 1
-        {
-            server.idle.notify_waiters();
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
         }
     }
 }

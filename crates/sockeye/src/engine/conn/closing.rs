@@ -48,9 +48,13 @@ impl Conn {
                     | CloseReason::ParseError
                     | CloseReason::PingTimeout
             );
+        // One whose GET waits is told right here.
+        let is_told = matches!(state.lane, Lane::Polling(Some(_))) && state.outbox.is_empty();
         if !waits_for_client {
             state.session.handle_probe_closed();
             state.notify_probe();
+        } else if !is_told {
+            state.rare().farewell = Some(self.server.begin_farewell());
         }
         match (ending, &state.lane) {
             (Ending::Gone, _) => {
@@ -62,6 +66,10 @@ impl Conn {
             // A response of its own: the official client drops what comes before a close in the same one.
             (_, Lane::Polling(_)) => state.owes_close = true,
             (Ending::Code(code), _) => state.push_websocket_close(Some(code)),
+            (Ending::Broken(code), _) => {
+                state.push_websocket_close(Some(code));
+                state.ends_writing = true;
+            }
             (Ending::Graceful, _) => state.push_websocket_close(None),
         }
         drop(state);

@@ -10,6 +10,7 @@ use sockeye_protocol::engine::{Packet, PacketKind, Revision, Timeout};
 use super::state::Phase;
 use super::{Conn, Ending};
 use crate::engine::encoded::Encoded;
+use crate::engine::now;
 use crate::telemetry::Bound;
 
 impl Conn {
@@ -22,6 +23,16 @@ impl Conn {
             drop(state);
             self.server.wheel.insert(self, next);
         }
+    }
+
+    /// A request came for this session: what is due by now is due before it, even if the wheel comes a little later. False if
+    /// that was the end of the session.
+    pub(crate) fn is_in_time(self: &Arc<Self>) -> bool {
+        let now = now();
+        if self.state.lock().next_deadline().is_some_and(|next| next <= now) {
+            self.handle_timeout(now);
+        }
+        !self.is_finished() && (!self.is_ended() || self.server.registry.find(&self.id).is_some())
     }
 
     /// The wheel came to an entry of this connection.
@@ -42,11 +53,19 @@ impl Conn {
         self.arm();
     }
 
+    pub(super) fn send_heartbeat(self: &Arc<Self>, kind: PacketKind) {
+        self.state.lock().outbox.expect_heartbeat();
+        self.send(Encoded::control(kind, ""), false);
+    }
+
     /// While reading is paused the client's heartbeats are not seen; that it is late is our doing. It is pinged all the same,
-    /// for it waits for that, and a peer that is gone is noticed by the writing.
+    /// for it waits for that, and a peer that is gone, or reads nothing, is noticed by the writing.
     fn excuse(&self, now: Instant) {
         let config = &self.server.session;
         let mut state = self.state.lock();
+        if state.outbox.has_heartbeat() {
+            return;
+        }
         if matches!(state.session.clone().handle_timeout(config, now), Timeout::Close(_)) {
             let heartbeat = match state.session.revision() {
                 Revision::V3 => PacketKind::Ping,
@@ -61,7 +80,7 @@ impl Conn {
             let timeout = self.state.lock().session.handle_timeout(&self.server.session, now);
             match timeout {
                 Timeout::None => return,
-                Timeout::Ping => self.send(Encoded::control(PacketKind::Ping, ""), false),
+                Timeout::Ping => self.send_heartbeat(PacketKind::Ping),
                 Timeout::Noop => self.state.lock().answer(PacketKind::Noop),
                 Timeout::AbortProbe => self.state.lock().notify_probe(),
                 Timeout::Close(reason) => {

@@ -13,15 +13,33 @@ use sockeye_protocol::engine::{Data, Outcome, Packet, PacketKind};
 use super::state::{Lane, Phase};
 use super::{Conn, Ending};
 use crate::budget::{Charge, Holder};
-use crate::engine::encoded::Encoded;
 use crate::engine::now;
 use crate::engine::plain::recv;
+use crate::engine::websocket::Ready;
 
 impl Conn {
+    /// Wants a turn for what its socket is ready for. False if it waits for one already; that one is for this as well.
+    pub(crate) fn want_turn(&self, ready: Ready) -> bool {
+        self.queued.fetch_or(ready.bits(), Ordering::AcqRel) & Ready::BITS == 0
+    }
+
+    /// Its turn has come, for what is given back. From now on it can want another.
+    pub(crate) fn begin_turn(&self) -> Ready {
+        Ready::from_bits(self.queued.fetch_and(!Ready::BITS, Ordering::AcqRel))
+    }
+
     /// A packet on the session's transport. False when the session is closed, and the rest of the input is not wanted.
     pub(crate) fn handle_packet(self: &Arc<Self>, packet: Packet<'_>, now: Instant) -> bool {
         let is_heartbeat = matches!(packet.kind, PacketKind::Ping | PacketKind::Pong);
-        let outcome = self.state.lock().session.handle_packet(packet, &self.server.session, now);
+        let outcome = {
+            let mut state = self.state.lock();
+            if is_heartbeat && state.outbox.has_heartbeat() {
+                // It answers what it cannot have read: a client that never reads does not live on heartbeats of its own.
+                Outcome::Ignored
+            } else {
+                state.session.handle_packet(packet, &self.server.session, now)
+            }
+        };
         if is_heartbeat {
             // The next deadline may be earlier than the one for this answer was.
             self.arm();
@@ -29,7 +47,7 @@ impl Conn {
         match outcome {
             Outcome::Ignored => {}
             Outcome::Message(data) => self.handle_message(data),
-            Outcome::Pong => self.send(Encoded::control(PacketKind::Pong, ""), false),
+            Outcome::Pong => self.send_heartbeat(PacketKind::Pong),
             Outcome::Closed(reason) => self.session_closed(reason, Ending::Graceful, "by a packet of the client"),
         }
         if self.is_ended() {

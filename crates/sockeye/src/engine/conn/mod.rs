@@ -46,8 +46,8 @@ pub(crate) struct Conn {
     request: RequestInfo,
     revision: Revision,
     shard: u16,
-    /// A bit for each of the flusher's queues that it is in.
-    dirty: AtomicU8,
+    /// A bit for each of the flusher's queues that it is in, and some for the turn that it waits for.
+    queued: AtomicU8,
     /// Reading is paused because the backlog is full.
     paused: AtomicBool,
     /// The session is closed, or about to be: its client has not read, and the outbox is full. Follows the state, for those who
@@ -87,6 +87,9 @@ pub(crate) enum Ending {
     Graceful,
     /// The same, with a WebSocket close code.
     Code(u16),
+    /// The same, because the peer broke the WebSocket protocol: our side ends behind the close frame. The peer's own close frame
+    /// could not be told from what else it is still sending.
+    Broken(u16),
     /// It is gone, or not worth waiting for.
     Gone,
 }
@@ -136,7 +139,7 @@ impl Conn {
             request,
             revision,
             shard: server.next_shard(),
-            dirty: AtomicU8::new(0),
+            queued: AtomicU8::new(0),
             paused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             finished: AtomicBool::new(false),
@@ -158,6 +161,7 @@ impl Conn {
                 posting: false,
                 draining: false,
                 owes_close: false,
+                ends_writing: false,
                 overflowed: false,
                 given_up: false,
                 charged: 0,

@@ -50,7 +50,7 @@ pub(crate) fn prefetch<'a>(conns: impl Iterator<Item = &'a Arc<Conn>>) {
             Arc::strong_count(conn),
             conn.state.is_locked(),
             conn.inbound.is_locked(),
-            conn.dirty.load(Ordering::Relaxed),
+            conn.queued.load(Ordering::Relaxed),
         ));
     }
 }
@@ -118,7 +118,7 @@ impl Conn {
             READING.set(Reading { is_dirty: true, ..reading });
             return;
         }
-        let before = self.dirty.fetch_or(queue.bit(), Ordering::AcqRel);
+        let before = self.queued.fetch_or(queue.bit(), Ordering::AcqRel);
         if before & queue.bit() == 0 {
             self.server.flusher.push(self.clone(), queue);
         }
@@ -144,7 +144,7 @@ impl Conn {
     /// Writes what the outbox has, now that it has left `queue`. In the other one it stays, for if that were taken back, it could
     /// be there more than once.
     pub(crate) fn flush(self: &Arc<Self>, queue: Queue) {
-        self.dirty.fetch_and(!queue.bit(), Ordering::AcqRel);
+        self.queued.fetch_and(!queue.bit(), Ordering::AcqRel);
         self.write_outbox();
     }
 

@@ -1,6 +1,7 @@
 //! The part of a connection that its lock protects.
 
 use std::io::{self, IoSlice, Write as _};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -17,6 +18,7 @@ use crate::engine::outbox::{MAX_SLICES, Outbox};
 use crate::engine::plain::send;
 use crate::engine::poller::Entry;
 use crate::engine::unread::Unread;
+use crate::server::Running;
 use mio::net::TcpStream;
 
 pub(super) struct State {
@@ -34,6 +36,8 @@ pub(super) struct State {
     pub(super) draining: bool,
     /// A long-polling client still has to be told of the close.
     pub(super) owes_close: bool,
+    /// A plain socket: our side ends once all is written.
+    pub(super) ends_writing: bool,
     /// The outbox went over its bound.
     pub(super) overflowed: bool,
     /// The client has fallen behind, and no sender waits for it any more: see [`pressure`](crate::engine::pressure).
@@ -56,6 +60,8 @@ pub(super) struct Rare {
     pub(super) resume: Vec<Waker>,
     /// A POST that waits for its body, when it wants to know of the end of the session.
     pub(super) closed: Option<Waker>,
+    /// There until a long-polling client was told of the close.
+    pub(super) farewell: Option<Running>,
     /// Packets that wait because too many handlers do.
     pub(super) backlog: Backlog,
     /// Recipients of this client's events that have fallen behind: it is read no further until they have caught up.
@@ -190,6 +196,9 @@ impl State {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         Err(error) => return Written::Failed(error),
                     }
+                }
+                if std::mem::take(&mut self.ends_writing) {
+                    let _gone_already = stream.shutdown(Shutdown::Write);
                 }
                 Written::All
             }

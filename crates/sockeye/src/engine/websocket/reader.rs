@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::engine::conn::{Conn, Ending};
 use crate::engine::encoded::Encoded;
 use crate::engine::now;
+use crate::engine::turn::{Budget, Rest};
 use crate::telemetry::Bound;
 
 /// Read at a time, into the thread's scratch buffer.
@@ -23,17 +24,35 @@ pub(super) const SCRATCH: usize = 64 * 1024;
 /// How many reads of one connection follow each other before other tasks get their turn.
 pub(super) const TURNS: u32 = 4;
 
-/// What the reader does after a turn.
+/// How much is read and thrown away of a peer that broke the protocol, so that it sees our close frame and not a reset.
+pub(super) const DISCARDED: u32 = 64 << 20;
+
+/// What the reader does after what was read has been handled.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
     Continue,
-    /// The backlog is full. What was not decoded yet.
-    Pause(Vec<u8>),
+    /// The backlog is full. So many bytes at the end were not decoded yet.
+    Pause(usize),
+    /// Others are to have their turn. So many bytes at the end were not decoded yet.
+    Yield(usize),
     /// The peer closed the WebSocket.
     PeerClosed,
 }
 
+impl Flow {
+    /// How many bytes at the end are still to be decoded.
+    pub(super) fn left(self) -> usize {
+        match self {
+            Self::Pause(left) | Self::Yield(left) => left,
+            Self::Continue | Self::PeerClosed => 0,
+        }
+    }
+}
+
 pub(super) struct Reader {
     decoder: Decoder,
+    /// How much has been thrown away since the peer broke the protocol.
+    discarded: u32,
     revision: Revision,
     /// The peer broke the protocol: what still comes is read, but no longer looked at.
     broken: bool,
@@ -41,7 +60,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(conn: &Conn, decoder: Decoder) -> Self {
-        Self { decoder, revision: conn.revision(), broken: false }
+        Self { decoder, discarded: 0, revision: conn.revision(), broken: false }
     }
 
     /// Works off the backlog; ready when it is not full, and reading may go on.
@@ -66,14 +85,19 @@ impl Reader {
         Poll::Ready(())
     }
 
+    /// Reads and handles what was read; what was not decoded of it is put into `rest`.
     pub(super) fn poll_read<R: AsyncRead + ?Sized>(
         &mut self,
         conn: &Arc<Conn>,
         read: Pin<&mut R>,
+        rest: &mut Option<Box<Rest>>,
+        budget: &mut Budget,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Flow>> {
+        let undecoded = &conn.server().undecoded;
         with_scratch(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
+            let room = undecoded.room_for_read(scratch.len());
+            let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
             match read.poll_read(context, &mut buffer) {
                 Poll::Pending => {
                     conn.read_again();
@@ -83,7 +107,12 @@ impl Reader {
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
                     Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
                 }
-                Poll::Ready(Ok(())) => Poll::Ready(Ok(self.handle_bytes(conn, buffer.filled_mut(), now()))),
+                Poll::Ready(Ok(())) => {
+                    let bytes = buffer.filled_mut();
+                    let flow = self.handle_bytes(conn, bytes, now(), budget);
+                    *rest = Rest::new(tail(bytes, flow.left()), undecoded);
+                    Poll::Ready(Ok(flow))
+                }
             }
         })
     }
@@ -104,8 +133,14 @@ impl Reader {
     }
 
     /// Handles what was read, and writes what comes of it.
-    pub(super) fn handle_bytes(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant) -> Flow {
-        let (flow, is_unwritten) = self.take_bytes(conn, bytes, now);
+    pub(super) fn handle_bytes(
+        &mut self,
+        conn: &Arc<Conn>,
+        bytes: &mut [u8],
+        now: Instant,
+        budget: &mut Budget,
+    ) -> Flow {
+        let (flow, is_unwritten) = self.take_bytes(conn, bytes, now, budget);
         if is_unwritten {
             conn.write_outbox();
         }
@@ -113,14 +148,20 @@ impl Reader {
     }
 
     /// Handles what was read. Also gives back whether the caller has to write.
-    pub(super) fn take_bytes(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant) -> (Flow, bool) {
+    pub(super) fn take_bytes(
+        &mut self,
+        conn: &Arc<Conn>,
+        bytes: &mut [u8],
+        now: Instant,
+        budget: &mut Budget,
+    ) -> (Flow, bool) {
         if self.broken {
-            return (Flow::Continue, false);
+            self.discarded = self.discarded.saturating_add(u32::try_from(bytes.len()).unwrap_or(DISCARDED));
+            return (if self.discarded < DISCARDED { Flow::Continue } else { Flow::PeerClosed }, false);
         }
         let (flow, is_dirty) = conn.turn(|| {
-            let flow = self.decode(conn, bytes, now);
-            let undecoded = if let Flow::Pause(rest) = &flow { rest.len() } else { 0 };
-            conn.charge_incoming(self.decoder.held() + undecoded);
+            let flow = self.decode(conn, bytes, now, budget);
+            conn.charge_incoming(self.decoder.held() + flow.left());
             flow
         });
         // What is said at the end is to go out before the socket is closed.
@@ -131,20 +172,39 @@ impl Reader {
         (flow, is_dirty)
     }
 
-    fn decode(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant) -> Flow {
+    /// Whether the peer broke the protocol.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    fn decode(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant, budget: &mut Budget) -> Flow {
+        let may_yield = conn.server().undecoded.has_room();
         let mut input = Input::new(bytes);
         loop {
+            if budget.is_spent() && may_yield {
+                return Flow::Yield(input.remaining());
+            }
             let packet = match self.decoder.decode(&mut input) {
                 Ok(None) => return Flow::Continue,
-                Ok(Some(Event::Text(text))) => Packet::decode_text(text, self.revision),
-                Ok(Some(Event::Binary(data))) => Packet::decode_binary(data, self.revision),
+                Ok(Some(Event::Text(text))) => {
+                    budget.spend(text.len());
+                    Packet::decode_text(text, self.revision)
+                }
+                Ok(Some(Event::Binary(data))) => {
+                    budget.spend(data.len());
+                    Packet::decode_binary(data, self.revision)
+                }
                 Ok(Some(Event::Ping(data))) => {
+                    budget.spend(data.len());
                     let mut frame = Vec::with_capacity(data.len() + 2);
                     write_frame(&mut frame, OpCode::Pong, data);
                     conn.send(Encoded::frames(frame), false);
                     continue;
                 }
-                Ok(Some(Event::Pong(_))) => continue,
+                Ok(Some(Event::Pong(_))) => {
+                    budget.spend(0);
+                    continue;
+                }
                 Ok(Some(Event::Close { code, .. })) => {
                     conn.close(
                         CloseReason::TransportClose,
@@ -158,7 +218,7 @@ impl Reader {
                     if matches!(error, sockeye_websocket::Error::MessageTooBig { .. }) {
                         conn.server().metrics.bound_reached(Bound::Payload, conn.id());
                     }
-                    conn.close(CloseReason::TransportError, Ending::Code(error.close_code()), &error.to_string());
+                    conn.close(CloseReason::TransportError, Ending::Broken(error.close_code()), &error.to_string());
                     return Flow::Continue;
                 }
             };
@@ -169,12 +229,15 @@ impl Reader {
                 Err(error) => conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string()),
             }
             if conn.is_full() {
-                let rest = input.remaining();
-                let rest = bytes.get(bytes.len().saturating_sub(rest)..).unwrap_or_default();
-                return Flow::Pause(rest.to_vec());
+                return Flow::Pause(input.remaining());
             }
         }
     }
+}
+
+/// The last `left` of the bytes.
+pub(super) fn tail(bytes: &[u8], left: usize) -> Vec<u8> {
+    bytes.get(bytes.len().saturating_sub(left)..).unwrap_or_default().to_vec()
 }
 
 /// Lends the thread's scratch buffer. A call within a call gets one of its own.

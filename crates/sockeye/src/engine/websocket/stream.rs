@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Stream;
-use super::reader::{Flow, Reader, TURNS};
+use super::reader::{DISCARDED, Flow, Reader, TURNS};
 use crate::engine::conn::{Carrier, Conn, Handover};
 use crate::engine::now;
+use crate::engine::turn::{Budget, Rest};
 
 /// How long a stream may take for what is left when one side has closed the WebSocket.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -23,7 +24,8 @@ pub(super) struct StreamTask {
     reader: Reader,
     /// There until the last words are being said.
     stream: Option<Pin<Box<dyn Stream>>>,
-    rest: Vec<u8>,
+    /// What was read, but not decoded yet.
+    rest: Option<Box<Rest>>,
     unflushed: bool,
     ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -33,22 +35,23 @@ impl Future for StreamTask {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let mut budget = Budget::default();
         for _ in 0..TURNS {
             if let Some(ending) = &mut this.ending {
                 ready!(ending.as_mut().poll(context));
                 let _over = this.reader.settle(&this.conn, Ok(Flow::PeerClosed));
                 return Poll::Ready(());
             }
-            let turn = ready!(this.poll_turn(context));
+            let turn = ready!(this.poll_turn(context, &mut budget));
             if matches!(turn, Ok(Flow::PeerClosed))
                 && let Some(stream) = this.stream.take()
             {
-                this.ending = Some(Box::pin(last_words(this.conn.clone(), stream)));
+                this.ending = Some(Box::pin(last_words(this.conn.clone(), stream, this.reader.is_broken())));
                 continue;
             }
             match this.reader.settle(&this.conn, turn) {
                 None => return Poll::Ready(()),
-                Some(Flow::Pause(bytes)) => this.rest = bytes,
+                Some(Flow::Yield(_)) => break,
                 Some(_) => {}
             }
         }
@@ -69,6 +72,7 @@ impl StreamTask {
         if conn.attach(Carrier::Stream, handover) {
             let conn = conn.clone();
             let server = conn.server().clone();
+            let rest = Rest::new(rest, &server.undecoded);
             server.spawn(Self { conn, reader, stream: Some(stream), rest, unflushed: false, ending: None });
         }
     }
@@ -95,24 +99,48 @@ impl StreamTask {
         written
     }
 
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Flow>> {
+    fn poll_turn(&mut self, context: &mut Context<'_>, budget: &mut Budget) -> Poll<io::Result<Flow>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(Flow::PeerClosed)) };
         if let Poll::Ready(done) = Self::poll_write(&self.conn, stream.as_mut(), context, &mut self.unflushed) {
             return Poll::Ready(done.map(|()| Flow::PeerClosed));
         }
         ready!(self.reader.poll_backlog(&self.conn, context));
-        if self.rest.is_empty() {
-            return self.reader.poll_read(&self.conn, stream.as_mut(), context);
-        }
-        Poll::Ready(Ok(self.reader.handle_bytes(&self.conn, &mut std::mem::take(&mut self.rest), now())))
+        let Some(mut rest) = self.rest.take() else {
+            return self.reader.poll_read(&self.conn, stream.as_mut(), &mut self.rest, budget, context);
+        };
+        let flow = self.reader.handle_bytes(&self.conn, rest.bytes_mut(), now(), budget);
+        self.rest = rest.keep(flow.left());
+        Poll::Ready(Ok(flow))
     }
 }
 
-/// Writes what is left, the close frame for example, and ends the stream.
-async fn last_words(conn: Arc<Conn>, mut stream: Pin<Box<dyn Stream>>) {
+/// Writes what is left, the close frame for example, and ends our side of the stream. Of a peer that broke the protocol it reads on,
+/// for what that is still sending must not turn into a reset that overtakes the close frame.
+async fn last_words(conn: Arc<Conn>, mut stream: Pin<Box<dyn Stream>>, is_broken: bool) {
     let write = std::future::poll_fn(|context| {
         conn.poll_stream_write(context.waker(), |slices| stream.as_mut().poll_write_vectored(context, slices))
     });
     let _slow = tokio::time::timeout(LAST_WORDS, write).await;
-    let _unclean = tokio::time::timeout(LAST_WORDS, stream.shutdown()).await;
+    let limit = if is_broken { conn.server().options.limits.close_timeout } else { LAST_WORDS };
+    let end = async {
+        let _unclean = tokio::time::timeout(LAST_WORDS, stream.shutdown()).await;
+        if is_broken {
+            discard(&mut stream).await;
+        }
+    };
+    let _late = tokio::time::timeout(limit, end).await;
+}
+
+/// Reads to the end and throws away, but not without end.
+pub(super) async fn discard<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut buffer = vec![0; 8 * 1024];
+    let mut left = DISCARDED;
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        left = left.saturating_sub(u32::try_from(count).unwrap_or(left));
+        if left == 0 {
+            return;
+        }
+        // Who sends without a pause must not keep others from their turn.
+        tokio::task::consume_budget().await;
+    }
 }

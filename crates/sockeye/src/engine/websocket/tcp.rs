@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 
-use super::reader::{Flow, Reader, SCRATCH, TURNS, with_scratch};
+use super::reader::{Flow, Reader, TURNS, tail, with_scratch};
 use crate::engine::conn::{Carrier, Conn, Handover};
 use crate::engine::poller::Entry;
+use crate::engine::turn::{Budget, Rest};
 use crate::server::Running;
 
 /// What the socket of a connection is ready for.
@@ -24,6 +25,26 @@ pub(crate) struct Ready {
 impl Ready {
     /// Nobody knows: it must be tried.
     pub(crate) const UNKNOWN: Self = Self { readable: true, ended: true, writable: false };
+
+    /// The bits of [`Conn::want_turn`]: that there is to be a turn, and for what. The other bits are the flusher's.
+    const DUE: u8 = 1 << 3;
+    const READABLE: u8 = 1 << 4;
+    const ENDED: u8 = 1 << 5;
+    const WRITABLE: u8 = 1 << 6;
+    pub(crate) const BITS: u8 = Self::DUE | Self::READABLE | Self::ENDED | Self::WRITABLE;
+
+    pub(crate) fn bits(self) -> u8 {
+        let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        Self::DUE
+            | bit(self.readable, Self::READABLE)
+            | bit(self.ended, Self::ENDED)
+            | bit(self.writable, Self::WRITABLE)
+    }
+
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        let is_set = |bit: u8| bits & bit != 0;
+        Self { readable: is_set(Self::READABLE), ended: is_set(Self::ENDED), writable: is_set(Self::WRITABLE) }
+    }
 }
 
 /// What is to come after a turn.
@@ -41,7 +62,7 @@ pub(crate) enum Turn {
 pub(crate) struct TcpReader {
     reader: Reader,
     /// What was read, but not decoded yet.
-    rest: Vec<u8>,
+    rest: Option<Box<Rest>>,
     /// Asks for a turn when a pause is over.
     waker: Option<Waker>,
     entry: Entry,
@@ -58,7 +79,8 @@ pub(super) fn serve(
     handover: Handover,
 ) {
     let server = conn.server();
-    let has_rest = !rest.is_empty();
+    let rest = Rest::new(rest, &server.undecoded);
+    let has_rest = rest.is_some();
     // Locked until all is there: the first turn may be due while it is still being made.
     let mut slot = conn.tcp.lock();
     let attached = stream
@@ -96,6 +118,8 @@ impl TcpReader {
     fn turn(&mut self, conn: &Arc<Conn>, ready: Ready, now: Instant) -> (Turn, bool) {
         let mut readable = ready.readable;
         let mut is_unwritten = false;
+        let mut budget = Budget::default();
+        let undecoded = &conn.server().undecoded;
         for _ in 0..TURNS {
             if conn.has_backlog() {
                 let waker = self.waker.get_or_insert_with(|| Waker::from(Arc::new(Resume(Arc::downgrade(conn)))));
@@ -103,15 +127,24 @@ impl TcpReader {
                     return (Turn::Wait, is_unwritten);
                 }
             }
-            let taken: io::Result<(Flow, bool)> = if !self.rest.is_empty() {
-                Ok(self.reader.take_bytes(conn, &mut std::mem::take(&mut self.rest), now))
+            let taken: io::Result<(Flow, bool)> = if let Some(mut rest) = self.rest.take() {
+                let (flow, is_dirty) = self.reader.take_bytes(conn, rest.bytes_mut(), now, &mut budget);
+                self.rest = rest.keep(flow.left());
+                Ok((flow, is_dirty))
             } else if readable {
                 with_scratch(|scratch| {
-                    let count = conn.try_read(scratch)?;
+                    let room = undecoded.room_for_read(scratch.len());
+                    let count = conn.try_read(scratch.get_mut(..room).unwrap_or_default())?;
                     // Less than there was room for: no more is there now, unless it is the end.
-                    readable = ready.ended || count == SCRATCH;
+                    readable = ready.ended || count == room;
                     match scratch.get_mut(..count) {
-                        Some(bytes) if !bytes.is_empty() => Ok(self.reader.take_bytes(conn, bytes, now)),
+                        Some(bytes) if !bytes.is_empty() => {
+                            let (flow, is_dirty) = self.reader.take_bytes(conn, bytes, now, &mut budget);
+                            if flow.left() > 0 {
+                                self.rest = Rest::new(tail(bytes, flow.left()), undecoded);
+                            }
+                            Ok((flow, is_dirty))
+                        }
                         _ => Err(io::ErrorKind::UnexpectedEof.into()),
                     }
                 })
@@ -137,9 +170,13 @@ impl TcpReader {
             };
             match self.reader.settle(conn, flow) {
                 None => return (Turn::Ended(self.entry), is_unwritten),
-                Some(Flow::Pause(bytes)) => self.rest = bytes,
+                Some(Flow::Yield(_)) => break,
                 Some(_) => {}
             }
+        }
+        if self.rest.is_none() && !readable {
+            conn.read_again();
+            return (Turn::Wait, is_unwritten);
         }
         (Turn::Again, is_unwritten)
     }
