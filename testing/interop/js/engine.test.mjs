@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Fetch, NodeWebSocket, NodeXHR, Socket as Engine } from "engine.io-client";
-import { PollSession, RawSocket } from "./lib/raw.mjs";
+import { PollSession, RawSocket, frame, rawBytes, upgradeRequest } from "./lib/raw.mjs";
 import { collect, connected, next, sleep, Target, until, within } from "./lib/target.mjs";
 
 describe("the official engine client", () => {
@@ -437,5 +437,62 @@ describe("WebSocket", () => {
     assert.equal(await socket.next(), '451-["echo",{"_placeholder":true,"num":0}]');
     assert.deepEqual([...await socket.next()], [4, 7, 8]);
     socket.ws.terminate();
+  });
+});
+
+describe("permessage-deflate", () => {
+  let target;
+  before(async () => { target = await Target.start("--deflate"); });
+  after(() => target.stop());
+
+  const flags = [undefined, false, true];
+  for (const clientNoContextTakeover of flags) {
+    for (const serverNoContextTakeover of flags) {
+      const flags = JSON.stringify({ clientNoContextTakeover, serverNoContextTakeover });
+      test(`offers of ws with ${flags}, and all windows`, async () => {
+        for (const clientMaxWindowBits of [undefined, false, true, 9, 12, 15]) {
+          for (const serverMaxWindowBits of [undefined, 9, 15]) {
+            const offer = { clientNoContextTakeover, serverNoContextTakeover, clientMaxWindowBits, serverMaxWindowBits };
+            const given = Object.fromEntries(Object.entries(offer).filter(([, value]) => value !== undefined));
+            const socket = await RawSocket.open(target, undefined, { perMessageDeflate: { ...given, threshold: 0 } });
+            await socket.join();
+            for (let i = 0; i < 3; i += 1) {
+              const packet = `42["echo","${"all the same ".repeat(300)}",${i}]`;
+              socket.ws.send(packet, { compress: true });
+              assert.equal(await socket.next(), packet, JSON.stringify(given));
+            }
+            socket.ws.terminate();
+          }
+        }
+      });
+    }
+  }
+});
+
+describe("what is wrong is said at once", () => {
+  let target;
+  before(async () => { target = await Target.start("--max-payload", "100000"); });
+  after(() => target.stop());
+
+  test("a message that is too large: 1009, and the connection ends", async () => {
+    const socket = await RawSocket.open(target);
+    await socket.join();
+    const started = Date.now();
+    socket.send(`42["echo","${"x".repeat(5_000_000)}"]`);
+    assert.equal(await socket.closeCode(5000), 1009);
+    assert.ok(Date.now() - started < 3000, `after ${Date.now() - started} ms`);
+  });
+
+  test("a GET a timeout after the ping finds no session", async (t) => {
+    const quick = await Target.startFor(t, "--ping-interval", "300", "--ping-timeout", "200");
+    const session = await PollSession.open(quick);
+    await sleep(500);
+    assert.equal((await session.get()).status, 400);
+  });
+
+  test("2probe and 5 in one segment: 3probe comes", async () => {
+    const session = await PollSession.open(target);
+    const bytes = Buffer.concat([Buffer.from(upgradeRequest(`EIO=4&transport=websocket&sid=${session.sid}`)), frame({ payload: "2probe" }), frame({ payload: "5" })]);
+    assert.match((await rawBytes(target, bytes, 250)).toString("latin1"), /3probe/);
   });
 });
