@@ -97,7 +97,7 @@ pub enum Bound {
 
 impl Bound {
     /// Every bound, for tables of metrics.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Connections,
         Self::Handshakes,
         Self::Unjoined,
