@@ -35,7 +35,7 @@ impl Bench {
         let (stream, _) = self.listener.accept().await.unwrap();
         let inner = self.server.inner();
         let (parts, ()) = http::Request::new(()).into_parts();
-        let request = RequestInfo::new(&parts, &inner.interner);
+        let request = RequestInfo::new(&parts, &inner.interner, &inner.accounts).unwrap();
         let conn = Conn::open(inner, generate(), request, Revision::V4, TransportKind::WebSocket);
         run(&conn, Io::Tcp(stream), Vec::new(), Decoder::new(Role::Server, Limits::default()), None);
         let sockets = inner.metrics.sockets.value();
