@@ -1,23 +1,29 @@
 //! The listener for operators and their programs: whether the server lives, whether it is ready for clients, what it counts.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::uri::Authority;
 use http::{HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use sockeye_redis::RedisAdapter;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use crate::config::Admin;
 use crate::metrics::Metrics;
 
 /// Whether clients should come.
@@ -67,15 +73,15 @@ impl Readiness {
 /// # Errors
 ///
 /// The address cannot be listened on.
-pub(crate) async fn start(address: SocketAddr, readiness: Readiness, metrics: Metrics) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).await?;
+pub(crate) async fn start(admin: &Admin, readiness: Readiness, metrics: Metrics) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(admin.address).await?;
     let address = listener.local_addr()?;
-    tokio::spawn(serve(listener, router(readiness, metrics)));
+    tokio::spawn(serve(listener, router(readiness, metrics, admin.hosts.clone())));
     Ok(address)
 }
 
-fn router(readiness: Readiness, metrics: Metrics) -> Router {
-    let metrics = Arc::new(metrics);
+fn router(readiness: Readiness, metrics: Metrics, hosts: Vec<String>) -> Router {
+    let (metrics, hosts) = (Arc::new(metrics), Arc::new(hosts));
     let ready = move || {
         std::future::ready(match readiness.check() {
             Ok(()) => text(StatusCode::OK, "ready\n"),
@@ -91,6 +97,34 @@ fn router(readiness: Readiness, metrics: Metrics) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(read))
         .fallback(|| std::future::ready(text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n")))
+        .layer(from_fn(move |request: Request, next: Next| {
+            let hosts = hosts.clone();
+            async move {
+                match unknown_host(&request, &hosts) {
+                    None => next.run(request).await,
+                    Some(host) => text(
+                        StatusCode::MISDIRECTED_REQUEST,
+                        format!("this listener is not known as {host:?}: ask by its IP address, or add the name to hosts in [admin]\n"),
+                    ),
+                }
+            }
+        }))
+}
+
+/// The host that was asked for, if nobody has allowed it. A page in an operator's browser whose name leads here (DNS rebinding)
+/// could read everything otherwise. A request without a host comes from no browser.
+fn unknown_host(request: &Request, allowed: &[String]) -> Option<String> {
+    let named =
+        request.headers().get_all(HOST).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let named = named.chain(request.uri().authority().map(ToString::to_string));
+    named.into_iter().find(|host| !is_allowed(host, allowed))
+}
+
+fn is_allowed(host: &str, allowed: &[String]) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&name);
+    name == "localhost" || address.parse::<IpAddr>().is_ok() || allowed.contains(&name)
 }
 
 fn text(status: StatusCode, body: impl Into<Body>) -> Response {
@@ -103,9 +137,8 @@ fn text(status: StatusCode, body: impl Into<Body>) -> Response {
 
 /// Each connection has one request.
 async fn serve(listener: TcpListener, router: Router) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -114,23 +147,56 @@ async fn serve(listener: TcpListener, router: Router) {
                 continue;
             }
         };
+        connections.retain(|connection| !connection.is_finished());
+        // A request is answered within milliseconds: the oldest connection is one that says nothing, or reads nothing.
+        if connections.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
         let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
+        connections.push_back(tokio::spawn(async move {
             let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(MAX_TIME).keep_alive(false);
+            builder.timer(TokioTimer::new()).header_read_timeout(MAX_HEADER_TIME).keep_alive(false);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             // Whoever asked may have gone away.
             let _ended = tokio::time::timeout(MAX_TIME, connection).await;
-            drop(permit);
-        });
+        }));
     }
 }
 
-/// Connections at a time; further ones wait.
+/// Connections at a time. One more closes the oldest.
 const MAX_CONNECTIONS: usize = 64;
 
-/// How long one may take.
+/// How long the headers of a request may take.
+const MAX_HEADER_TIME: Duration = Duration::from_secs(2);
+
+/// How long a connection may take.
 const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// How long to wait after a failure to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_somebody_allowed_and_addresses_are_hosts() {
+        let allowed = ["sockeye.internal".to_owned()];
+        for host in [
+            "127.0.0.1:3999",
+            "[::1]:3999",
+            "10.0.0.7",
+            "localhost:1",
+            "LocalHost",
+            "localhost.",
+            "Sockeye.Internal:80",
+        ] {
+            assert!(is_allowed(host, &allowed), "{host}");
+        }
+        for host in ["evil.example:3999", "127.0.0.1.nip.io", "internal", "localhost.evil.example", "", "a b", "[::1"] {
+            assert!(!is_allowed(host, &allowed), "{host}");
+        }
+    }
+}

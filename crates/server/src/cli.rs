@@ -8,11 +8,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, CHAT, Config, Flags};
 use crate::emit::Emit;
-use crate::{emit, serve, startup};
+use crate::{emit, log, serve, startup};
 
 /// A Socket.IO server. Without a configuration it serves a chat: open http://localhost:3000 in two browser tabs.
 #[derive(Debug, Parser)]
-#[command(name = "sockeye", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "sockeye", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -115,10 +115,7 @@ fn print(text: &str) -> ExitCode {
 
 /// Prints what is wrong to standard error. The further lines of one thing that is wrong are indented.
 pub(crate) fn complain(problems: &[String]) -> ExitCode {
-    let mut output = std::io::stderr().lock();
-    for problem in problems {
-        // Where even this fails there is nobody to tell.
-        writeln!(output, "error: {}", problem.replace('\n', "\n       ")).unwrap_or_default();
-    }
+    let lines = problems.iter().map(|problem| format!("error: {}\n", problem.replace('\n', "\n       ")));
+    log::print(&lines.collect::<String>());
     ExitCode::FAILURE
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use sockeye_redis::{EmitterError, Mode, Receipt, RedisEmitter, RedisOptions, Subscription};
 
 use crate::cli::complain;
-use crate::config;
+use crate::{config, log};
 
 /// Sends an event to the clients of a cluster, and ends when Redis has taken it.
 #[derive(Debug, Args)]
@@ -66,6 +66,11 @@ pub(crate) struct Emit {
     #[arg(long, requires = "disconnect")]
     close: bool,
 
+    /// End with status 3 if nobody got it: no server heard it, or the one room is empty, as far as Redis can tell. Without this a
+    /// note says so. Not with redis-streams, where Redis does not know who reads.
+    #[arg(long)]
+    require_recipient: bool,
+
     #[command(flatten, next_help_heading = "The cluster, over what [cluster] of the configuration says")]
     cluster: Cluster,
 }
@@ -99,7 +104,8 @@ const EXAMPLES: &str = r#"Examples:
   sockeye emit --config sockeye.toml --room lobby --join archive
   sockeye emit --config sockeye.toml --room banned --disconnect --close
 
-The status is 0 when Redis has taken it: then every server that is connected to Redis gets it."#;
+The status is 0 when Redis has taken it: then every server that is connected to Redis gets it. With --require-recipient it is 3 when
+nobody got it."#;
 
 /// Does it.
 pub(crate) fn run(emit: &Emit, file: Option<&Path>) -> ExitCode {
@@ -121,9 +127,18 @@ pub(crate) fn run(emit: &Emit, file: Option<&Path>) -> ExitCode {
         Err(error) => return complain(&[error]),
     };
     let mode = options.mode;
+    if emit.require_recipient && mode == Mode::Streams {
+        let text =
+            "--require-recipient: with redis-streams the servers fetch what is sent, and Redis does not know who does";
+        return complain(&[text.to_owned()]);
+    }
     match send(emit, options, args) {
         Ok(receipts) => {
             if receipts.iter().any(|receipt| receipt.listeners == Some(0)) {
+                if emit.require_recipient {
+                    complain(&[emit.unheard(mode)]);
+                    return ExitCode::from(NOBODY);
+                }
                 note(&emit.unheard(mode));
             }
             ExitCode::SUCCESS
@@ -232,10 +247,11 @@ fn read(source: &mut impl Read) -> io::Result<Vec<u8>> {
 
 /// Tells something that is not wrong in itself.
 fn note(text: &str) {
-    use std::io::Write as _;
-    // Where even this fails there is nobody to tell.
-    writeln!(io::stderr().lock(), "note: {text}").unwrap_or_default();
+    log::print(&format!("note: {text}\n"));
 }
+
+/// The status when nobody got it, and somebody had to.
+const NOBODY: u8 = 3;
 
 /// Bytes of a file, or of standard input: as much as a node lets wait of what comes.
 const MAX_BYTES: u64 = 64 << 20;

@@ -15,6 +15,7 @@ use sockeye::{Bound, CloseReason, Counter, Gauge, Holder, Server};
 use sockeye_redis::RedisAdapter;
 
 use crate::admin::Readiness;
+use crate::log;
 
 /// All that is counted.
 #[derive(Debug)]
@@ -53,6 +54,12 @@ impl Collector for Sources {
         let mut page = Page(encoder);
         page.gauge("ready", "Whether clients should come, as /readyz says.", self.readiness.check().is_ok().into())?;
         page.server(&self.server)?;
+        if let Some((dropped, suppressed)) = log::counters() {
+            page.counters(&[
+                ("log_dropped", "Lines of the log that standard error did not take.", dropped),
+                ("log_suppressed", "Lines of the log left out as repeats.", suppressed),
+            ])?;
+        }
         if let Some(adapter) = &self.adapter {
             page.redis(adapter)?;
         }

@@ -17,6 +17,7 @@ use http::header::{
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sockeye::Options;
 
 /// A file that is served.
 struct Asset {
@@ -31,33 +32,51 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Everything that is served beside Socket.IO: `/sockeye.js`, and with `demo` the chat page at `/`. The rest is 404.
-pub(crate) fn router(demo: bool) -> Router {
+pub(crate) fn router(demo: bool, options: &Options) -> Router {
     let script = "text/javascript; charset=utf-8";
-    let mut router = route(Router::new(), "/sockeye.js", script, include_bytes!("../assets/sockeye.js"));
+    let mut router = route(Router::new(), "/sockeye.js", script, include_str!("../assets/sockeye.js"));
     if demo {
-        router = route(router, "/", "text/html; charset=utf-8", include_bytes!("../assets/index.html"));
-        router = route(router, "/chat.js", script, include_bytes!("../assets/chat.js"));
-        router = route(router, "/chat.css", "text/css; charset=utf-8", include_bytes!("../assets/chat.css"));
+        router = route(router, "/", "text/html; charset=utf-8", chat(options));
+        router = route(router, "/chat.js", script, include_str!("../assets/chat.js"));
+        router = route(router, "/chat.css", "text/css; charset=utf-8", include_str!("../assets/chat.css"));
     }
     router.fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
 }
 
-fn route(router: Router, path: &str, content_type: &'static str, content: &'static [u8]) -> Router {
+/// The chat page. It is told where Socket.IO is and where the official client, if that is served: asking for it in vain would leave
+/// an error in the browser's console.
+fn chat(options: &Options) -> String {
+    let path = escape(options.path.trim_end_matches('/'));
+    let client = options.serve_client.as_ref().map(|_| format!("{path}/socket.io.js")).unwrap_or_default();
+    let page = include_str!("../assets/index.html");
+    page.replace(PLACES, &format!("data-path=\"{path}\" data-client=\"{client}\""))
+}
+
+/// What the page has where it is told.
+const PLACES: &str = "data-path=\"/socket.io\" data-client=\"\"";
+
+/// Text as the value of an attribute.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
+}
+
+fn route(router: Router, path: &str, content_type: &'static str, content: impl Into<Bytes>) -> Router {
+    let content = content.into();
     let asset = Arc::new(Asset::new(content_type, content));
     router.route(path, get(move |headers: HeaderMap| std::future::ready(asset.respond(&headers))))
 }
 
 impl Asset {
-    fn new(content_type: &'static str, content: &'static [u8]) -> Self {
+    fn new(content_type: &'static str, content: Bytes) -> Self {
         let mut hasher = DefaultHasher::new();
-        hasher.write(content);
+        hasher.write(&content);
         let etag = HeaderValue::try_from(format!("\"{:016x}\"", hasher.finish()));
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        let zipped = encoder.write_all(content).and_then(|()| encoder.finish());
+        let zipped = encoder.write_all(&content).and_then(|()| encoder.finish());
         Self {
             content_type: HeaderValue::from_static(content_type),
             etag: etag.unwrap_or(HeaderValue::from_static("\"\"")),
-            plain: Bytes::from_static(content),
+            plain: content,
             // Writing to memory does not fail; if it did, the file would be sent as it is.
             gzip: zipped.unwrap_or_default().into(),
         }
@@ -109,4 +128,17 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
         let quality = parameter.trim().strip_prefix("q=").map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0));
         name.trim().eq_ignore_ascii_case("gzip") && quality > 0.0
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_told_where_socket_io_is() {
+        let mut options = Options::default();
+        assert!(chat(&options).contains("data-path=\"/socket.io\" data-client=\"\""));
+        options.path = "/a\"b/".to_owned();
+        assert!(chat(&options).contains("data-path=\"/a&quot;b\" data-client=\"\""));
+    }
 }

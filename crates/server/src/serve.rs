@@ -21,7 +21,10 @@ use crate::{log, page, startup, tls};
 
 /// Serves until a signal. The exit status is that of the process.
 pub(crate) fn run(config: Config) -> ExitCode {
-    let is_text = log::start(&config.log);
+    let log = match log::start(&config.log) {
+        Ok(log) => log,
+        Err(error) => return complain(&[format!("cannot start threads: {error}")]),
+    };
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -38,7 +41,7 @@ pub(crate) fn run(config: Config) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&[format!("cannot start threads: {error}")]),
     };
-    let code = runtime.block_on(serve(config, is_text));
+    let code = runtime.block_on(serve(config, log.is_text));
     // What has not ended by now had its time.
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
@@ -62,7 +65,7 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
     let readiness = Readiness::new(config.cluster.as_ref().map(|cluster| cluster.adapter.clone()));
     let admin = match start_admin(&config, &server, &readiness).await {
         Ok(address) => address,
-        Err(error) => return complain(&[format!("admin.listen: {error}")]),
+        Err(error) => return complain(&[error]),
     };
     let stopping = Stopping::default();
     install(&server, &config.namespaces, &stopping);
@@ -88,7 +91,7 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
     }
     readiness.set(Phase::Serving);
     let tasks = TaskTracker::new();
-    let router = page::router(config.demo);
+    let router = page::router(config.demo, &config.options);
     let listening = async {
         match config.tls {
             Some(tls) => tls::serve(server.clone(), listener, tls, router, tasks.clone()).await,
@@ -110,6 +113,7 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         code = close(&server, &tasks, config.shutdown_timeout) => code,
         (signal, status) = signals.next() => {
             tracing::warn!(signal, "stopping at once");
+            log::flush();
             #[expect(clippy::exit, reason = "nothing is waited for any more")]
             std::process::exit(status)
         }
@@ -117,8 +121,8 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
 }
 
 /// Starts what operators ask, if that is wanted; gives back where it is.
-async fn start_admin(config: &Config, server: &Server, readiness: &Readiness) -> io::Result<Option<SocketAddr>> {
-    let Some(address) = config.admin else { return Ok(None) };
+async fn start_admin(config: &Config, server: &Server, readiness: &Readiness) -> Result<Option<SocketAddr>, String> {
+    let Some(admin) = &config.admin else { return Ok(None) };
     let cluster = config.cluster.as_ref();
     let metrics = Metrics::new(Sources {
         server: server.clone(),
@@ -126,7 +130,8 @@ async fn start_admin(config: &Config, server: &Server, readiness: &Readiness) ->
         adapter: cluster.map(|cluster| cluster.adapter.clone()),
         peers: cluster.and_then(|cluster| cluster.peers.as_ref()).map(|peers| peers.metrics.clone()),
     });
-    let address = admin::start(address, readiness.clone(), metrics).await?;
+    let started = admin::start(admin, readiness.clone(), metrics).await;
+    let address = started.map_err(|error| cannot_ask(admin.address, &error))?;
     tracing::info!(%address, "the listener for operators");
     Ok(Some(address))
 }
@@ -178,6 +183,16 @@ async fn close(server: &Server, tasks: &TaskTracker, timeout: Duration) -> ExitC
         Err(_) => tracing::warn!("server.shutdown_timeout has passed; some connections were cut"),
     }
     ExitCode::SUCCESS
+}
+
+fn cannot_ask(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "admin.listen: {address} is in use by another program\n\
+             choose another port with listen in [admin], or with the environment variable SOCKEYE__ADMIN__LISTEN"
+        ),
+        _ => format!("admin.listen: cannot listen on {address}: {error}"),
+    }
 }
 
 fn cannot_listen(config: &Config, error: &io::Error) -> String {

@@ -47,8 +47,8 @@ pub(crate) fn describe(config: &Config) -> String {
     if config.demo {
         row(&mut text, "chat", "the page at /");
     }
-    if let Some(admin) = config.admin {
-        row(&mut text, "operators", &format!("http, {admin}"));
+    if let Some(admin) = &config.admin {
+        row(&mut text, "operators", &format!("http, {}", admin.address));
     }
     facts(&mut text, config);
     for namespace in &config.namespaces {

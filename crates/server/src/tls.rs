@@ -18,6 +18,7 @@ pub(crate) async fn serve(server: Server, listener: TcpListener, tls: Tls, inner
     let handshakes = Arc::new(Semaphore::new(server.options().limits.max_handshakes.min(Semaphore::MAX_PERMITS)));
     while let Some((stream, remote)) = server.accept(&listener).await {
         let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+            server.metrics().tls_refused.increment();
             tracing::warn!(bound = "max_handshakes", "limit reached");
             continue;
         };
@@ -27,7 +28,10 @@ pub(crate) async fn serve(server: Server, listener: TcpListener, tls: Tls, inner
             drop(permit);
             match handshake {
                 Ok(stream) => server.serve_connection(stream, Some(remote), true, inner).await,
-                Err(error) => tracing::debug!(error, %remote, "TLS handshake failed"),
+                Err(error) => {
+                    server.metrics().tls_refused.increment();
+                    tracing::debug!(error, %remote, "TLS handshake failed");
+                }
             }
         });
     }

@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -104,6 +105,32 @@ async fn readiness_follows_redis_and_clients_are_served_all_the_while() {
 }
 
 #[test]
+fn an_emit_to_nobody_fails_if_that_is_asked() {
+    let port = free_port();
+    let _redis = Redis::start(port);
+    let url = format!("redis://127.0.0.1:{port}");
+    let emit = |more: &[&'static str]| {
+        let mut command = support::sockeye(["emit", "--url", &url, "--adapter", "redis-native", "news"]);
+        command.args(more).output().unwrap()
+    };
+    let until = Instant::now() + PATIENCE;
+    let mut output = emit(&[]);
+    while !output.status.success() && Instant::now() < until {
+        output = emit(&[]);
+    }
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("note: nobody got it"));
+    let output = emit(&["--require-recipient"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: nobody got it"));
+    let (_dir, path) =
+        config(&format!("[admin]\nlisten = \"127.0.0.1:0\"\n[cluster]\nadapter = \"redis-native\"\nurl = \"{url}\""));
+    let server = Process::start(["--config", &path]);
+    readiness(server.admin.unwrap(), 200);
+    assert_eq!(emit(&["--require-recipient"]).status.code(), Some(0));
+}
+
+#[test]
 fn a_node_is_ready_before_a_client_comes() {
     let port = free_port();
     let _redis = Redis::start(port);
@@ -130,10 +157,51 @@ fn a_node_among_peers_starts_when_redis_is_there() {
 }
 
 #[test]
+fn silent_connections_do_not_keep_anybody_waiting() {
+    let (_dir, path) = config("[admin]\nlisten = \"127.0.0.1:0\"");
+    let server = Process::start(["--config", &path]);
+    let admin = server.admin.unwrap();
+    let begin = Instant::now();
+    let mut silent: Vec<_> = (0..200).map(|_| TcpStream::connect(admin).unwrap()).collect();
+    assert_eq!(text(admin, "/healthz"), (200, "alive\n".to_owned()));
+    for stream in &mut silent {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The end, an answer that it took too long, or a reset.
+        drop(stream.read(&mut [0; 512]));
+    }
+    // It was 10 s for each.
+    assert!(begin.elapsed().as_secs() < 8, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn names_that_nobody_allowed_are_refused() {
+    let (_dir, path) = config("[admin]\nlisten = \"127.0.0.1:0\"\nhosts = [\"Ops.example\"]");
+    let server = Process::start(["--config", &path]);
+    let admin = server.admin.unwrap();
+    let ask = |host: &str| {
+        let mut stream = TcpStream::connect(admin).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\n{host}\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    };
+    for host in ["localhost:3999", "127.0.0.1", "[::1]:3999", "ops.example:3999"] {
+        let answer = ask(&format!("host: {host}\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
+    }
+    assert!(ask("").starts_with("HTTP/1.1 200 "));
+    let answer = ask("host: evil.example:3999\r\n");
+    assert!(answer.starts_with("HTTP/1.1 421 ") && answer.contains("add the name to hosts in [admin]"), "{answer}");
+    assert!(!answer.contains("sockeye_"), "{answer}");
+}
+
+#[test]
 fn an_address_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (_dir, path) = config(&format!("[admin]\nlisten = \"{}\"", taken.local_addr().unwrap()));
+    let address = taken.local_addr().unwrap();
+    let (_dir, path) = config(&format!("[admin]\nlisten = \"{address}\""));
     let output = support::sockeye(["--config", &path, "--port", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("error: admin.listen: "));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains(&format!("error: admin.listen: {address} is in use by another program")), "{complaint}");
 }

@@ -34,6 +34,10 @@ fn help_has_every_command_and_examples() {
     {
         assert!(help.contains(expected), "no {expected} in:\n{help}");
     }
+    let (code, same, _) = run(["help"]);
+    assert_eq!((code, same), (Some(0), help));
+    let (code, help, _) = run(["help", "emit"]);
+    assert!(code == Some(0) && help.contains("--require-recipient"), "{help}");
     let (code, _, complaint) = run(["serv"]);
     assert_eq!(code, Some(2));
     assert!(complaint.contains("'serve'"), "{complaint}");
@@ -86,6 +90,10 @@ fn the_environment_configures_and_its_mistakes_are_named() {
     let (code, _, complaint) = with("SOCKEYE__SERVER__PROT", "4444");
     assert_eq!(code, Some(1));
     assert_eq!(complaint, "error: SOCKEYE__SERVER__PROT: unknown variable; did you mean SOCKEYE__SERVER__PORT?\n");
+    let (code, _, complaint) = with("SOCKEYE_PORT", "4444");
+    assert_eq!(code, Some(1));
+    assert_eq!(complaint, "error: SOCKEYE_PORT: unknown variable; did you mean SOCKEYE__SERVER__PORT?\n");
+    assert_eq!(with("SOCKEYE_PORT", "tcp://10.0.0.7:3000").0, Some(0), "Kubernetes sets it");
     let (_dir, path) = config("[server]\nport = 5555");
     assert!(with("SOCKEYE_CONFIG", &path).1.contains("port 5555"));
 }
@@ -137,6 +145,10 @@ fn emit_says_what_it_needs() {
             "argument 1 is not JSON: expected value at column 6\n       {\"a\":}\n            ^",
         ),
         (with(&["e", "--binary", "/none.bin"]), "error: cannot read /none.bin"),
+        (
+            vec!["emit", "--url", "redis://127.0.0.1:1", "--adapter", "redis-streams", "e", "--require-recipient"],
+            "error: --require-recipient: with redis-streams",
+        ),
         (with(&["disconnect"]), "error: \"disconnect\" is a reserved event name"),
         // Ids of clients may begin so.
         (with(&["e", "-5", "--room", "-3oZ", "--except", "-x"]), "error: Redis is not reached: "),

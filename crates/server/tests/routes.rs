@@ -64,6 +64,16 @@ async fn the_chat_tells_the_members_of_a_room_what_happens_in_it() {
 }
 
 #[tokio::test]
+async fn the_chat_answers_the_event_of_the_tutorial() {
+    let server = Process::start([]);
+    let mut anna = Client::connect(server.address, json!({})).await;
+    let mut ben = Client::connect(server.address, json!({})).await;
+    anna.emit("chat message", json!(["hello"])).await;
+    assert_eq!(ben.event().await, json!(["chat message", "hello"]));
+    assert_eq!(anna.event().await, json!(["chat message", "hello"]));
+}
+
+#[tokio::test]
 async fn who_comes_back_to_the_chat_is_announced_and_has_missed_nothing() {
     let server = Process::start([]);
     let (mut anna, mut ben) = (person(&server, "Anna").await, person(&server, "Ben").await);

@@ -124,11 +124,14 @@ fn the_chat_page_and_its_files_are_served_with_their_headers() {
 #[test]
 fn without_the_demo_there_is_only_the_client() {
     let (dir, path) = config("[server]\nclient_dir = \"CLIENT\"");
+    let (_other, with_demo) = config("[server]\ndemo = true\nclient_dir = \"CLIENT\"\n[engine]\npath = \"/live\"");
     let client = dir.path().join("client-dist");
     std::fs::create_dir(&client).unwrap();
     std::fs::write(client.join("socket.io.js"), "/*!\n * Socket.IO v4.8.4\n */").unwrap();
-    let text = std::fs::read_to_string(&path).unwrap().replace("CLIENT", client.to_str().unwrap());
-    std::fs::write(&path, text).unwrap();
+    for path in [&path, &with_demo] {
+        let text = std::fs::read_to_string(path).unwrap().replace("CLIENT", client.to_str().unwrap());
+        std::fs::write(path, text).unwrap();
+    }
     let server = Process::start(["--config", &path]);
     assert_eq!(get(server.address, "/", "").0, 404);
     assert_eq!(get(server.address, "/chat.js", "").0, 404);
@@ -136,4 +139,9 @@ fn without_the_demo_there_is_only_the_client() {
     let (status, _, body) = get(server.address, "/socket.io/socket.io.js", "");
     assert_eq!(status, 200);
     assert!(body.starts_with(b"/*!\n * Socket.IO v4.8.4"));
+    // The page is told where it is, and nothing where it is not.
+    let page = |server: &Process| String::from_utf8(get(server.address, "/", "").2).unwrap();
+    let told = page(&Process::start(["--config", &with_demo]));
+    assert!(told.contains("data-path=\"/live\" data-client=\"/live/socket.io.js\""), "{told}");
+    assert!(page(&Process::start([])).contains("data-path=\"/socket.io\" data-client=\"\""));
 }

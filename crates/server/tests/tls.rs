@@ -4,14 +4,16 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Version};
 use serde_json::json;
-use support::{Client, Process, config, sockeye};
+use support::{Client, PATIENCE, Process, config, get, sockeye};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -39,7 +41,7 @@ fn start() -> Secure {
     let path = dir.path().join("sockeye.toml");
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let text = format!(
-        "[server]\ndemo = true\n[server.tls]\ncert = {cert:?}\nkey = {key:?}\n[limits]\nclose_timeout = \"1s\"\n"
+        "[server]\ndemo = true\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n[server.tls]\ncert = {cert:?}\nkey = {key:?}\n[limits]\nclose_timeout = \"1s\"\n"
     );
     std::fs::write(&path, text).unwrap();
     Secure { server: Process::start(["--config", path.to_str().unwrap()]), roots, _dir: dir }
@@ -155,6 +157,27 @@ async fn polling_and_websocket_work_over_http2_in_clear() {
 }
 
 #[test]
+fn refused_handshakes_are_counted() {
+    let secure = start();
+    let admin = secure.server.admin.unwrap();
+    // Whoever speaks HTTP there is told so, and gone: then it is counted.
+    let mut stream = std::net::TcpStream::connect(secure.server.address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let page = String::from_utf8(get(admin, "/metrics", "").2).unwrap();
+        if page.contains("sockeye_tls_refused_total 1\n") {
+            break;
+        }
+        assert!(Instant::now() < until, "{page}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    secure.server.signal("TERM");
+    let (_, messages) = secure.server.wait();
+    assert!(messages.iter().any(|message| message == "TLS handshake failed"), "{messages:?}");
+}
+
+#[test]
 fn wrong_files_are_named() {
     let dir = tempfile::tempdir().unwrap();
     certificate(dir.path());
@@ -162,11 +185,19 @@ fn wrong_files_are_named() {
     certificate(other.path());
     let (cert, key, foreign) = (dir.path().join("cert.pem"), dir.path().join("key.pem"), other.path().join("key.pem"));
     let missing = dir.path().join("none.pem");
+    let (encrypted, empty) = (dir.path().join("encrypted.pem"), dir.path().join("empty.pem"));
+    let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    std::fs::write(&encrypted, text).unwrap();
+    std::fs::write(&empty, "").unwrap();
     for (cert, key, expected) in [
         (&missing, &key, "server.tls.cert: "),
-        (&key, &key, "server.tls.cert: "),
+        (&key, &key, "it holds a private key; are cert and key swapped?"),
         (&cert, &missing, "server.tls.key: "),
-        (&cert, &cert, "server.tls.key: "),
+        (&cert, &cert, "it holds a certificate; are cert and key swapped?"),
+        (&cert, &cert, &format!("server.tls.key: no private key in {}", cert.display())),
+        (&cert, &encrypted, "it is encrypted"),
+        (&cert, &empty, &format!("no private key in {}: it must hold one", empty.display())),
+        (&empty, &key, &format!("server.tls.cert: no certificate in {}: it must hold one", empty.display())),
         (&cert, &foreign, "server.tls: certificate and key cannot be used"),
     ] {
         let (_dir, path) = config(&format!("[server.tls]\ncert = {cert:?}\nkey = {key:?}\n"));

@@ -1,7 +1,7 @@
 //! Settings from the environment: `SOCKEYE__SECTION__KEY`, laid over those of the file.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use super::problems::{Problems, nearest};
@@ -10,6 +10,10 @@ use super::tree::{Node, Origin, Table, Value, parse_value};
 
 /// What the names of our variables begin with.
 const PREFIX: &str = "SOCKEYE__";
+/// What the names begin with that are surely meant for us.
+const OURS: &str = "SOCKEYE_";
+/// The variable that names the file. The command line reads it.
+const FILE: &str = "SOCKEYE_CONFIG";
 /// What the name of a variable ends in that names a file with the value.
 const FILE_SUFFIX: &str = "_file";
 /// Bytes of a value that is read from a file.
@@ -28,13 +32,16 @@ pub(crate) fn overlay(
     let ours: BTreeMap<_, _> = variables
         .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name == "PORT" || name.starts_with(PREFIX))
+        .filter(|(name, value)| {
+            name == "PORT" || (name.starts_with(OURS) && name != FILE && !is_service_link(name, value))
+        })
         .collect();
     for (name, value) in ours {
         let origin = Origin::Variable(Arc::from(name.as_str()));
         let segments = match name.strip_prefix(PREFIX) {
             Some(rest) => rest.to_lowercase().split("__").map(str::to_owned).collect(),
-            None => vec!["server".to_owned(), "port".to_owned()],
+            None if name == "PORT" => vec!["server".to_owned(), "port".to_owned()],
+            None => Vec::new(),
         };
         let Ok(value) = value.into_string() else {
             problems.add_at("", origin, "is not text");
@@ -93,10 +100,30 @@ fn read_file(path: &str) -> Result<String, String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// Whether Kubernetes has set it: each container gets such variables for every service of its namespace, so that one called
+/// `sockeye` sets `SOCKEYE_SERVICE_HOST` and `SOCKEYE_PORT=tcp://10.0.0.7:3000`.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let is_port = |rest: &str| {
+        let mut parts = rest.split('_');
+        let is_number = parts.next().is_some_and(|number| number.parse::<u16>().is_ok());
+        is_number && parts.next().is_some_and(|protocol| ["TCP", "UDP", "SCTP"].contains(&protocol))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.match_indices("_PORT_").any(|(at, found)| name.get(at + found.len()..).is_some_and(is_port))
+        || (name.ends_with("_PORT") && value.to_str().is_some_and(|value| value.contains("://")))
+}
+
 fn unknown(name: &str, schema: &'static Schema) -> String {
-    let mut known = Vec::new();
+    let mut known = vec![FILE.to_owned()];
     collect(schema, PREFIX.trim_end_matches('_'), &mut known);
-    match nearest(name, known.iter().map(String::as_str)) {
+    // One underscore for two is the usual mistake, the section left out the next.
+    let single = name.replace("__", "_");
+    let key = name.trim_start_matches(OURS).trim_start_matches('_');
+    let is_meant = |each: &&String| each.replace("__", "_") == single;
+    let ends_in = |each: &&String| !key.is_empty() && each.strip_suffix(key).is_some_and(|rest| rest.ends_with('_'));
+    let meant = known.iter().find(is_meant).or_else(|| known.iter().filter(ends_in).min_by_key(|each| each.len()));
+    match meant.map(String::as_str).or_else(|| nearest(name, known.iter().map(String::as_str))) {
         Some(nearest) => format!("unknown variable; did you mean {nearest}?"),
         None => "unknown variable; `sockeye config` prints all keys: [server] port is SOCKEYE__SERVER__PORT".to_owned(),
     }
@@ -191,9 +218,35 @@ mod tests {
             ("PORT", "99999", "PORT: server.port: must be a whole number from 0 to 65535, not 99999"),
             ("SOCKEYE__SERVER__PORT__X", "1", "SOCKEYE__SERVER__PORT__X: unknown variable"),
             ("SOCKEYE__", "1", "SOCKEYE__: unknown variable"),
+            (
+                "SOCKEYE_SERVER_CLIENT_DIR",
+                "x",
+                "SOCKEYE_SERVER_CLIENT_DIR: unknown variable; did you mean SOCKEYE__SERVER__CLIENT_DIR?",
+            ),
+            ("SOCKEYE_PORT", "80", "SOCKEYE_PORT: unknown variable; did you mean SOCKEYE__SERVER__PORT?"),
+            ("SOCKEYE__PORT", "80", "SOCKEYE__PORT: unknown variable; did you mean SOCKEYE__SERVER__PORT?"),
+            ("SOCKEYE__CONFIG", "x", "SOCKEYE__CONFIG: unknown variable; did you mean SOCKEYE_CONFIG?"),
+            ("SOCKEYE_ZEBRA", "x", "SOCKEYE_ZEBRA: unknown variable; `sockeye config` prints all keys"),
         ] {
             let error = read("", &[(name, value)]).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn variables_of_kubernetes_are_not_for_us() {
+        let variables = [
+            ("SOCKEYE_CONFIG", "sockeye.toml"),
+            ("SOCKEYE_SERVICE_HOST", "10.0.0.7"),
+            ("SOCKEYE_SERVICE_PORT", "3000"),
+            ("SOCKEYE_SERVICE_PORT_HTTP", "3000"),
+            ("SOCKEYE_PORT", "tcp://10.0.0.7:3000"),
+            ("SOCKEYE_PORT_3000_TCP", "tcp://10.0.0.7:3000"),
+            ("SOCKEYE_PORT_3000_TCP_PROTO", "tcp"),
+            ("SOCKEYE_PORT_3000_TCP_PORT", "3000"),
+            ("SOCKEYE_PORT_3000_TCP_ADDR", "10.0.0.7"),
+            ("SOCKEYE_REDIS_PORT_6379_TCP_ADDR", "10.0.0.8"),
+        ];
+        assert_eq!(read("", &variables).unwrap().server.port, 3000);
     }
 }

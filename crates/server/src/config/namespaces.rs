@@ -1,6 +1,7 @@
 //! The rules of namespaces and events, checked.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use regex::Regex;
 use serde_json::json;
@@ -68,12 +69,11 @@ const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 pub(super) fn resolve_namespaces(raw: Vec<NamespaceSection>, problems: &mut Problems) -> Vec<NamespaceRule> {
-    let mut names = BTreeSet::new();
+    let mut names = BTreeMap::new();
     let rules = raw.into_iter().enumerate().filter_map(|(index, section)| {
         let path = format!("namespace[{index}]");
-        let given = section.name.clone().or_else(|| section.pattern.clone());
-        if given.is_some_and(|name| !names.insert(name)) {
-            problems.add(&path, "is a second table for the same namespace");
+        if let Some(name) = section.name.clone().or_else(|| section.pattern.clone()) {
+            refuse_second(&mut names, name, &path, &path, "namespace", problems);
         }
         namespace(section, &path, problems)
     });
@@ -111,12 +111,12 @@ fn namespace(raw: NamespaceSection, path: &str, problems: &mut Problems) -> Opti
     for (index, _) in raw.auth_data.iter().enumerate().filter(|(_, key)| key.is_empty()) {
         problems.add(&format!("{path}.auth_data[{index}]"), "must be the name of a key");
     }
-    let mut names = BTreeSet::new();
+    let mut names = BTreeMap::new();
     let mut events = Vec::new();
     for (index, section) in raw.event.iter().enumerate() {
         let path = format!("{path}.event[{index}]");
-        if section.name.as_ref().is_some_and(|name| !names.insert(name)) {
-            problems.add(&format!("{path}.name"), "is a second table for the same event");
+        if let Some(name) = section.name.clone() {
+            refuse_second(&mut names, name, &path, &format!("{path}.name"), "event", problems);
         }
         events.extend(event(section, &path, problems));
     }
@@ -128,6 +128,26 @@ fn namespace(raw: NamespaceSection, path: &str, problems: &mut Problems) -> Opti
         max_room_bytes: raw.max_room_bytes.0,
         events,
     })
+}
+
+/// Reports a second table for a name, with the place of the first. `names` has the path of the table for each name so far.
+fn refuse_second(
+    names: &mut BTreeMap<String, String>,
+    name: String,
+    table: &str,
+    path: &str,
+    kind: &str,
+    problems: &mut Problems,
+) {
+    match names.entry(name) {
+        Entry::Vacant(entry) => drop(entry.insert(table.to_owned())),
+        Entry::Occupied(entry) => {
+            let (name, first) = (entry.key(), entry.get());
+            let text =
+                format!("is a second table for the {kind} {name:?}; the first is {first}, {}", problems.place(first));
+            problems.add(path, text);
+        }
+    }
 }
 
 /// The longest name of a room that can be asked for.

@@ -37,6 +37,18 @@ impl Problems {
         self.origins.contains_key(path)
     }
 
+    /// Where a key was set, as the user is told: "a.toml:7".
+    pub(crate) fn place(&self, path: &str) -> String {
+        self.describe(self.origins.get(path).unwrap_or(&Origin::Unset))
+    }
+
+    fn describe(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::Line(line) => format!("{}:{line}", self.file),
+            origin => origin.to_string(),
+        }
+    }
+
     /// Something is wrong with a key that may or may not be set.
     pub(crate) fn add(&mut self, path: &str, text: impl Into<String>) {
         let mut known = path;
@@ -64,10 +76,9 @@ impl Problems {
         list.dedup();
         let line = |problem: &Problem| {
             let place = match &problem.origin {
-                Origin::Line(line) => format!("{}:{line}: ", self.file),
                 Origin::Unset if problem.path.is_empty() => format!("{}: ", self.file),
                 Origin::Unset => String::new(),
-                origin => format!("{origin}: "),
+                origin => format!("{}: ", self.describe(origin)),
             };
             let path = if problem.path.is_empty() { String::new() } else { format!("{}: ", problem.path) };
             format!("{place}{path}{}", problem.text)

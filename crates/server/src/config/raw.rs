@@ -169,6 +169,9 @@ section! {
     struct AdminSection {
         /// The address and port. It must not be reachable for clients: who reads it is not asked who they are.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 3999));
+        /// Names by which it is asked, besides "localhost" and IP addresses: the host in the url, without the port. Requests for
+        /// other names are refused with HTTP 421, so that pages in a browser cannot read it by a name of their own.
+        hosts: Vec<String> = Vec::new(), example "[\"sockeye.internal\"]";
     }
 }
 
@@ -431,6 +434,12 @@ section! {
         level: String = "info".to_owned();
         /// "text", "json", or "auto": text on a terminal, JSON otherwise.
         format: LogFormat = LogFormat::Auto;
+        /// How many lines of the same kind (of one place in the code) are logged in a second; 0 for all. The next line says how
+        /// many were suppressed. Lines of "debug" and "trace" are not limited.
+        max_repeats: u32 = 5;
+        /// How much may wait to be written. While standard error takes nothing, further lines are dropped and counted; the server
+        /// does not wait.
+        max_queue_bytes: Size = Size(1 << 20);
     }
 }
 

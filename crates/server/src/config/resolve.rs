@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sockeye::peers::PeerOptions;
 use sockeye::{
@@ -21,7 +21,7 @@ use super::cluster::{cluster, peers};
 use super::namespaces::{NamespaceRule, resolve_namespaces};
 use super::problems::Problems;
 use super::raw::{
-    BudgetsSection, ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice,
+    AdminSection, BudgetsSection, ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice,
     RawConfig, RecoverySection, SameSiteChoice, ServerSection, TlsSection, Transport,
 };
 use super::setting::Size;
@@ -39,7 +39,7 @@ pub(crate) struct Config {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) tls: Option<Tls>,
     /// Where operators are listened to.
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<Admin>,
     /// What joins it to other nodes.
     pub(crate) cluster: Option<Cluster>,
     pub(crate) options: Options,
@@ -72,6 +72,18 @@ pub(crate) struct Log {
     /// Directives that are known to be valid.
     pub(crate) directives: String,
     pub(crate) format: LogFormat,
+    /// Lines of one place in the code that are logged in a second; 0 for all.
+    pub(crate) max_repeats: u32,
+    /// Bytes that may wait to be written.
+    pub(crate) max_queue_bytes: usize,
+}
+
+/// The listener for operators.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    pub(crate) address: SocketAddr,
+    /// Names that it may be asked by, in lower case.
+    pub(crate) hosts: Vec<String>,
 }
 
 /// Checks everything. What is wrong is reported; without a word of that there is a result.
@@ -91,6 +103,9 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     if raw.server.host.is_empty() {
         problems.add("server.host", "must be an address or a host name, such as \"0.0.0.0\" or \"localhost\"");
     }
+    if raw.log.max_queue_bytes.0 < MIN_LOG_BYTES {
+        problems.add("log.max_queue_bytes", "must be at least 4KiB");
+    }
     if raw.server.workers > MAX_WORKERS {
         problems.add("server.workers", format!("must be at most {MAX_WORKERS}"));
     }
@@ -99,6 +114,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
             "\"error\", \"warn\", \"info\", \"debug\", \"trace\", or directives such as \"info,sockeye=debug\"";
         problems.add("log.level", format!("must be {allowed}: {error}"));
     }
+    let admin = raw.admin.as_ref().map(|section| admin(section, problems));
     let tls = raw.server.tls.as_ref().map(|section| tls(section, problems));
     let cluster = raw.cluster.as_ref().map(|section| {
         let name = section.adapter.map(ClusterMode::as_str).unwrap_or_default();
@@ -143,10 +159,15 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
         workers: (raw.server.workers > 0).then_some(raw.server.workers),
         shutdown_timeout: raw.server.shutdown_timeout,
         tls: tls.flatten(),
-        admin: raw.admin.map(|section| section.listen),
+        admin: admin.flatten(),
         cluster: cluster.flatten(),
         options,
-        log: Log { directives: raw.log.level, format: raw.log.format },
+        log: Log {
+            directives: raw.log.level,
+            format: raw.log.format,
+            max_repeats: raw.log.max_repeats,
+            max_queue_bytes: raw.log.max_queue_bytes.0,
+        },
         namespaces,
         warnings,
     })
@@ -154,6 +175,8 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
 
 /// What is said of a time that is none.
 const NOT_ZERO: &str = "must be more than nothing";
+/// The longest lines of the log are about as long.
+const MIN_LOG_BYTES: usize = 4096;
 /// More threads than any machine has cores.
 const MAX_WORKERS: usize = 1024;
 
@@ -401,6 +424,20 @@ fn client_files(raw: &ServerSection, warnings: &mut Vec<String>) -> Option<Clien
     }
 }
 
+/// The listener for operators; none where something is wrong, which is reported.
+fn admin(raw: &AdminSection, problems: &mut Problems) -> Option<Admin> {
+    let before = problems.len();
+    let is_name = |host: &str| {
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    for (index, _) in raw.hosts.iter().enumerate().filter(|(_, host)| !is_name(host)) {
+        let text = "must be the name of a host, without scheme and port: \"sockeye.internal\"";
+        problems.add(&format!("admin.hosts[{index}]"), text);
+    }
+    let hosts = raw.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    (problems.len() == before).then_some(Admin { address: raw.listen, hosts })
+}
+
 /// The certificate and key; none where something is wrong with them, which is reported.
 fn tls(raw: &TlsSection, problems: &mut Problems) -> Option<Tls> {
     let mut require = |key: &str, path: &Option<std::path::PathBuf>| {
@@ -415,9 +452,7 @@ fn tls(raw: &TlsSection, problems: &mut Problems) -> Option<Tls> {
     }
     let (cert, key) = (cert?, key?);
     let chain = certificates(&cert).map_err(|error| problems.add("server.tls.cert", error)).ok();
-    let key = PrivateKeyDer::from_pem_file(&key)
-        .map_err(|error| problems.add("server.tls.key", format!("{}: {}", key.display(), pem_error(&error))))
-        .ok();
+    let key = private_key(&key).map_err(|error| problems.add("server.tls.key", error)).ok();
     let (chain, key) = (chain?, key?);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -436,20 +471,44 @@ fn tls(raw: &TlsSection, problems: &mut Problems) -> Option<Tls> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(chain) if chain.is_empty() => Err(format!("{}: holds no certificate", path.display())),
+    let shown = path.display();
+    match read_certificates(path) {
+        Ok(chain) if chain.is_empty() => Err(match PrivateKeyDer::from_pem_file(path) {
+            Ok(_) => format!("no certificate in {shown}: it holds a private key; are cert and key swapped?"),
+            Err(_) => format!("no certificate in {shown}: it must hold one in PEM format"),
+        }),
         Ok(chain) => Ok(chain),
-        Err(error) => Err(format!("{}: {}", path.display(), pem_error(&error))),
+        Err(error) => Err(format!("{shown}: {}", pem_error(&error))),
     }
 }
 
-fn pem_error(error: &rustls::pki_types::pem::Error) -> String {
-    use rustls::pki_types::pem::Error;
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let shown = path.display();
+    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+        pem::Error::NoItemsFound if read_certificates(path).is_ok_and(|chain| !chain.is_empty()) => {
+            format!("no private key in {shown}: it holds a certificate; are cert and key swapped?")
+        }
+        pem::Error::NoItemsFound if std::fs::read_to_string(path).is_ok_and(|text| text.contains(ENCRYPTED)) => {
+            format!(
+                "no private key in {shown} that can be read: it is encrypted; `openssl pkey -in {shown}` decrypts it"
+            )
+        }
+        pem::Error::NoItemsFound => format!("no private key in {shown}: it must hold one in PEM format"),
+        error => format!("{shown}: {}", pem_error(&error)),
+    })
+}
+
+/// How a private key begins that wants a password.
+const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+
+fn pem_error(error: &pem::Error) -> String {
     match error {
-        Error::Io(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        Error::Io(error) => error.to_string(),
-        Error::NoItemsFound => "holds nothing of the kind in PEM format".to_owned(),
+        pem::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        pem::Error::Io(error) => error.to_string(),
         other => other.to_string(),
     }
 }

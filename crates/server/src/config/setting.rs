@@ -107,15 +107,19 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 
 /// Reports a value that is not what it should be.
 fn refuse<T>(node: &Node, path: &str, problems: &mut Problems, allowed: &str, found: &Value) -> Option<T> {
-    let found = match found {
+    problems.add_at(path, node.origin.clone(), format!("must be {allowed}, not {}", shown(found)));
+    None
+}
+
+/// A value in a message.
+fn shown(value: &Value) -> String {
+    match value {
         Value::Text(text) if text.len() <= 60 => format!("{text:?}"),
         Value::Integer(value) => value.to_string(),
         Value::Float(value) if value.abs() < 1e9 => value.to_string(),
         Value::Bool(value) => value.to_string(),
         other => other.describe().to_owned(),
-    };
-    problems.add_at(path, node.origin.clone(), format!("must be {allowed}, not {found}"));
-    None
+    }
 }
 
 macro_rules! integers {
@@ -361,7 +365,13 @@ pub(crate) fn read_choice<T: Copy>(
         return Some(*choice);
     }
     let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-    refuse(node, path, problems, &one_of(&names), &node.value)
+    let meant = match &node.value {
+        Value::Text(text) => nearest(text, names.iter().copied()),
+        _ => None,
+    };
+    let hint = meant.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
+    problems.add_at(path, node.origin.clone(), format!("must be {}, not {}{hint}", one_of(&names), shown(&node.value)));
+    None
 }
 
 #[cfg(test)]

@@ -92,6 +92,8 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
         ("[limits]\nmax_depth = 500", "a.toml:2: limits.max_depth: must be at most 127"),
         ("[limits]\nmax_connections = 0", "a.toml:2: limits.max_connections: must be at least 1"),
         ("[limits]\nmax_rooms = -1", "a.toml:2: limits.max_rooms: must be a whole number, 0 or more, not -1"),
+        ("[log]\nmax_queue_bytes = 100", "a.toml:2: log.max_queue_bytes: must be at least 4KiB"),
+        ("[admin]\nhosts = [\"http://a\"]", "a.toml:2: admin.hosts[0]: must be the name of a host"),
         ("[log]\nlevel = \"loud=x\"", "a.toml:2: log.level: must be \"error\""),
         ("[log]\nformat = \"xml\"", "a.toml:2: log.format: must be \"auto\", \"text\" or \"json\", not \"xml\""),
     ] {
@@ -111,7 +113,10 @@ fn mistakes_in_rules_are_named() {
         ("[[namespace]]\nname = \"a\"", "a.toml:2: namespace[0].name: must begin with a slash"),
         ("[[namespace]]\npattern = \"[\"", "a.toml:2: namespace[0].pattern: must be a regular expression"),
         ("[[namespace]]\nname = \"/\"\npattern = \"x\"", "a.toml:1: namespace[0]: has both name and pattern"),
-        ("@[[namespace]]\nname = \"/\"", "a.toml:3: namespace[1]: is a second table for the same namespace"),
+        (
+            "@[[namespace]]\nname = \"/\"",
+            "a.toml:3: namespace[1]: is a second table for the namespace \"/\"; the first is namespace[0], a.toml:1",
+        ),
         ("@max_room_bytes = 0", "a.toml:3: namespace[0].max_room_bytes: must be from 1 to 4096"),
         ("@auth_data = [\"\"]", "a.toml:3: namespace[0].auth_data[0]: must be the name of a key"),
         ("@unknown_events = \"drop\"", "a.toml:3: namespace[0].unknown_events: must be \"refuse\" or \"broadcast\""),
@@ -140,8 +145,13 @@ fn mistakes_in_rules_are_named() {
             "a.toml:3: namespace[0].event[0].name: must not begin with \"sockeye:\"",
         ),
         (
-            "@event = [{ name = \"a\", route = \"ack\" }, { name = \"a\", route = \"ack\" }]",
-            "a.toml:3: namespace[0].event[1].name: is a second table for the same event",
+            "@event = [\n{ name = \"a\", route = \"ack\" },\n{ name = \"a\", route = \"ack\" }]",
+            "a.toml:5: namespace[0].event[1].name: is a second table for the event \"a\"; the first is namespace[0].event[0], a.toml:4",
+        ),
+        (
+            "@event = [{ name = \"a\", route = \"brodcast\" }]",
+            "a.toml:3: namespace[0].event[0].route: must be \"broadcast\", \"room\", \"join\", \"leave\", \"members\", \"ack\" or \
+             \"refuse\", not \"brodcast\"; did you mean \"broadcast\"?",
         ),
     ] {
         let found = problems(&text.replace('@', namespace));
@@ -164,6 +174,21 @@ fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
 fn what_is_not_toml_is_shown_with_its_line() {
     let found = problems("[server]\nport = ");
     assert!(found.starts_with("a.toml: TOML parse error at line 2, column 8"), "{found}");
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_shown_with_both_lines() {
+    for (text, second, first) in [
+        ("[server]\nport = 1\nhost = \"a\"\n\nport = 2", 5, 2),
+        ("[admin]\n[server]\nport = 1\n[log]\n[server]\nhost = \"a\"", 5, 2),
+        ("[cluster.tls]\n[server.tls]\n[log]\n[ server . tls ]", 4, 2),
+        ("[cluster]\nurl = \"a\"\n[[namespace]]\nname = \"/\"\n[[namespace]]\nname = \"/a\"\n\"name\" = \"/b\"", 7, 6),
+        ("[server]\nport = 1\n[[namespace]]\nevent = [{ name = \"a\",\nroute = \"ack\", name = \"b\" }]", 5, 4),
+    ] {
+        let found = problems(text);
+        assert!(found.contains(&format!("at line {second},")) && found.contains("duplicate key"), "{found}");
+        assert!(found.ends_with(&format!("the first is in line {first}")), "{text}\n{found}");
+    }
 }
 
 #[test]

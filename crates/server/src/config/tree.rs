@@ -114,9 +114,48 @@ impl fmt::Display for Origin {
 ///
 /// It is not TOML; the text shows the line.
 pub(crate) fn parse_toml(text: &str) -> Result<Table, String> {
-    let document = DeTable::parse(text).map_err(|error| error.to_string())?;
     let lines = Lines::of(text);
+    let document = DeTable::parse(text).map_err(|error| match first_of_two(text, &error) {
+        Some(at) => format!("{}\nthe first is in line {}", error.to_string().trim_end(), lines.number(at)),
+        None => error.to_string(),
+    })?;
     Ok(table_of(document.into_inner(), &|at| Origin::Line(lines.number(at))))
+}
+
+/// Where the first of two equal keys is, if the second is what is wrong.
+fn first_of_two(text: &str, error: &toml::de::Error) -> Option<usize> {
+    let second = error.span().filter(|_| error.message().contains("duplicate key"))?;
+    let name = text.get(second.clone())?.trim_matches(['"', '\'']);
+    // In what is before the second, so that it does not take the place of the first.
+    let (table, _) = DeTable::parse_recoverable(text.get(..second.start)?);
+    let mut places = Vec::new();
+    find(table.get_ref(), name, &mut places);
+    let header = |at: usize| {
+        let line = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+        let line = text.get(line..)?.lines().next()?.split('#').next()?;
+        line.trim_start().starts_with('[').then(|| line.replace([' ', '\t'], ""))
+    };
+    let here = header(second.start);
+    places.retain(|at| header(*at) == here);
+    places.into_iter().max()
+}
+
+/// Where in the text a key is, in this table and all below.
+fn find(table: &DeTable<'_>, name: &str, places: &mut Vec<usize>) {
+    for (key, value) in table {
+        if key.get_ref() == name {
+            places.push(key.span().start);
+        }
+        find_in(value.get_ref(), name, places);
+    }
+}
+
+fn find_in(value: &DeValue<'_>, name: &str, places: &mut Vec<usize>) {
+    match value {
+        DeValue::Table(table) => find(table, name, places),
+        DeValue::Array(items) => items.iter().for_each(|item| find_in(item.get_ref(), name, places)),
+        _ => {}
+    }
 }
 
 /// Reads a value that is written as JSON or TOML, on its own.
