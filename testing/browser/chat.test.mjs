@@ -310,7 +310,7 @@ for (const client of ["official", "sockeye"]) {
         await ada.waitForSelector(".note:text('Connection lost')");
         await say(ada, "written offline");
         await restarted;
-        const lost = ".note:text-matches('^Reconnected after \\\\d+ s; messages sent meanwhile could not be recovered$')";
+        const lost = ".note:text-matches('^Reconnected after \\\\d+ s; messages sent meanwhile may be missing$')";
         await ada.waitForSelector(lost, { timeout: 20000 });
         await bob.waitForSelector(lost, { timeout: 20000 });
         await eventually(async () => ["sent", "seen"].includes(await stateOf(ada, "written offline")), "the outbox to go out", 20000);

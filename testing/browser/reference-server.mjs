@@ -23,7 +23,8 @@ const http = createServer((request, response) => {
   const file = FILES[request.url.split("?")[0]];
   if (!file) return response.writeHead(404).end();
   response.writeHead(200, { "content-type": `${file[1]}; charset=utf-8`, "content-security-policy": POLICY });
-  return response.end(readFileSync(`${assets}/${file[0]}`));
+  // the page is told that the official client is served
+  return response.end(readFileSync(`${assets}/${file[0]}`, "utf8").replace('data-client=""', 'data-client="/socket.io/socket.io.js"'));
 });
 
 const io = new Server(http, {
@@ -34,6 +35,7 @@ const io = new Server(http, {
 
 io.use((socket, next) => {
   const { name, color } = socket.handshake.auth;
+  if (name === undefined) return next(); // a client of the tutorial says nothing of itself
   if (typeof name !== "string" || name.length === 0 || name.length > 40) return next(new Error("a name is required"));
   socket.data = { name, color };
   return next();
@@ -43,6 +45,8 @@ io.on("connection", (socket) => {
   const self = () => ({ id: socket.id, data: socket.data });
   const announce = (event, room) => io.to(room).emit(event, { room, ...self() });
   const isRoom = (room) => typeof room === "string" && room !== "" && room !== socket.id;
+
+  socket.on("chat message", (...args) => io.emit("chat message", ...args)); // as in the tutorial of Socket.IO
 
   socket.on("join", ({ room }, ack) => {
     if (!isRoom(room)) return ack({ ok: false, error: "no such room" });

@@ -32,10 +32,12 @@ export async function startServer({ kind = backend, env = {} } = {}) {
           SOCKEYE__SERVER__CLIENT_DIR: here("node_modules/socket.io/client-dist"),
         }]
       : [process.execPath, [here("reference-server.mjs")], {}];
+  // The server takes every variable that begins like this for a setting, and refuses those that are none.
+  const theirs = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^SOCKEYE_[A-Z]/.test(name)));
   let child;
   const start = async () => {
     child = spawn(command, args, {
-      env: { ...process.env, ...own, PORT: String(port), ...env },
+      env: { ...theirs, ...own, PORT: String(port), ...env },
       stdio: ["ignore", "ignore", process.env.SERVER_LOG ? "inherit" : "ignore"],
     });
     process.once("exit", () => child.kill("SIGKILL")); // also when a test has failed on the way

@@ -138,10 +138,12 @@ const hashRoom = () => {
 /** Adds a room to the list and, when connected, joins it. */
 function enter(name) {
   if (rooms.has(name)) return rooms.get(name);
-  const log = el("ol", { class: "log", hidden: true, tabIndex: 0, ariaLabel: `Messages in ${name}` });
+  // the role is not the list's own: that would no longer be a list
+  const list = el("ol");
+  const log = el("div", { class: "log", hidden: true, tabIndex: 0, ariaLabel: `Messages in ${name}` }, list);
   log.setAttribute("role", "log");
   const room = {
-    name, log, joined: false, unread: [], items: new Map(), members: new Map(), typing: new Map(), last: "", lastItem: null, stuck: true,
+    name, log, list, joined: false, unread: [], items: new Map(), members: new Map(), typing: new Map(), last: "", lastItem: null, stuck: true,
     empty: el("li", { class: "empty" },
       el("span", { class: "logo" }, icon("fish")),
       el("strong", { text: `This is #${name}` }),
@@ -149,7 +151,7 @@ function enter(name) {
       el("button", { class: "primary", type: "button", text: "Copy the link", onclick: copyLink })),
   };
   room.empty.querySelector("svg").classList.add("fill");
-  log.append(room.empty);
+  list.append(room.empty);
   log.onscroll = () => {
     room.stuck = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     if (room.stuck && room.unread.length) readAll();
@@ -208,13 +210,15 @@ function showRooms() {
       el("a", { href: `#${encodeURIComponent(room.name)}`, ariaCurrent: room === current ? "page" : null },
         el("span", { class: "hash", text: "#", ariaHidden: "true" }),
         el("span", { class: "words" }, el("span", { class: "label", text: room.name }), el("span", { class: "last", text: room.last })),
-        count ? el("b", { class: "badge", text: count > 99 ? "99+" : count, ariaLabel: `${count} unread` }) : null),
+        count ? el("b", { class: "badge", text: count > 99 ? "99+" : count }) : null,
+        count ? el("span", { class: "hidden", text: " unread" }) : null),
       rooms.size > 1 ? el("button", { class: "leave", type: "button", ariaLabel: `Leave ${room.name}`, onclick: () => leave(room) }, icon("close")) : null);
     return row;
   }));
   const all = [...rooms.values()].reduce((sum, room) => sum + room.unread.length, 0);
   $("elsewhere").hidden = all === 0;
   $("elsewhere").textContent = all > 99 ? "99+" : all;
+  $("elsewhere-unit").textContent = all ? " unread" : "";
   document.title = `${all ? `(${all}) ` : ""}#${current?.name ?? "lobby"} · Sockeye`;
 }
 
@@ -232,9 +236,9 @@ async function copyLink() {
 /** Puts a node at the end of a timeline (or before `anchor`), drops the oldest, and follows if the end was in view. */
 function append(room, node, anchor = null) {
   room.empty.remove();
-  room.log.insertBefore(node, anchor);
-  while (room.log.children.length > KEEP) {
-    const oldest = room.log.firstElementChild;
+  room.list.insertBefore(node, anchor);
+  while (room.list.children.length > KEEP) {
+    const oldest = room.list.firstElementChild;
     const item = room.items.get(oldest.dataset.id);
     if (item) release(item);
     room.items.delete(oldest.dataset.id);
@@ -592,7 +596,7 @@ function showTray(problem = "") {
 let lostAt = 0;
 let lostNotes = [];
 
-/** `state`: connecting, connected or closed; `banner`: what to say above the conversation; `action`: offer to connect again. */
+/** `state`: connecting, connected or closed (the page begins as idle: nobody has a name yet); `banner`: what to say above the conversation; `action`: offer to connect again. */
 function showState(state, text, banner = "", action = false) {
   document.body.dataset.state = state;
   $("state").textContent = text;
@@ -612,7 +616,7 @@ function onConnect() {
       line.dataset.kind = socket.recovered ? "good" : "bad";
       line.textContent = socket.recovered
         ? `Back after ${seconds} s, nothing missed`
-        : `Reconnected after ${seconds} s; messages sent meanwhile could not be recovered`;
+        : `Reconnected after ${seconds} s; messages sent meanwhile may be missing`;
     }
     lostAt = 0;
     lostNotes = [];
@@ -643,16 +647,13 @@ function onConnectError(error) {
   return showState("connecting", lostAt ? "Reconnecting…" : "Connecting…", `The server cannot be reached. ${kept}`);
 }
 
-/** Loads the official client from the server, or our own if that is not there or `?client=sockeye` asks for it. */
+/** Loads the official client if the server says that it has it, or our own, which `?client=sockeye` asks for, too. */
 async function loadClient() {
   const load = (src) => new Promise((resolve, reject) => document.head.append(el("script", { src, onload: resolve, onerror: reject })));
-  if (new URLSearchParams(location.search).get("client") !== "sockeye") {
-    try {
-      await load("/socket.io/socket.io.js");
-      return "socket.io-client";
-    } catch {
-      // not served here
-    }
+  const official = document.body.dataset.client;
+  if (official && new URLSearchParams(location.search).get("client") !== "sockeye") {
+    await load(official);
+    return "socket.io-client";
   }
   await load("/sockeye.js");
   return "sockeye.js";
@@ -670,13 +671,14 @@ async function start() {
 
   const client = loadClient();
   if (!profile.name) await askProfile();
+  showState("connecting", "Connecting…");
   try {
     $("client").textContent = await client;
   } catch {
     return showState("closed", "No client", "The Socket.IO client could not be loaded. Reload the page to try again.");
   }
 
-  socket = globalThis.io({ autoConnect: false, auth: (answer) => answer({ name: profile.name, color: profile.color }) });
+  socket = globalThis.io({ path: document.body.dataset.path, autoConnect: false, auth: (answer) => answer({ name: profile.name, color: profile.color }) });
   socket.on("connect", onConnect);
   socket.on("disconnect", onDisconnect);
   socket.on("connect_error", onConnectError);

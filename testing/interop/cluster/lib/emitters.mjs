@@ -10,8 +10,7 @@ import { createInterface } from "node:readline";
 import { Emitter } from "@socket.io/redis-emitter";
 import { createClient } from "redis";
 import { within } from "../../js/lib/target.mjs";
-
-const program = process.env.SOCKEYE_BIN ?? "../../target/release/sockeye";
+import { program } from "./sockeye.mjs";
 
 /** `sockeye emit`, a process for each emit. */
 export class Command {

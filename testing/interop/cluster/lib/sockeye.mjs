@@ -3,7 +3,9 @@
 import { spawn } from "node:child_process";
 import { within } from "../../js/lib/target.mjs";
 
-const program = process.env.SOCKEYE_BIN ?? "../../target/release/sockeye";
+/** The program. It takes every variable that begins with SOCKEYE_ for a setting, so this one is not passed on to it. */
+export const program = process.env.SOCKEYE_BIN ?? "../../target/release/sockeye";
+delete process.env.SOCKEYE_BIN;
 
 /** A running `sockeye`. */
 export class Sockeye {
