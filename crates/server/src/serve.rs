@@ -82,7 +82,10 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
             }
         };
         if let Err(error) = joined {
-            return complain(&[format!("cluster.peers: {error}")]);
+            return complain(&[match error {
+                PeerError::Listen(error) => cannot_listen_for("cluster.peers", peers.listen, &error),
+                error => format!("cluster.peers: {error}"),
+            }]);
         }
     }
     match is_text {
@@ -131,7 +134,7 @@ async fn start_admin(config: &Config, server: &Server, readiness: &Readiness) ->
         peers: cluster.and_then(|cluster| cluster.peers.as_ref()).map(|peers| peers.metrics.clone()),
     });
     let started = admin::start(admin, readiness.clone(), metrics).await;
-    let address = started.map_err(|error| cannot_ask(admin.address, &error))?;
+    let address = started.map_err(|error| cannot_listen_for("admin", admin.address, &error))?;
     tracing::info!(%address, "the listener for operators");
     Ok(Some(address))
 }
@@ -185,13 +188,13 @@ async fn close(server: &Server, tasks: &TaskTracker, timeout: Duration) -> ExitC
     ExitCode::SUCCESS
 }
 
-fn cannot_ask(address: SocketAddr, error: &io::Error) -> String {
+/// What is wrong with the listener of a table of the configuration.
+fn cannot_listen_for(table: &str, address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "admin.listen: {address} is in use by another program\n\
-             choose another port with listen in [admin], or with the environment variable SOCKEYE__ADMIN__LISTEN"
-        ),
-        _ => format!("admin.listen: cannot listen on {address}: {error}"),
+        io::ErrorKind::AddrInUse => {
+            format!("{table}.listen: {address} is in use by another program\nchoose another with listen in [{table}]")
+        }
+        _ => format!("{table}.listen: cannot listen on {address}: {error}"),
     }
 }
 

@@ -156,6 +156,45 @@ fn a_node_among_peers_starts_when_redis_is_there() {
     assert_eq!(server.wait().0.code(), Some(0));
 }
 
+/// The table of `docs/src/metrics.md`, from what a server shows that has everything.
+fn documented(page: &str) -> String {
+    let mut table = "| name | kind | what it tells |\n|---|---|---|\n".to_owned();
+    let about = |kind: &str, name: &str| {
+        let prefix = format!("# {kind} {name} ");
+        page.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_default().to_owned()
+    };
+    for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        let kind = about("TYPE", name);
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let labelled = format!("{name}{suffix}{{");
+        let label = page.lines().find_map(|line| line.strip_prefix(&labelled)?.split('=').next());
+        let label = label.map(|label| format!("{{{label}}}")).unwrap_or_default();
+        table += &format!("| `{name}{suffix}{label}` | {kind} | {} |\n", about("HELP", name));
+    }
+    table
+}
+
+#[test]
+fn the_documented_metrics_are_those_that_are_counted() {
+    let (_dir, path) = config(&format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[cluster]\nadapter = \"redis-native\"\nurl = \"redis://127.0.0.1:{}\"\n\
+         [cluster.peers]\nsecret = \"a secret of the nodes\"",
+        free_port()
+    ));
+    let server = Process::start_until("the listener for operators", ["--config", &path]);
+    let table = documented(&text(server.address, "/metrics").1);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/metrics.md");
+    let guide = std::fs::read_to_string(file).unwrap();
+    let (before, rest) = guide.split_once("<!-- metrics -->\n").unwrap();
+    let (found, after) = rest.split_once("<!-- end of metrics -->\n").unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(file, format!("{before}<!-- metrics -->\n{table}<!-- end of metrics -->\n{after}")).unwrap();
+        return;
+    }
+    let how = "docs/src/metrics.md is out of date; make its table anew with: UPDATE_DOCS=1 cargo test -p sockeye-server --test admin documented";
+    assert!(found == table, "{how}\n{table}");
+}
+
 #[test]
 fn silent_connections_do_not_keep_anybody_waiting() {
     let (_dir, path) = config("[admin]\nlisten = \"127.0.0.1:0\"");
@@ -204,4 +243,13 @@ fn an_address_that_is_taken_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(complaint.contains(&format!("error: admin.listen: {address} is in use by another program")), "{complaint}");
+    let (_dir, path) = config(&format!(
+        "[cluster]\nadapter = \"redis-native\"\nurl = \"redis://127.0.0.1:1\"\n\
+         [cluster.peers]\nlisten = \"{address}\"\nsecret = \"a secret of the nodes\""
+    ));
+    let output = support::sockeye(["--config", &path, "--port", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("error: cluster.peers.listen: {address} is in use by another program");
+    assert!(complaint.contains(&expected), "{complaint}");
 }

@@ -113,7 +113,7 @@ fn the_printed_configurations_are_valid() {
 fn the_documented_reference_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sockeye.toml");
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    let how = "docs/sockeye.toml is out of date; make it anew with: cargo run -- config > docs/sockeye.toml";
+    let how = "docs/sockeye.toml is out of date; make it anew with: cargo run -- config > docs/sockeye.toml && docs/check --write";
     assert!(committed == run(["config"]).1, "{how}");
 }
 

@@ -29,16 +29,16 @@ pub(super) fn options(raw: &ClusterSection, problems: &mut Problems) -> Option<R
         problems.add("cluster.url", "is missing: such as \"redis://127.0.0.1:6379\"");
     }
     if raw.request_timeout.is_zero() {
-        problems.add("cluster.request_timeout", "must be more than nothing");
+        problems.add("cluster.request_timeout", "must be greater than zero");
     }
     if raw.stream_max_len == 0 {
-        problems.add("cluster.stream_max_len", "must be more than nothing");
+        problems.add("cluster.stream_max_len", "must be greater than zero");
     }
     if raw.stream_name.is_empty() {
         problems.add("cluster.stream_name", "must not be empty");
     }
     if raw.stream_count == 0 {
-        problems.add("cluster.stream_count", "must be more than nothing");
+        problems.add("cluster.stream_count", "must be greater than zero");
     }
     let addresses = addresses(&raw.addresses, problems);
     let mode = match raw.adapter? {

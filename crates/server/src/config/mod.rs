@@ -12,6 +12,7 @@ mod reference;
 mod resolve;
 mod section;
 mod setting;
+mod tls;
 mod tree;
 
 use std::ffi::OsString;
@@ -20,7 +21,8 @@ use std::path::Path;
 pub(crate) use namespaces::{EventRule, NamespaceName, NamespaceRule, OWN_EVENTS, RelayRule, RouteRule};
 pub(crate) use raw::{LogFormat, UnknownEvents};
 pub(crate) use reference::reference;
-pub(crate) use resolve::{Admin, Config, Log, Tls};
+pub(crate) use resolve::{Admin, Config, Log};
+pub(crate) use tls::Tls;
 
 use sockeye_redis::RedisOptions;
 

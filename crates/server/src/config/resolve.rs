@@ -1,14 +1,9 @@
 //! From the configuration as it is written to what the server works with: checked, typed, files read.
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sockeye::peers::PeerOptions;
 use sockeye::{
     Budgets, ClientFiles, ConnectionStateRecovery, Cookie, Cors, Holder, HttpCompression, Limits, Options,
@@ -22,9 +17,10 @@ use super::namespaces::{NamespaceRule, resolve_namespaces};
 use super::problems::Problems;
 use super::raw::{
     AdminSection, BudgetsSection, ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice,
-    RawConfig, RecoverySection, SameSiteChoice, ServerSection, TlsSection, Transport,
+    RawConfig, RecoverySection, SameSiteChoice, ServerSection, Transport,
 };
 use super::setting::Size;
+use super::tls::{Tls, tls};
 
 /// What the server works with.
 #[derive(Debug)]
@@ -57,13 +53,6 @@ pub(crate) struct Cluster {
     pub(crate) adapter: RedisAdapter,
     /// Forwarding between the nodes.
     pub(crate) peers: Option<PeerOptions>,
-}
-
-/// Encryption.
-#[derive(Clone, Debug)]
-pub(crate) struct Tls {
-    pub(crate) config: Arc<rustls::ServerConfig>,
-    pub(crate) handshake_timeout: Duration,
 }
 
 /// The log.
@@ -174,7 +163,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
 }
 
 /// What is said of a time that is none.
-const NOT_ZERO: &str = "must be more than nothing";
+pub(super) const NOT_ZERO: &str = "must be greater than zero";
 /// The longest lines of the log are about as long.
 const MIN_LOG_BYTES: usize = 4096;
 /// More threads than any machine has cores.
@@ -436,81 +425,6 @@ fn admin(raw: &AdminSection, problems: &mut Problems) -> Option<Admin> {
     }
     let hosts = raw.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     (problems.len() == before).then_some(Admin { address: raw.listen, hosts })
-}
-
-/// The certificate and key; none where something is wrong with them, which is reported.
-fn tls(raw: &TlsSection, problems: &mut Problems) -> Option<Tls> {
-    let mut require = |key: &str, path: &Option<std::path::PathBuf>| {
-        if path.is_none() {
-            problems.add(&format!("server.tls.{key}"), "is missing: the path of a PEM file");
-        }
-        path.clone()
-    };
-    let (cert, key) = (require("cert", &raw.cert), require("key", &raw.key));
-    if raw.handshake_timeout.is_zero() {
-        problems.add("server.tls.handshake_timeout", NOT_ZERO);
-    }
-    let (cert, key) = (cert?, key?);
-    let chain = certificates(&cert).map_err(|error| problems.add("server.tls.cert", error)).ok();
-    let key = private_key(&key).map_err(|error| problems.add("server.tls.key", error)).ok();
-    let (chain, key) = (chain?, key?);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    match config {
-        Ok(mut config) => {
-            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-            Some(Tls { config: Arc::new(config), handshake_timeout: raw.handshake_timeout })
-        }
-        Err(error) => {
-            problems.add("server.tls", format!("certificate and key cannot be used: {error}"));
-            None
-        }
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let shown = path.display();
-    match read_certificates(path) {
-        Ok(chain) if chain.is_empty() => Err(match PrivateKeyDer::from_pem_file(path) {
-            Ok(_) => format!("no certificate in {shown}: it holds a private key; are cert and key swapped?"),
-            Err(_) => format!("no certificate in {shown}: it must hold one in PEM format"),
-        }),
-        Ok(chain) => Ok(chain),
-        Err(error) => Err(format!("{shown}: {}", pem_error(&error))),
-    }
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
-    CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let shown = path.display();
-    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
-        pem::Error::NoItemsFound if read_certificates(path).is_ok_and(|chain| !chain.is_empty()) => {
-            format!("no private key in {shown}: it holds a certificate; are cert and key swapped?")
-        }
-        pem::Error::NoItemsFound if std::fs::read_to_string(path).is_ok_and(|text| text.contains(ENCRYPTED)) => {
-            format!(
-                "no private key in {shown} that can be read: it is encrypted; `openssl pkey -in {shown}` decrypts it"
-            )
-        }
-        pem::Error::NoItemsFound => format!("no private key in {shown}: it must hold one in PEM format"),
-        error => format!("{shown}: {}", pem_error(&error)),
-    })
-}
-
-/// How a private key begins that wants a password.
-const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
-
-fn pem_error(error: &pem::Error) -> String {
-    match error {
-        pem::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        pem::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    }
 }
 
 /// The last line of what the parser says, which tells what is wrong; the rest draws a picture.

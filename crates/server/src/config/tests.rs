@@ -60,7 +60,7 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
         ("[server.tls]\nkey = \"/no\"", "a.toml:1: server.tls.cert: is missing"),
         ("[engine]\npath = \"/\"", "a.toml:2: engine.path: must be a path below"),
         ("[engine]\nping_interval = 25", "a.toml:2: engine.ping_interval: must be a duration with its unit"),
-        ("[engine]\nping_timeout = \"0s\"", "a.toml:2: engine.ping_timeout: must be more than nothing"),
+        ("[engine]\nping_timeout = \"0s\"", "a.toml:2: engine.ping_timeout: must be greater than zero"),
         (
             "[engine]\nmax_http_buffer_size = \"1XB\"",
             "a.toml:2: engine.max_http_buffer_size: must be a number of bytes",

@@ -167,7 +167,7 @@ mod tests {
     impl Write for Output {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             // Once the test has ended, nobody gives results.
-            self.results.recv().unwrap_or(Err(io::ErrorKind::BrokenPipe.into()))?;
+            self.results.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
             self.written.send(String::from_utf8(bytes.to_vec()).unwrap()).unwrap_or_default();
             Ok(bytes.len())
         }
