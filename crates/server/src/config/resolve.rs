@@ -16,8 +16,8 @@ use super::cluster::{cluster, peers};
 use super::namespaces::{NamespaceRule, resolve_namespaces};
 use super::problems::Problems;
 use super::raw::{
-    AdminSection, BudgetsSection, ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice,
-    RawConfig, RecoverySection, SameSiteChoice, ServerSection, Transport,
+    AdminSection, BudgetsSection, ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat,
+    ParserChoice, RawConfig, RecoverySection, SameSiteChoice, ServerSection, Transport,
 };
 use super::setting::Size;
 use super::tls::{Tls, tls};

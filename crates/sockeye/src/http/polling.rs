@@ -223,11 +223,7 @@ pub(super) fn is_too_long(body: &impl Body, limit: usize) -> bool {
 }
 
 /// Collects a body into one buffer, however small the pieces are that it comes in.
-async fn collect<B>(
-    server: &Arc<ServerInner>,
-    account: &Arc<Account>,
-    body: B,
-) -> Result<(Bytes, Charge), Incomplete>
+async fn collect<B>(server: &Arc<ServerInner>, account: &Arc<Account>, body: B) -> Result<(Bytes, Charge), Incomplete>
 where
     B: Body + Send + 'static,
     B::Data: Send,
