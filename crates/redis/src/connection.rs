@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::{ErrorKind, RedisConnectionInfo, RedisError, RedisResult, Value, cmd};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -53,9 +53,15 @@ pub(crate) async fn connect(
                     }
                 }
             }
+            #[cfg(unix)]
             Endpoint::Unix(path) => {
-                let stream = UnixStream::connect(path).await?;
+                let stream = tokio::net::UnixStream::connect(path).await?;
                 Commands::start(stream, response_timeout, lost.clone(), handle)
+            }
+            #[cfg(not(unix))]
+            Endpoint::Unix(path) => {
+                let what = format!("this system has no Unix sockets: {}", path.display());
+                return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, what).into());
             }
         };
         log_in(&commands, login).await?;
