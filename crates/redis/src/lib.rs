@@ -51,6 +51,9 @@ mod wire;
 /// Pages of the guide: their examples must compile.
 #[cfg(doctest)]
 mod guide {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
     #[doc = include_str!("../../../docs/src/clusters.md")]
     struct Clusters;
 

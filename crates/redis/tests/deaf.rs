@@ -31,12 +31,12 @@ async fn a_deaf_node_finds_out_and_heals<W: Way>(cut: Cut, says: &str) {
     .await;
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     fleet.server(1).emit("own", 1);
-    assert!(fleet.drain().await[1].contains(&"42[\"own\",1]".to_owned()), "its own clients are served");
+    assert!(fleet.drain_at_least(&[0, 1]).await[1].contains(&"42[\"own\",1]".to_owned()), "its own clients are served");
     fleet.cluster.cut_only(&name, Cut::None);
     eventually("it heals", || adapter.check().is_ok()).await;
     fleet.drain().await;
     fleet.server(0).emit("e", 1);
-    assert_eq!(fleet.drain().await[1], ["42[\"e\",1]"]);
+    assert_eq!(fleet.drain_at_least(&[0, 1]).await[1], ["42[\"e\",1]"]);
     assert_eq!(adapter.metrics().resubscribed.value(), deaf);
 }
 
@@ -107,7 +107,8 @@ async fn a_slow_redis_costs_only_what_is_counted(mode: Mode, pause: Duration) {
         say(number);
         assert!(adapter.outgoing_bytes() <= MAX);
     }
-    assert!(started.elapsed() < Duration::from_millis(500), "no emit waits: {:?}", started.elapsed());
+    // If each waited as long as an answer may take, it would be a second for each.
+    assert!(started.elapsed() < Duration::from_secs(10), "no emit waits: {:?}", started.elapsed());
     let metrics = adapter.metrics();
     let dropped = metrics.dropped_outgoing.value();
     assert!((COUNT / 2..COUNT).contains(&dropped), "{dropped}");

@@ -85,6 +85,7 @@ mod guide {
     }
     pages! {
         Readme: "README.md",
+        CrateReadme: "crates/sockeye/README.md",
         GettingStarted: "docs/src/getting-started.md",
         Handlers: "docs/src/handlers.md",
         Rooms: "docs/src/rooms.md",

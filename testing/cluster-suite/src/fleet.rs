@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::Method;
 use sockeye::cluster::ClusterOptions;
 use sockeye::{Emit, Server, Socket};
@@ -99,19 +100,22 @@ impl<C: Cluster> Fleet<C> {
         Client::join(self.server(at)).await
     }
 
-    /// What each client has got, in order, until there is nothing more.
+    /// What each client has got, in order, until there is nothing more. What must come is better waited for: [`WebSocket::text`].
     pub async fn drain(&mut self) -> Vec<Vec<String>> {
-        let mut all = Vec::new();
-        for client in &mut self.clients {
-            all.push(client.drain().await);
-        }
-        all
+        join_all(self.clients.iter_mut().map(Client::drain)).await
+    }
+
+    /// What each client has got, in order: at least so many messages each, however long they take, and what follows them.
+    pub async fn drain_at_least(&mut self, counts: &[usize]) -> Vec<Vec<String>> {
+        let clients = self.clients.iter_mut().zip(counts);
+        join_all(clients.map(|(client, count)| client.drain_at_least(*count))).await
     }
 
     /// The emit reaches just these clients.
     pub(crate) async fn reaches(&mut self, emit: &Emit, expected: &[usize]) {
         emit.emit("e", "x");
-        let got = self.drain().await;
+        let counts: Vec<_> = (0..self.clients.len()).map(|at| usize::from(expected.contains(&at))).collect();
+        let got = self.drain_at_least(&counts).await;
         let who: Vec<_> = (0..got.len()).filter(|at| got[*at] == ["42[\"e\",\"x\"]"]).collect();
         assert_eq!(who, expected, "{got:?}");
     }
@@ -125,8 +129,15 @@ impl Client {
 
     /// What it has got, until there is nothing more.
     pub(crate) async fn drain(&mut self) -> Vec<String> {
+        self.drain_at_least(0).await
+    }
+
+    /// At least so many messages, however long they take, and what follows them.
+    async fn drain_at_least(&mut self, count: usize) -> Vec<String> {
         let mut all = Vec::new();
-        while let Ok(got) = tokio::time::timeout(QUIET, self.socket.next()).await {
+        loop {
+            let patience = if all.len() < count { PATIENCE } else { QUIET };
+            let Ok(got) = tokio::time::timeout(patience, self.socket.next()).await else { break };
             match got {
                 Got::Text(text) => all.push(text),
                 Got::Binary(data) => all.push(format!("{data:?}")),
@@ -169,6 +180,9 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
     }
     panic!("not in 20 s: {what}");
 }
+
+/// How long what must come may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// After which silence nothing more is expected to come.
 const QUIET: Duration = Duration::from_millis(300);

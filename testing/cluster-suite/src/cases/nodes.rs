@@ -73,7 +73,7 @@ pub async fn a_node_that_was_cut_off_comes_back<C: Cluster>() {
     fleet.wait_for_count(0, 2).await;
     fleet.wait_for_count(1, 2).await;
     fleet.server(0).emit("e", 1);
-    assert_eq!(fleet.drain().await, vec![["42[\"e\",1]"]; 2]);
+    assert_eq!(fleet.drain_at_least(&[1, 1]).await, vec![["42[\"e\",1]"]; 2]);
     assert!(fleet.server(1).fetch_sockets().await.unwrap().is_complete());
 }
 
@@ -87,7 +87,7 @@ pub async fn garbage_is_counted_and_ignored<C: Cluster>() {
     let metrics: Vec<_> = fleet.nodes.iter().map(|node| node.metrics.clone()).collect();
     eventually("it is counted", || async { metrics.iter().all(|metrics| metrics.garbage.value() >= 5) }).await;
     fleet.server(1).emit("e", 1);
-    assert_eq!(fleet.drain().await, vec![["42[\"e\",1]"]; 2]);
+    assert_eq!(fleet.drain_at_least(&[1, 1]).await, vec![["42[\"e\",1]"]; 2]);
     assert!(fleet.server(0).fetch_sockets().await.unwrap().is_complete());
 }
 
