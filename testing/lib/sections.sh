@@ -109,10 +109,13 @@ section_fuzz() {
 
 section_autobahn() {
   need_script testing/autobahn/run
-  bash testing/autobahn/run
+  need_node
+  need_command openssl openssl
+  need_command python3 python3 python3-venv
+  bash testing/autobahn/run "$@"
 }
 
-section_autobahn_full() { bash testing/autobahn/run --full; }
+section_autobahn_full() { section_autobahn --full takeover; }
 
 section_interop() {
   build_release interop-server
