@@ -3,11 +3,12 @@
 # Exit status of a section that could not be run here and says why.
 SKIPPED=77
 
-SECTIONS=(tools fmt clippy layering package deny unit docs targets release instructions differential fuzz autobahn interop forwarded cluster python browser)
+SECTIONS=(tools self-check fmt clippy layering package deny unit docs targets release instructions differential fuzz autobahn interop forwarded cluster python browser)
 ON_REQUEST=(interop-reference python-reference autobahn-full advisories package-build)
 
 declare -A ABOUT=(
   [tools]="what the checks need is installed"
+  [self-check]="results are counted, and what fails is tried again"
   [fmt]="formatting"
   [clippy]="lints, with warnings as errors"
   [unit]="Rust tests"
@@ -50,6 +51,11 @@ section_tools() {
   .test/venv/bin/python --version
   local folder
   for folder in testing/*/package.json; do npm_install "${folder%/package.json}"; done
+}
+
+section_self_check() {
+  need_node
+  bash testing/lib/self-check
 }
 
 section_fmt() { cargo fmt --all --check; }
