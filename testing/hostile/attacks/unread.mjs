@@ -1,0 +1,59 @@
+// What a server has said and nobody reads.
+
+import {
+  dial, flood, frame, getHead, openPolling, openWebSocket, post, send, sleep, times,
+} from "../lib/wire.mjs";
+
+export const unread = [
+  {
+    name: "outboxes",
+    about: "400 clients each ask for 4 MB that they never read, and send pongs that nobody asked for",
+    bound: "`max_outbox_bytes`; a budget for outboxes; a pong that nobody asked for is no sign of life",
+    server: { program: "interop-server", flags: ["--ping-interval", "1000", "--ping-timeout", "1000"] },
+    async run({ target, deadline }) {
+      const sockets = [];
+      await times(400, 40, deadline, async () => {
+        const socket = await openWebSocket(target);
+        if (!socket) return;
+        socket.pause();
+        sockets.push(socket);
+        await send(socket, Buffer.concat(Array(4).fill(frame('42["bin",1000000]'))));
+      });
+      while (Date.now() < deadline) {
+        await Promise.race([Promise.all(sockets.map((socket) => send(socket, frame("3")))), sleep(500)]);
+        await sleep(500);
+      }
+      return { note: `${sockets.filter((socket) => !socket.destroyed).length} still open` };
+    },
+  },
+  {
+    name: "polling-answers",
+    about: "one long-polling session asks for 4 MB and for the answer, on a new connection that it never reads, over and over",
+    bound: "a budget for outboxes; a time limit for writing",
+    server: { program: "interop-server" },
+    async run({ target, deadline }) {
+      const session = await openPolling(target);
+      if (!session) return { note: "refused" };
+      let asked = 0;
+      while (Date.now() < deadline && asked < 400) {
+        if (!await post(session.socket, session.sid, Array(4).fill('42["bin",700000]').join("\x1e"))) break;
+        const unread = await dial(target.port, { read: false });
+        if (!unread || !await send(unread, getHead(session.sid))) break;
+        asked += 1;
+        // The answer must be given before the next GET, or that would be one too many.
+        await sleep(5);
+      }
+      return { note: `${asked} answers` };
+    },
+  },
+  {
+    name: "unread-responses",
+    about: "one connection asks for the chat page's client as fast as it can, and reads nothing",
+    bound: "one response at a time waits to be written; a time limit for writing",
+    async run({ target, deadline }) {
+      const socket = await dial(target.port, { read: false });
+      const request = "GET /sockeye.js HTTP/1.1\r\nHost: localhost\r\n\r\n";
+      await flood(socket, Buffer.from(request.repeat(1000)), deadline);
+    },
+  },
+];

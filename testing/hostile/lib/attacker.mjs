@@ -1,0 +1,23 @@
+// The attacker, as a process: runs one attack until its time is over, and then holds what it has until it is told to go.
+
+import { attacks } from "../attacks/index.mjs";
+import { options, serve } from "./process.mjs";
+import { openConnections, sentBytes, sleep } from "./wire.mjs";
+
+/** It ends by itself, even if nobody tells it to. */
+const GRACE = 30_000;
+
+process.on("uncaughtException", (error) => {
+  process.send({ finished: { error: String(error.stack), sent: sentBytes(), open: openConnections() } });
+});
+
+const attack = attacks.find(({ name }) => name === options.name);
+const deadline = Date.now() + options.seconds * 1000;
+setTimeout(() => process.exit(1), options.seconds * 1000 + GRACE);
+serve((message) => { if (message.go) process.exit(0); });
+
+const target = { port: options.port, adminPort: options.adminPort, tls: options.tls };
+const found = await attack.run({ target, deadline, isShort: options.isShort });
+// What it has taken is held for as long as an attacker would.
+await sleep(deadline - Date.now());
+process.send({ finished: { ...found, sent: sentBytes(), open: openConnections() } });
