@@ -38,11 +38,11 @@ export const connections = [
   },
   {
     name: "child-namespaces",
-    about: "101 connections bring 10,000 namespaces of a pattern to life and stay in them",
+    about: "103 connections bring 10,000 namespaces of a pattern to life and stay in them",
     bound: "`max_child_namespaces`; namespaces of an address",
     visitors: (n) => `/child-of-a-visitor-${n}`,
     async run({ target, deadline }) {
-      await times(101, 20, deadline, async (client) => {
+      await times(103, 20, deadline, async (client) => {
         const socket = await openWebSocket(target);
         const names = Array.from({ length: 99 }, (_, n) => frame(`40/child-${client}-${n}-${"a".repeat(400)},`));
         await send(socket, Buffer.concat(names));

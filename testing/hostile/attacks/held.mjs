@@ -2,7 +2,7 @@
 
 import { getBlocks, Http2 } from "../lib/http2.mjs";
 import {
-  deflatedFrame, frame, openPolling, openWebSocket, postHead, send, sleep, times,
+  deflated, deflatedFrame, frame, openPolling, openWebSocket, postHead, send, sleep, times,
 } from "../lib/wire.mjs";
 
 const DEFLATE = { SOCKEYE__ENGINE__PER_MESSAGE_DEFLATE__ENABLED: "true" };
@@ -38,10 +38,11 @@ export const held = [
     bound: "a budget for `auth`; `max_namespaces`",
     server: { environment: DEFLATE },
     async run({ target, deadline }) {
+      const auth = deflated(`{"a":"${large}"}`);
       await times(20, 20, deadline, async (client) => {
         const socket = await openWebSocket(target, { deflate: true });
         for (let n = 0; n < 99 && Date.now() < deadline; n += 1) {
-          if (!await send(socket, deflatedFrame(`40/child-${client}-${n},{"a":"${large}"}`))) return;
+          if (!await send(socket, deflatedFrame([deflated(`40/child-${client}-${n},`), auth]))) return;
         }
       });
     },
@@ -147,9 +148,10 @@ export const held = [
     server: { program: "interop-server", flags: ["--deflate", "--csr", "120000"] },
     async run({ target, deadline }) {
       const socket = await openWebSocket(target, { deflate: true });
+      const args = deflated(`["broadcast","${large}"]`);
       for (let n = 0; n < 40 && Date.now() < deadline; n += 1) {
         await send(socket, frame(`40/dyn-${n},`));
-        const event = deflatedFrame(`42/dyn-${n},["broadcast","${large}"]`);
+        const event = deflatedFrame([deflated(`42/dyn-${n},`), args]);
         for (let sent = 0; sent < 67 && Date.now() < deadline; sent += 1) {
           const isSent = await Promise.race([send(socket, event), sleep(deadline - Date.now())]);
           if (isSent === false) return;

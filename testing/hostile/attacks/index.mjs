@@ -10,7 +10,7 @@
 //   members    { namespace, room, count }: clients in a room that is attacked, none of which may be closed
 //   visitors   what new clients do meanwhile, if they do not just connect: (n) => namespace, or false if none are tried
 //   begin      (server): what is done to the server before the attack
-//   check      (server): what else must hold while the attack is at its height, as a list of complaints
+//   check      (server): what else must hold a second after the attack began, as a list of complaints
 
 import { connections } from "./connections.mjs";
 import { held } from "./held.mjs";

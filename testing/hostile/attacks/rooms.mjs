@@ -1,6 +1,6 @@
 // Rooms: many of them, long names, and what one member does to the others.
 
-import { deflatedFrame, expect, flood, frame, openWebSocket, send, times } from "../lib/wire.mjs";
+import { deflated, deflatedFrame, expect, flood, frame, openWebSocket, send, times } from "../lib/wire.mjs";
 
 const READERS = { namespace: "/", room: "readers", count: 20 };
 
@@ -26,11 +26,13 @@ export const rooms = [
     bound: "bytes of the names of rooms, of a socket and of all",
     server: { program: "interop-server", flags: ["--deflate"] },
     async run({ target, deadline }) {
+      const rest = deflated(`${"a".repeat(9_900)}",`);
       await times(20, 20, deadline, async (client) => {
         const socket = await openWebSocket(target, { deflate: true });
         for (let batch = 0; batch < 50 && Date.now() < deadline; batch += 1) {
-          const names = Array.from({ length: 99 }, (_, n) => `${client}-${batch}-${n}-${"a".repeat(9_900)}`);
-          if (!await send(socket, deflatedFrame(`42["join",${JSON.stringify(names)}]`))) return;
+          const names = Array.from({ length: 99 }, (_, n) => [deflated(`"${client}-${batch}-${n}-`), rest]).flat();
+          const event = deflatedFrame([deflated('42["join",['), ...names, deflated('"last"]]')]);
+          if (!await send(socket, event)) return;
         }
       });
     },

@@ -14,6 +14,7 @@ const GRACE = 5000;
 class Neighbour {
   constructor() {
     this.lost = 0;
+    this.unanswered = 0;
     this.waiting = new Set();
     this.took = [];
     this.socket = io(options.url + options.namespace, {
@@ -24,20 +25,21 @@ class Neighbour {
       reconnectionDelay: 100,
       reconnectionDelayMax: 500,
     });
-    this.socket.on("disconnect", () => { this.lost += 1; });
+    this.socket.on("disconnect", () => {
+      this.lost += 1;
+      this.giveUp();
+    });
     this.ready = new Promise((resolve) => this.socket.once("connect", resolve));
   }
 
   ask() {
     // What was lost is counted once, not again for each question.
     if (!this.socket.connected) return;
-    const started = performance.now();
-    const question = { started };
-    const took = this.took;
+    // What it took belongs to the phase in which it was asked.
+    const question = { started: performance.now(), took: this.took };
     this.waiting.add(question);
     this.socket.emit("ack", 1, () => {
-      this.waiting.delete(question);
-      took.push(performance.now() - started);
+      if (this.waiting.delete(question)) question.took.push(performance.now() - question.started);
     });
   }
 
@@ -47,14 +49,22 @@ class Neighbour {
     const mine = [...this.waiting];
     this.took = [];
     const end = Date.now() + GRACE;
-    while (mine.some((question) => this.waiting.has(question)) && Date.now() < end && this.socket.connected) {
+    while (mine.some((question) => this.waiting.has(question)) && Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    const unanswered = mine.filter((question) => this.waiting.delete(question));
-    for (const { started } of unanswered) took.push(performance.now() - started);
-    const lost = this.lost;
-    this.lost = 0;
-    return { ...summary(took), unanswered: unanswered.length, lost };
+    this.giveUp(mine);
+    const { lost, unanswered } = this;
+    Object.assign(this, { lost: 0, unanswered: 0 });
+    return { ...summary(took), unanswered, lost };
+  }
+
+  /** Questions that are not answered any more took until now. */
+  giveUp(questions = [...this.waiting]) {
+    for (const question of questions) {
+      if (!this.waiting.delete(question)) continue;
+      question.took.push(performance.now() - question.started);
+      this.unanswered += 1;
+    }
   }
 }
 

@@ -22,6 +22,7 @@ export function paragraph(result) {
   if (members) say("members", `${members.closed} of ${members.of} closed, ${members.received} events received`);
   const counted = words(result.counted);
   if (counted) say("counted", counted);
+  if (result.logged) say("logged", `${result.logged} lines`);
   for (const problem of problems) say("problem", problem);
   return lines.join("\n");
 }

@@ -32,7 +32,7 @@ export class Server {
   }
 
   constructor(needs) {
-    Object.assign(this, { needs, stderr: needs.stderr ?? "read", log: "", bounds: new Map(), peak: { rss: 0, size: 0 } });
+    Object.assign(this, { needs, stderr: needs.stderr ?? "read", log: "", lines: 0, bounds: new Map(), peak: { rss: 0, size: 0 } });
   }
 
   get isStandalone() { return this.needs.program !== "interop-server"; }
@@ -51,7 +51,7 @@ export class Server {
       : [programs.interopServer, "--port", port, ...(this.needs.flags ?? [])];
     const full = this.stderr === "full" ? openSync("/dev/full", "w") : null;
     this.child = spawn("prlimit", [...limits, "--", ...command], {
-      env: { ...process.env, TOKIO_WORKER_THREADS: "2", ...this.#environment() },
+      env: { ...process.env, TOKIO_WORKER_THREADS: "2", NO_COLOR: "1", ...this.#environment() },
       stdio: ["ignore", "ignore", full ?? "pipe"],
     });
     if (full !== null) closeSync(full);
@@ -74,6 +74,7 @@ export class Server {
 
   #readLog(data) {
     const text = data.toString();
+    this.lines += text.split("\n").length - 1;
     this.log = (this.log + text).slice(-4000);
     for (const [, bound] of text.matchAll(/limit reached.*?bound"?[=:]"(\w+)"/g)) {
       this.bounds.set(bound, (this.bounds.get(bound) ?? 0) + 1);

@@ -17,6 +17,8 @@ const LOOK = 50;
 /** The most that the neighbours' 99th percentile may grow, and what it may be in any case, in milliseconds. */
 const TIMES = 3;
 const FLOOR = 25;
+/** The most that may be logged in a second. */
+const LINES = 20;
 
 /** The lengths of the phases, in seconds. */
 export const LONG = { quiet: 5, attack: 8, after: 5 };
@@ -56,18 +58,22 @@ class Trial {
 
     const looking = setInterval(() => this.server.memory(), LOOK);
     const visits = this.#visit();
+    const logged = this.server.lines;
+    const checked = this.#check();
     await this.#attack();
     visits.end();
     const during = await neighbours.ask({ finish: true }, "figures").catch(() => null);
     // What the end of the attacker's connections brings about is not the attack's.
     result.counted = await this.server.counted(counters);
-    result.problems.push(...(this.server.isUp ? await attack.check?.(this.server) ?? [] : []));
-    if (members) result.members = await members.ask({ count: true }, "members").catch(() => null);
+    result.logged = this.server.lines - logged;
+    result.problems.push(...await checked);
     this.attacker.tell({ go: true });
     await this.attacker.gone;
     result.visitors = await visits.result;
     await sleep(lengths.after * 1000);
     const after = this.server.memory();
+    // Late, as it first reads what it was sent.
+    if (members) result.members = await members.ask({ count: true }, "members").catch(() => null);
     clearInterval(looking);
     const isServed = this.server.isUp && await neighbours.ask({ isServed: VISIT }, "served").catch(() => false);
 
@@ -85,6 +91,13 @@ class Trial {
     const { sent, open, note, error } = await this.attacker.next("finished", lengths.attack * 1000 + 20_000);
     Object.assign(result, { wire: sent, open, note });
     if (error) result.problems.push(`the attack failed: ${error}`);
+  }
+
+  /** What the attack says of its own must hold a second after it began. */
+  async #check() {
+    if (!this.attack.check) return [];
+    await sleep(1000);
+    return this.attack.check(this.server);
   }
 
   async #help(file, options) {
@@ -128,6 +141,8 @@ class Trial {
     }
     if (members?.closed) problems.push(`${members.closed} of ${members.of} members of the room were closed`);
     if (options.memory && server.peak.rss > options.memory * 0.95) problems.push("the server used up its memory");
+    const lines = result.logged / this.lengths.attack;
+    if (lines > LINES) problems.push(`${Math.round(lines)} lines a second were logged`);
     const most = Math.max(FLOOR, TIMES * neighbour.quiet.p99);
     if (!options.isShort && (neighbour.during?.p99 ?? Infinity) > most) {
       problems.push(`the neighbours' p99 was ${Math.round(neighbour.during?.p99)} ms, more than ${Math.round(most)}`);

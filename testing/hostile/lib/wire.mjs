@@ -111,10 +111,15 @@ export function frame(payload, { opcode = 1, fin = true, rsv1 = false, length } 
   return Buffer.concat([head, Buffer.alloc(4), data]);
 }
 
-/** The same, compressed: a message without context, as permessage-deflate wants it. */
-export function deflatedFrame(payload, { opcode = 1 } = {}) {
-  const deflated = deflateRawSync(Buffer.from(payload), { level: 9, finishFlush: constants.Z_SYNC_FLUSH });
-  return frame(deflated.subarray(0, -4), { opcode, rsv1: true });
+/** A part of a compressed message, without context. Parts that are used again need not be compressed again. */
+export function deflated(payload) {
+  return deflateRawSync(Buffer.from(payload), { level: 9, finishFlush: constants.Z_SYNC_FLUSH });
+}
+
+/** A compressed message, as permessage-deflate wants it, of parts or of what is to be compressed. */
+export function deflatedFrame(parts, { opcode = 1 } = {}) {
+  const whole = Array.isArray(parts) ? Buffer.concat(parts) : deflated(parts);
+  return frame(whole.subarray(0, -4), { opcode, rsv1: true });
 }
 
 const HEAD = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
