@@ -11,8 +11,8 @@
 // --table [FILE]           writes the table, by default into the guide, docs/src/threat-model.md
 //
 // The last line is `N passed, M failed, 0 skipped`. The status is 0 if the server stood all attacks: it is up, the neighbours were
-// never disconnected and are served, new clients were served, no member of a flooded room was closed, and in the long form the neighbours' 99th percentile is
-// at most 3 times the quiet one, or 25 ms.
+// never disconnected and are served, new clients were served, no member of a flooded room was closed, and in the long form the
+// neighbours' 99th percentile is at most 3 times the quiet one, or 25 ms.
 
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -3,7 +3,7 @@
 # Exit status of a section that could not be run here and says why.
 SKIPPED=77
 
-SECTIONS=(tools self-check fmt clippy layering package deny unit docs targets release instructions differential fuzz autobahn interop forwarded cluster python browser)
+SECTIONS=(tools self-check fmt clippy layering package deny unit docs targets release instructions differential fuzz autobahn interop forwarded cluster python browser hostile)
 ON_REQUEST=(interop-reference python-reference autobahn-full advisories package-build)
 
 declare -A ABOUT=(
@@ -27,6 +27,7 @@ declare -A ABOUT=(
   [cluster]="clusters of Sockeye and of Node.js servers over Redis, behind nginx and HAProxy"
   [python]="Python clients against Sockeye"
   [browser]="sockeye.js and the chat page, in Chromium and in Node"
+  [hostile]="a server with little memory under attack: it stays up and serves others"
   [autobahn-full]="all cases of Autobahn|Testsuite"
   [advisories]="known holes in dependencies; needs the network"
   [package-build]="each package compiles on its own"
@@ -174,4 +175,13 @@ section_browser() {
   command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || need_packages chromium
   cd testing/browser
   SOCKEYE_BIN=$release/sockeye bash ../lib/node-tests --test-concurrency=1 -- *.test.mjs
+}
+
+section_hostile() {
+  need_command prlimit util-linux
+  need_command openssl openssl
+  build_release interop-server
+  build_release sockeye
+  npm_install testing/hostile
+  testing/hostile/run --short --server "$release/sockeye" --interop-server "$release/interop-server"
 }

@@ -9,6 +9,7 @@
 //   run        ({ target, deadline, isShort }): attacks until the deadline. It may return `note`, words for the report
 //   members    { namespace, room, count }: clients in a room that is attacked, none of which may be closed
 //   visitors   what new clients do meanwhile, if they do not just connect: (n) => namespace, or false if none are tried
+//   most       the most memory that the server may take, in bytes, where that is far from all it may have
 //   begin      (server): what is done to the server before the attack
 //   check      (server): what else must hold a second after the attack began, as a list of complaints
 

@@ -1,7 +1,7 @@
 // Neighbours, as a process: official clients, each of which asks every 20 ms and measures how long the answer takes.
 //
-// They ask whether or not the last answer has come, so that a server that stands still is seen for as long as it does. There is one for each
-// of the server's threads, as consecutive sessions are on different ones; what is reported is what the worst of them felt.
+// They ask whether or not the last answer has come, so that a server that stands still is seen for as long as it does. There is one
+// for each of the server's threads, as consecutive sessions are on different ones; what is reported is what the worst of them felt.
 
 import { io } from "socket.io-client";
 import { options, serve } from "./process.mjs";

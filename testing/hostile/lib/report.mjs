@@ -12,7 +12,10 @@ export function paragraph(result) {
   const lines = [`${problems.length ? "FAILED" : "ok    "} ${name}: ${about} (${seconds} s)`];
   const say = (label, text) => lines.push(`       ${label.padEnd(12)} ${text}`);
   say("sent", [size(wire), note].filter(Boolean).join(", "));
-  if (memory) say("memory", `${size(memory.before)}, at most ${size(memory.peak)}, after ${size(memory.after)}; address space ${size(memory.size)}`);
+  if (memory) {
+    const [before, peak, after, space] = [memory.before, memory.peak, memory.after, memory.size].map(size);
+    say("memory", `${before}, at most ${peak}, after ${after}; address space ${space}`);
+  }
   if (neighbour) {
     const figures = (of) => (of ? `${time(of.p50)} / ${time(of.p99)} / ${time(of.max)}` : "-");
     const lost = neighbour.lost ? `, lost ${neighbour.lost} times` : "";
@@ -52,7 +55,9 @@ export function table(results) {
       counted.join(", "),
     ];
   });
-  const head = ["attack", "what bounds it", "bytes sent", "server memory before / peak / after", "neighbour quiet, p50 / p99 ms", "during", "counted"];
+  const head = [
+    "attack", "what bounds it", "bytes sent", "server memory before / peak / after", "neighbour quiet, p50 / p99 ms", "during", "counted",
+  ];
   return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 

@@ -7,6 +7,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { io } from "socket.io-client";
 import { sleep } from "./wire.mjs";
 
 const CONFIGURATION = fileURLToPath(new URL("../server.toml", import.meta.url));
@@ -28,6 +29,7 @@ export class Server {
     [server.port, server.adminPort] = await Promise.all([freePort(), freePort()]);
     server.#spawn(programs, memory);
     await server.#ready();
+    if (!server.isStandalone) server.control = io(`${server.url}/control`, { transports: ["websocket"], forceNew: true });
     return server;
   }
 
@@ -114,9 +116,13 @@ export class Server {
     return { ...answer, ms: Date.now() - started };
   }
 
-  /** All counters: of the standalone server from /metrics, of the other one the bounds that its log tells of. */
+  /** All counters: of the standalone server from /metrics, of the other one as it says itself, or else the bounds in its log. */
   async counters() {
-    if (!this.isStandalone) return new Map(this.bounds);
+    if (!this.isStandalone) {
+      const told = await this.control?.timeout(3000).emitWithAck("metrics").catch(() => null);
+      if (!told) this.control?.disconnect();
+      return new Map(told ? Object.entries(told) : this.bounds);
+    }
     const { text } = await this.admin("/metrics", 3000);
     const found = new Map();
     for (const [, name, label, value] of (text ?? "").matchAll(/^sockeye_(\w+)_total(?:\{\w+="([^"]*)"\})? (\d+)$/gm)) {
@@ -136,6 +142,7 @@ export class Server {
   }
 
   async stop() {
+    this.control?.disconnect();
     this.child.kill("SIGKILL");
     await this.ended;
     rmSync(this.folder, { recursive: true, force: true });

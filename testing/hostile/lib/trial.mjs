@@ -1,6 +1,7 @@
 // One attack on one server: what the neighbours feel before and meanwhile, what the server takes, and what is wrong about it.
 
 import { io } from "socket.io-client";
+import { size } from "./figures.mjs";
 import { Helper } from "./helper.mjs";
 import { Server } from "./server.mjs";
 import { sleep } from "./wire.mjs";
@@ -22,7 +23,7 @@ const LINES = 20;
 
 /** The lengths of the phases, in seconds. */
 export const LONG = { quiet: 5, attack: 8, after: 5 };
-export const SHORT = { quiet: 0.3, attack: 2.5, after: 0.3 };
+export const SHORT = { quiet: 0.2, attack: 2, after: 0.2 };
 
 /** Runs the attack; what came of it, with `problems`, a list. */
 export async function attempt(attack, options) {
@@ -72,8 +73,7 @@ class Trial {
     result.visitors = await visits.result;
     await sleep(lengths.after * 1000);
     const after = this.server.memory();
-    // Late, as it first reads what it was sent.
-    if (members) result.members = await members.ask({ count: true }, "members").catch(() => null);
+    if (members) result.members = await countMembers(members);
     clearInterval(looking);
     const isServed = this.server.isUp && await neighbours.ask({ isServed: VISIT }, "served").catch(() => false);
 
@@ -131,7 +131,7 @@ class Trial {
   }
 
   #judge(isServed) {
-    const { server, result, options } = this;
+    const { server, attack, result, options } = this;
     const { problems, neighbour, visitors, members } = result;
     if (!server.isUp) problems.push(`the server ended: ${server.end} ${lastLine(server.log)}`.trim());
     if (neighbour.lost) problems.push(`a neighbour lost its connection ${neighbour.lost} times`);
@@ -140,6 +140,7 @@ class Trial {
       problems.push(`${visitors.tried - visitors.served} of ${visitors.tried} new clients were not served: ${visitors.refused}`);
     }
     if (members?.closed) problems.push(`${members.closed} of ${members.of} members of the room were closed`);
+    if (attack.most && server.peak.rss > attack.most) problems.push(`the server took more than ${size(attack.most)} of memory`);
     if (options.memory && server.peak.rss > options.memory * 0.95) problems.push("the server used up its memory");
     const lines = result.logged / this.lengths.attack;
     if (lines > LINES) problems.push(`${Math.round(lines)} lines a second were logged`);
@@ -156,6 +157,18 @@ class Trial {
     await this.server?.stop();
     if (this.server) Object.defineProperty(this.server, "isUp", { value: isUp });
   }
+}
+
+/** How many members were closed, when they have read all that they were sent: only then do they see that they are. */
+async function countMembers(members) {
+  let last = null;
+  for (let asked = 0; asked < 12; asked += 1) {
+    const counted = await members.ask({ count: true }, "members").catch(() => null);
+    if (!counted || counted.received === last?.received) return counted;
+    last = counted;
+    await sleep(500);
+  }
+  return last;
 }
 
 /** The figures of the neighbour that felt most of the attack, and what all of them lost. */

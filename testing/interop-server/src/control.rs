@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use sockeye::{Ack, Args, Data, Server, Target, Value};
+use sockeye::{Ack, Args, Bound, CloseReason, Data, Server, Target, Value};
 
 use crate::report::Report;
 
@@ -46,6 +46,8 @@ pub(crate) fn serve(io: &Server, report: &Report) {
         }));
     });
 
+    control.on("metrics", |io: Server, ack: Ack| ack.send(metrics(&io)));
+
     control.on("room-size", |io: Server, Data((nsp, room)): Data<(String, String)>, ack: Ack| {
         let mut target = Target::default();
         target.rooms.push(room.into());
@@ -60,4 +62,27 @@ pub(crate) fn serve(io: &Server, report: &Report) {
         target.emit(&emission.event, Args::from_values(emission.args));
         ack.send(());
     });
+}
+
+/// What the server counts against attacks, by the names that the standalone server's `/metrics` has.
+fn metrics(io: &Server) -> serde_json::Value {
+    let metrics = io.metrics();
+    let bounds = Bound::ALL.map(|bound| (bound.as_str().to_owned(), metrics.reached(bound)));
+    let closed = CloseReason::ALL.map(|reason| (format!("closed: {}", reason.as_str()), metrics.closed(reason)));
+    let others = [
+        ("refused", &metrics.refused),
+        ("handler_errors", &metrics.handler_errors),
+        ("unasked_acks", &metrics.unasked_acks),
+        ("header_timeouts", &metrics.header_timeouts),
+        ("write_timeouts", &metrics.write_timeouts),
+        ("malformed_requests", &metrics.malformed_requests),
+    ];
+    let others = others.map(|(name, counter)| (name.to_owned(), counter.value()));
+    bounds
+        .into_iter()
+        .chain(closed)
+        .chain(others)
+        .map(|(name, value)| (name, value.into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }

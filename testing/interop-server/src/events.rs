@@ -356,8 +356,11 @@ pub(crate) fn handshake(socket: Socket, ack: Ack) {
 }
 
 fn bytes(n: u32) -> Value {
-    // The value of a byte is its place, from 0 to 255 and over again.
-    Value::Binary(Bytes::from_iter((0..=u8::MAX).cycle().take(usize::try_from(n).unwrap_or(usize::MAX))))
+    // The value of a byte is its place, from 0 to 255 and over again. By whole blocks: one byte after the other takes milliseconds.
+    let n = usize::try_from(n).unwrap_or(usize::MAX);
+    let mut bytes = Vec::from_iter(0..=u8::MAX).repeat(n.div_ceil(256));
+    bytes.truncate(n);
+    Value::Binary(Bytes::from(bytes))
 }
 
 fn milliseconds(time: SystemTime) -> u64 {
