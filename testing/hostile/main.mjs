@@ -60,6 +60,8 @@ const options = {
   lengths,
 };
 
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
+
 const results = [];
 for (const attack of chosen) {
   const started = Date.now();

@@ -6,7 +6,7 @@
 //   about      what it does, for the table
 //   bound      what bounds it: an option, a key or a constant, for the table
 //   server     what it needs of the server, see Server.start; none is the standalone server with server.toml
-//   run        ({ target, deadline, isShort }): attacks until the deadline. It may return `note`, words for the report
+//   run        ({ target, deadline }): attacks until the deadline. It may return `note`, words for the report
 //   members    { namespace, room, count }: clients in a room that is attacked, none of which may be closed
 //   visitors   what new clients do meanwhile, if they do not just connect: (n) => namespace, or false if none are tried
 //   most       the most memory that the server may take, in bytes, where that is far from all it may have

@@ -16,8 +16,10 @@ const deadline = Date.now() + options.seconds * 1000;
 setTimeout(() => process.exit(1), options.seconds * 1000 + GRACE);
 serve((message) => { if (message.go) process.exit(0); });
 
-const target = { port: options.port, adminPort: options.adminPort, tls: options.tls };
-const found = await attack.run({ target, deadline, isShort: options.isShort });
-// What it has taken is held for as long as an attacker would.
-await sleep(deadline - Date.now());
+const target = { port: options.port, adminPort: options.adminPort };
+// A server that reads no further makes it wait, but not longer than that.
+const isOver = sleep(deadline - Date.now());
+const found = await Promise.race([attack.run({ target, deadline }), isOver.then(() => sleep(500))]);
+// What it has taken is held to the end.
+await isOver;
 process.send({ finished: { ...found, sent: sentBytes(), open: openConnections() } });

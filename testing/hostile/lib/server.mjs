@@ -28,7 +28,12 @@ export class Server {
     server.folder = mkdtempSync(join(tmpdir(), "hostile-"));
     [server.port, server.adminPort] = await Promise.all([freePort(), freePort()]);
     server.#spawn(programs, memory);
-    await server.#ready();
+    try {
+      await server.#ready();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
     if (!server.isStandalone) server.control = io(`${server.url}/control`, { transports: ["websocket"], forceNew: true });
     return server;
   }
@@ -57,7 +62,10 @@ export class Server {
       stdio: ["ignore", "ignore", full ?? "pipe"],
     });
     if (full !== null) closeSync(full);
-    this.ended = new Promise((resolve) => this.child.once("exit", resolve));
+    // It does not outlive this process.
+    const kill = () => this.child.kill("SIGKILL");
+    process.once("exit", kill);
+    this.ended = new Promise((resolve) => this.child.once("exit", resolve)).then(() => process.off("exit", kill));
     if (this.stderr === "read") this.child.stderr.on("data", (data) => this.#readLog(data));
   }
 

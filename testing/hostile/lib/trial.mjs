@@ -83,9 +83,9 @@ class Trial {
   }
 
   async #attack() {
-    const { server, result, lengths, options } = this;
+    const { server, result, lengths } = this;
     this.attacker = new Helper("attacker.mjs", {
-      name: this.attack.name, port: server.port, adminPort: server.adminPort, seconds: lengths.attack, isShort: options.isShort,
+      name: this.attack.name, port: server.port, adminPort: server.adminPort, seconds: lengths.attack,
     });
     this.helpers.push(this.attacker);
     const { sent, open, note, error } = await this.attacker.next("finished", lengths.attack * 1000 + 20_000);
