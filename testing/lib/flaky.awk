@@ -7,5 +7,10 @@
   print
 }
 
+# pytest -rfR lists what was tried again, and what failed all the same
+/^RERUN / { again[$2] }
+/^FAILED / { delete again[$2] }
+END { for (name in again) print name }
+
 # the others
 sub(/^FLAKY: /, "")

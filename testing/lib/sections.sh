@@ -165,7 +165,7 @@ section_python_reference() {
   python_install testing/interop/python/requirements.txt
   local python=$PWD/.test/venv/bin/python
   cd testing/interop/python
-  "$python" -B -m pytest --quiet -rs -p no:cacheprovider .
+  "$python" -B -m pytest --quiet -rsfR --reruns 1 -p no:cacheprovider .
 }
 
 section_browser() {
