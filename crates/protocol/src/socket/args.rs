@@ -89,15 +89,15 @@ impl Args {
 
     /// Writes arguments.
     ///
-    /// A tuple is spread into several arguments, `()` is none, and anything else is one. (An array `[T; N]` is a tuple to
-    /// serde; to send one as one argument, use a slice, or a tuple of one.) What is written with `serialize_bytes`
-    /// ([`Bytes`], [`Value::Binary`], `serde_bytes`) becomes an attachment. Numbers that are not finite become `null`.
+    /// A tuple is the list of the arguments, so that `()` is none, and `(x,)` is one. Anything else is one argument: a `Vec` or
+    /// an array, a struct of whatever form, an `Option`, `null`. What is written with `serialize_bytes` ([`Bytes`],
+    /// [`Value::Binary`], `serde_bytes`) becomes an attachment. Numbers that are not finite become `null`.
     ///
     /// # Errors
     ///
     /// When a `Serialize` implementation fails, a map has a key that is no string, or values nest deeper than 126.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, ArgsError> {
-        let written = ser::write_args(value)?;
+        let written = ser::write_args(value, is_tuple::<T>())?;
         let text = text_of(written.text).ok_or(ArgsError::Syntax)?;
         Ok(Self { text, start: 1, before: 0, count: written.count, attachments: written.attachments })
     }
@@ -170,8 +170,8 @@ impl Args {
     /// Reads the arguments as a type.
     ///
     /// A tuple gets the arguments in their order: those that are missing as `null`, those that are too many not at all.
-    /// `()` ignores them all. Any other type is read from the first argument, or from `null` when there is none, so that an
-    /// `Option` or a [`Value`] can be asked for.
+    /// `()` ignores them all. Any other type, an array `[T; N]` too, is read from the first argument, or from `null` when there
+    /// is none, so that an `Option` or a [`Value`] can be asked for.
     ///
     /// Without attachments this reads the text directly. Only when the text has what JavaScript allows and serde_json does
     /// not, it is read by way of [`Value`]: half of a surrogate pair in a string becomes U+FFFD, and a number out of range
@@ -186,6 +186,7 @@ impl Args {
                 array: &self.text,
                 first: if self.count > 0 { self.text.get(self.start..).unwrap_or("null") } else { "null" },
                 before: self.before,
+                is_list: is_tuple::<T>(),
             };
             match T::deserialize(text) {
                 // The text is JSON, so what serde_json calls a syntax error is one that JavaScript would not see.
@@ -193,7 +194,7 @@ impl Args {
                 result => return Ok(result?),
             }
         }
-        Ok(T::deserialize(de::ValueArgs(self.to_values()?))?)
+        Ok(T::deserialize(de::ValueArgs { values: self.to_values()?, is_list: is_tuple::<T>() })?)
     }
 
     /// The number of arguments.
@@ -335,6 +336,16 @@ pub(crate) fn scan_elements(scanner: &mut Scanner<'_>, first: bool) -> Result<El
     }
     let end = scanner.position();
     Ok(Elements { start: start.unwrap_or(end - 1), end, count })
+}
+
+/// Whether a type is a tuple, or a reference to one.
+///
+/// serde cannot tell: to it an array is a tuple, and `()` is `null`. There is no trait of tuples either that a type could be asked
+/// for. What is left is how the compiler writes the type: only tuples begin with a parenthesis. It is a constant by the time that
+/// the program runs.
+fn is_tuple<T: ?Sized>() -> bool {
+    let name = std::any::type_name::<T>();
+    name.trim_start_matches('&').trim_start_matches("mut ").trim_start_matches('&').starts_with('(')
 }
 
 /// Text that this crate wrote.

@@ -9,7 +9,6 @@ use super::{
     limits::Limits,
     msgpack,
     name::EventName,
-    number::MAX_SAFE_INTEGER,
     packet::{Packet, PacketBody, Parser},
     scan::{Kind, Scanner},
 };
@@ -155,27 +154,28 @@ impl<'a> Head<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// Consumes digits; `None` if there are none. Any number that is too large is [`u64::MAX`].
+    /// Consumes digits: the number that they are. `None` if there are none, or if they are too many for one.
     fn digits(&mut self) -> Option<u64> {
         let start = self.at;
-        let mut number = 0_u64;
+        let mut number = Some(0_u64);
         while let Some(digit @ b'0'..=b'9') = self.peek() {
-            number = number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+            number = number.and_then(|number| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
             self.at += 1;
         }
-        (self.at > start).then_some(number)
+        number.filter(|_| self.at > start)
     }
 
     fn attachments(&mut self, limits: &Limits) -> Result<usize, DecodeError> {
+        let start = self.at;
         let count = self.digits();
-        if self.peek() != Some(b'-') {
+        if self.peek() != Some(b'-') || self.at == start {
             return Err(DecodeError::IllegalAttachmentCount);
         }
         self.at += 1;
         match count.map(usize::try_from) {
-            None | Some(Ok(0)) => Err(DecodeError::IllegalAttachmentCount),
+            Some(Ok(0)) => Err(DecodeError::IllegalAttachmentCount),
             Some(Ok(count)) if count <= limits.max_attachments => Ok(count),
-            Some(_) => Err(DecodeError::TooManyAttachments { limit: limits.max_attachments }),
+            _ => Err(DecodeError::TooManyAttachments { limit: limits.max_attachments }),
         }
     }
 
@@ -198,10 +198,11 @@ impl<'a> Head<'a> {
         rest.get(..len).and_then(|name| str::from_utf8(name).ok()).map(Some).ok_or(DecodeError::InvalidNamespace)
     }
 
+    /// An id that no number of ours can hold is as none: the event counts, and nobody could be answered.
     fn id(&mut self) -> Result<Option<u64>, DecodeError> {
         let id = self.digits();
         // White space counts as the number 0 to the official parser; nobody means that.
-        if id.is_some_and(|id| id > MAX_SAFE_INTEGER) || self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+        if self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
             return Err(DecodeError::InvalidId);
         }
         Ok(id)

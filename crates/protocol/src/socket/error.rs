@@ -37,7 +37,7 @@ pub enum DecodeError {
     /// A packet without namespace, or with one that does not start with `/` or has a comma in it. MessagePack only.
     #[error("invalid namespace")]
     InvalidNamespace,
-    /// A packet id that is no whole number from 0 to 2^53 - 1.
+    /// A packet id that is no whole number.
     #[error("invalid packet id")]
     InvalidId,
     /// Data that is not JSON.

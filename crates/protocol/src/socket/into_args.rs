@@ -6,7 +6,8 @@ use super::args::{Args, ArgsError};
 
 /// Arguments of an event or acknowledgement: a value to be encoded, or [`Args`] as they were received.
 pub trait IntoArgs {
-    /// The arguments. A tuple becomes several, `()` none, anything else one; [`Args`] stay what they are, unparsed.
+    /// The arguments. A tuple is their list, so that `()` is none; anything else is one argument; [`Args`] stay what they are,
+    /// unparsed.
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use serde::de::DeserializeOwned;
 
 use super::{
     number::{push_f64, push_i64, push_u64},
@@ -203,6 +204,34 @@ impl<'a> Reader<'a> {
         // `raw` is a part of the scanner's text, which is `source`.
         unescaped.map_or_else(|| self.source.slice_ref(raw), ByteString::from)
     }
+}
+
+/// Reads a type from the JSON text of a client.
+///
+/// What JavaScript allows and serde_json does not is read by way of [`Value`], as [`Args::deserialize`](super::Args::deserialize)
+/// does it: half of a surrogate pair in a string becomes U+FFFD, and a number out of range is `null`.
+///
+/// # Errors
+///
+/// When the text is not JSON, or not of this type.
+pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    match serde_json::from_str(text) {
+        Err(error) if error.is_syntax() => match read_all(text) {
+            Ok(value) => T::deserialize(value),
+            Err(_) => Err(error),
+        },
+        result => result,
+    }
+}
+
+/// Reads a text that is one value.
+fn read_all(text: &str) -> Result<Value, ReadError> {
+    let source = ByteString::from(text);
+    let mut reader = Reader::new(&source, &[]);
+    reader.scanner.skip_whitespace();
+    let value = reader.value()?;
+    reader.scanner.end()?;
+    Ok(value)
 }
 
 /// The value of a number's text.

@@ -13,6 +13,7 @@
 //! name by way of MessagePack), this one refuses; `testing/differential` holds the list, with reasons.
 
 mod args;
+mod date;
 mod decode;
 mod error;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
@@ -28,9 +29,11 @@ mod scan;
 mod value;
 
 pub use args::{Args, ArgsError};
+pub use date::date_string;
 pub use decode::Decoder;
 pub use error::DecodeError;
 pub use into_args::{FromArgs, IntoArgs};
+pub use json::from_json;
 pub use limits::Limits;
 pub use name::EventName;
 pub use packet::{Encoded, Packet, PacketBody, Parser};

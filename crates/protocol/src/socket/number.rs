@@ -4,9 +4,6 @@ use std::io;
 
 use serde_json::ser::{CompactFormatter, Formatter as _};
 
-/// The largest whole number below which every whole number is a distinct JavaScript number: 2^53 - 1.
-pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
-
 /// The number as an integer, if it is a whole one that JavaScript counts exactly.
 #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and below 2^53")]
 pub(crate) fn as_safe_integer(value: f64) -> Option<i64> {

@@ -27,7 +27,9 @@ pub enum Parser {
 pub struct Packet {
     /// The namespace, with its leading `/`. Of a client of Socket.IO 2 it may carry a query: [`take_query`](Self::take_query).
     pub namespace: ByteString,
-    /// Of an event: the number that its acknowledgement shall carry. Of an acknowledgement: that number. At most 2^53 - 1.
+    /// Of an event: the number that its acknowledgement shall carry. Of an acknowledgement: that number.
+    ///
+    /// A client of JavaScript knows no more than 2^53 - 1 of them. An id that is too large for this field is none.
     pub id: Option<u64>,
     /// What the packet says.
     pub body: PacketBody,

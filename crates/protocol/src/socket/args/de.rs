@@ -22,19 +22,22 @@ pub(super) struct TextArgs<'a> {
     pub(super) first: &'a str,
     /// How many elements come before the first argument.
     pub(super) before: usize,
+    /// Whether all of them are asked for.
+    pub(super) is_list: bool,
 }
 
 /// Arguments as values.
-pub(super) struct ValueArgs(pub(super) Vec<Value>);
+pub(super) struct ValueArgs {
+    pub(super) values: Vec<Value>,
+    /// Whether all of them are asked for.
+    pub(super) is_list: bool,
+}
 
 impl ValueArgs {
     fn first(self) -> Value {
-        self.0.into_iter().next().unwrap_or_default()
+        self.values.into_iter().next().unwrap_or_default()
     }
 }
-
-/// A tuple struct of serde_json's own with this prefix is a raw value, and asks for one argument.
-const SERDE_JSON_PRIVATE: &str = "$serde_json::private";
 
 macro_rules! args_deserializer {
     ($self:ident, $first:expr, [$($method:ident($($arg:ident: $ty:ty),*);)*]) => {
@@ -56,26 +59,6 @@ macro_rules! args_deserializer {
             visitor.visit_unit()
         }
 
-        fn deserialize_newtype_struct<V: Visitor<'de>>(
-            $self,
-            name: &'static str,
-            visitor: V,
-        ) -> Result<V::Value, Error> {
-            if name.starts_with(SERDE_JSON_PRIVATE) {
-                $first.deserialize_newtype_struct(name, visitor)
-            } else {
-                visitor.visit_newtype_struct($self)
-            }
-        }
-
-        fn deserialize_tuple_struct<V: Visitor<'de>>(
-            self,
-            _: &'static str,
-            len: usize,
-            visitor: V,
-        ) -> Result<V::Value, Error> {
-            self.deserialize_tuple(len, visitor)
-        }
     };
     ($self:ident, $first:expr) => {
         args_deserializer! { $self, $first, [
@@ -100,6 +83,8 @@ macro_rules! args_deserializer {
             deserialize_byte_buf();
             deserialize_option();
             deserialize_seq();
+            deserialize_newtype_struct(name: &'static str);
+            deserialize_tuple_struct(name: &'static str, len: usize);
             deserialize_map();
             deserialize_struct(name: &'static str, fields: &'static [&'static str]);
             deserialize_enum(name: &'static str, variants: &'static [&'static str]);
@@ -114,6 +99,9 @@ impl<'de> Deserializer<'de> for TextArgs<'de> {
     args_deserializer!(self, &mut serde_json::Deserializer::from_str(self.first));
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
+        if !self.is_list {
+            return (&mut serde_json::Deserializer::from_str(self.first)).deserialize_tuple(len, visitor);
+        }
         let spread = Spread { visitor, before: self.before, len };
         (&mut serde_json::Deserializer::from_str(self.array)).deserialize_seq(spread)
     }
@@ -125,7 +113,10 @@ impl<'de> Deserializer<'de> for ValueArgs {
     args_deserializer!(self, self.first());
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
-        let mut seq = SeqDeserializer::new(self.0.into_iter());
+        if !self.is_list {
+            return self.first().deserialize_tuple(len, visitor);
+        }
+        let mut seq = SeqDeserializer::new(self.values.into_iter());
         Spread { visitor, before: 0, len }.visit_seq(&mut seq)
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use serde::{
     Serialize, Serializer,
-    ser::{SerializeTuple, SerializeTupleStruct},
+    ser::SerializeTuple,
 };
 use serde_json::{
     Error,
@@ -25,14 +25,14 @@ pub(super) struct Written {
     pub(super) attachments: Vec<Bytes>,
 }
 
-/// Writes an array of arguments: a tuple is spread, a unit is none, anything else is one.
-pub(super) fn write_args<T: Serialize + ?Sized>(value: &T) -> Result<Written, ArgsError> {
+/// Writes an array of arguments: the elements of a tuple (a unit has none), if the value `is_list`; else the value is the only one.
+pub(super) fn write_args<T: Serialize + ?Sized>(value: &T, is_list: bool) -> Result<Written, ArgsError> {
     let mut attachments = Vec::new();
     let mut text = Vec::with_capacity(128);
     text.push(b'[');
     let formatter = AttachmentFormatter::new(&mut attachments);
     let mut inner = serde_json::Serializer::with_formatter(&mut text, formatter);
-    let count = match value.serialize(Spread { inner: &mut inner }).map_err(told_apart)? {
+    let count = match value.serialize(Spread { inner: &mut inner, is_list }).map_err(told_apart)? {
         // The tuple was written with brackets of its own.
         Shape::Tuple(count) => {
             text.remove(0);
@@ -142,9 +142,10 @@ enum Shape {
     Tuple(usize),
 }
 
-/// The serializer of the outermost value: it tells a tuple from anything else, and passes all on.
+/// The serializer of the outermost value: it counts what a tuple holds, and passes all on.
 struct Spread<'a, 'b> {
     inner: Inner<'a, 'b>,
+    is_list: bool,
 }
 
 macro_rules! one {
@@ -160,7 +161,7 @@ impl<'a, 'b> Serializer for Spread<'a, 'b> {
     type Error = Error;
     type SerializeSeq = One<<Inner<'a, 'b> as Serializer>::SerializeSeq>;
     type SerializeTuple = Counted<<Inner<'a, 'b> as Serializer>::SerializeTuple>;
-    type SerializeTupleStruct = Counted<<Inner<'a, 'b> as Serializer>::SerializeTupleStruct>;
+    type SerializeTupleStruct = One<<Inner<'a, 'b> as Serializer>::SerializeTupleStruct>;
     type SerializeTupleVariant = One<<Inner<'a, 'b> as Serializer>::SerializeTupleVariant>;
     type SerializeMap = One<<Inner<'a, 'b> as Serializer>::SerializeMap>;
     type SerializeStruct = One<<Inner<'a, 'b> as Serializer>::SerializeStruct>;
@@ -189,15 +190,15 @@ impl<'a, 'b> Serializer for Spread<'a, 'b> {
     }
 
     fn serialize_unit(self) -> Result<Shape, Error> {
-        Ok(Shape::Nothing)
+        if self.is_list { Ok(Shape::Nothing) } else { self.inner.serialize_unit().map(|()| Shape::One) }
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Shape, Error> {
         value.serialize(self.inner).map(|()| Shape::One)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<Shape, Error> {
-        value.serialize(self)
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<Shape, Error> {
+        self.inner.serialize_newtype_struct(name, value).map(|()| Shape::One)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -215,11 +216,11 @@ impl<'a, 'b> Serializer for Spread<'a, 'b> {
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, Error> {
-        Ok(Counted { inner: self.inner.serialize_tuple(len)?, count: 0 })
+        Ok(Counted { is_list: self.is_list, inner: self.inner.serialize_tuple(len)?, count: 0 })
     }
 
     fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, Error> {
-        Ok(Counted { inner: self.inner.serialize_tuple_struct(name, len)?, count: 0 })
+        self.inner.serialize_tuple_struct(name, len).map(One)
     }
 
     fn serialize_tuple_variant(
@@ -275,14 +276,16 @@ macro_rules! one_compound {
 
 one_compound! {
     SerializeSeq { serialize_element() }
+    SerializeTupleStruct { serialize_field() }
     SerializeTupleVariant { serialize_field() }
     SerializeMap { serialize_key(), serialize_value() }
     SerializeStruct { serialize_field(key: &'static str) }
     SerializeStructVariant { serialize_field(key: &'static str) }
 }
 
-/// A tuple, whose elements are the arguments.
+/// A tuple, whose elements are the arguments; or, to serde the same, an array.
 struct Counted<S> {
+    is_list: bool,
     inner: S,
     count: usize,
 }
@@ -297,20 +300,6 @@ impl<S: SerializeTuple<Ok = (), Error = Error>> SerializeTuple for Counted<S> {
     }
 
     fn end(self) -> Result<Shape, Error> {
-        self.inner.end().map(|()| Shape::Tuple(self.count))
-    }
-}
-
-impl<S: SerializeTupleStruct<Ok = (), Error = Error>> SerializeTupleStruct for Counted<S> {
-    type Ok = Shape;
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.count += 1;
-        self.inner.serialize_field(value)
-    }
-
-    fn end(self) -> Result<Shape, Error> {
-        self.inner.end().map(|()| Shape::Tuple(self.count))
+        self.inner.end().map(|()| if self.is_list { Shape::Tuple(self.count) } else { Shape::One })
     }
 }

@@ -14,7 +14,6 @@
 //! On the way out whole numbers take the smallest integer form and others are doubles; an absent key is not written.
 
 mod cursor;
-mod date;
 mod read;
 mod write;
 

@@ -3,17 +3,15 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{
-    cursor::{Cursor, Token, deeper, key_text},
-    date::iso_string,
-};
+use super::cursor::{Cursor, Token, deeper, key_text};
 use crate::socket::{
     args::Args,
+    date::iso_string,
     error::DecodeError,
     json::{write_placeholder, write_string},
     limits::Limits,
     name::EventName,
-    number::{MAX_SAFE_INTEGER, push_f64, push_i64, push_u64},
+    number::{push_f64, push_i64, push_u64},
     packet::{Packet, PacketBody},
     scan::PLACEHOLDER,
 };
@@ -111,10 +109,12 @@ impl<'a> Envelope<'a> {
         Ok(String::from_utf8_lossy(text).into_owned().into())
     }
 
+    /// As in JSON, an id that is a whole number and that no number of ours can hold is as none.
     fn id(&self) -> Result<Option<u64>, DecodeError> {
         let Some(mut cursor) = self.id.clone() else { return Ok(None) };
-        let id = cursor.token()?.as_index().filter(|id| *id <= MAX_SAFE_INTEGER);
-        id.map(Some).ok_or(DecodeError::InvalidId)
+        let id = cursor.token()?;
+        let is_whole = id.as_f64().is_some_and(|number| number.fract() == 0.0);
+        if is_whole { Ok(id.as_index()) } else { Err(DecodeError::InvalidId) }
     }
 }
 
