@@ -1,5 +1,7 @@
 //! The Socket.IO side of a connection: which namespaces the client is in, and where its packets go.
 
+mod attempts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +11,10 @@ use serde::Deserialize;
 use smallvec::SmallVec;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::Revision;
-use sockeye_protocol::socket::{Args, EventName, Packet, PacketBody};
+use sockeye_protocol::socket::{Args, EventName, Packet, PacketBody, from_json};
 use tokio::time::{Instant, sleep};
 
+use self::attempts::{Attempt, Attempts};
 use crate::ack::Ack;
 use crate::adapter::RecoveredSession;
 use crate::budget::Holder;
@@ -29,20 +32,9 @@ pub(crate) struct Client(Mutex<State>);
 #[derive(Default)]
 struct State {
     sockets: SmallVec<[Socket; 1]>,
-    /// Namespaces whose middlewares are still deciding.
-    joining: Vec<ByteString>,
+    /// On these the middlewares are still deciding.
+    attempts: Attempts,
     closed: bool,
-}
-
-impl State {
-    /// The middlewares have decided on a namespace.
-    fn forget_joining(&mut self, namespace: &str) {
-        self.joining.retain(|name| *name != *namespace);
-        if self.joining.is_empty() {
-            // An idle connection keeps no room for it.
-            self.joining = Vec::new();
-        }
-    }
 }
 
 impl Client {
@@ -51,14 +43,20 @@ impl Client {
         self.0.lock().sockets.iter().rfind(|socket| socket.namespace().name() == namespace).cloned()
     }
 
-    /// Enters a socket; false if the connection has closed meanwhile.
-    fn enter(&self, socket: &Socket) -> bool {
+    /// Enters a socket; false if the connection has closed meanwhile, or the client has changed its mind.
+    fn enter(&self, socket: &Socket, attempt: u32) -> bool {
         let mut state = self.0.lock();
-        state.forget_joining(socket.namespace().name());
-        if !state.closed {
+        let enters = state.attempts.end(attempt) && !state.closed;
+        if enters {
             state.sockets.push(socket.clone());
         }
-        !state.closed
+        enters
+    }
+
+    /// Ends an attempt to join a namespace whose middlewares are still deciding. False if there is none.
+    fn give_up(&self, namespace: &str) -> bool {
+        let given_up = self.0.lock().attempts.give_up(namespace);
+        given_up.map(attempts::GivenUp::settle).is_some()
     }
 }
 
@@ -81,10 +79,12 @@ pub(crate) fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
         }
         (Some(socket), PacketBody::Event { name, args }) => socket.handle_event(conn, packet.id, name, args),
         (Some(socket), PacketBody::Ack(args)) => {
-            if let Some(id) = packet.id {
-                socket.handle_ack(id, args);
+            if !packet.id.is_some_and(|id| socket.handle_ack(id, args)) {
+                conn.server().metrics.unasked_acks.increment();
             }
         }
+        // The official server closes the connection.
+        (_, PacketBody::Disconnect) if conn.client.give_up(&packet.namespace) => {}
         (Some(socket), PacketBody::Disconnect) => socket.close(CloseReason::ClientNamespaceDisconnect),
         (None, _) | (Some(_), PacketBody::Connect(_) | PacketBody::ConnectError(_)) => {
             conn.close(CloseReason::ForcedServerClose, Ending::Graceful, "a packet that the state does not allow");
@@ -126,39 +126,38 @@ pub(crate) fn disconnect(conn: &Arc<Conn>) {
 fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteString>) {
     let limit = conn.server().options.limits.max_namespaces;
     let bytes = auth.as_ref().map_or(0, |auth| auth.len());
-    {
+    let (given_up, held, number) = {
         let mut state = conn.client.0.lock();
-        if state.joining.contains(&namespace) {
-            drop(state);
-            conn.close(CloseReason::ForcedServerClose, Ending::Graceful, "a second CONNECT to a namespace");
-            return;
-        }
-        if state.sockets.len() + state.joining.len() >= limit {
-            drop(state);
-            conn.server().metrics.bound_reached(Bound::Namespaces, conn.id());
-            return refuse(conn, namespace, ConnectError::new("Too many namespaces").to_json(false));
-        }
+        let given_up = state.attempts.give_up(&namespace);
+        let fits = state.sockets.len() + state.attempts.len() < limit;
         let held = state.sockets.iter().map(Socket::auth_bytes).sum();
-        if !conn.account().allows(Holder::Auth, held, bytes) {
-            drop(state);
-            // Not a connect error: from that a client does not come back.
-            return conn.close(CloseReason::Overload, Ending::Graceful, "too many bytes of `auth`");
-        }
-        state.joining.push(namespace.clone());
+        (given_up, held, fits.then(|| state.attempts.begin(namespace.clone())))
+    };
+    if let Some(given_up) = given_up {
+        given_up.settle();
     }
-    let server = conn.server().clone();
-    let conn = conn.clone();
-    start(&server, &conn.clone(), bytes, async move {
-        let refusal = match find_namespace(&conn, &namespace, auth.as_deref()).await {
-            Ok(found) => join(&conn, (*found).clone(), auth.as_deref())
+    let Some(number) = number else {
+        conn.server().metrics.bound_reached(Bound::Namespaces, conn.id());
+        return refuse(conn, namespace, ConnectError::new("Too many namespaces").to_json(false));
+    };
+    let attempt = Attempt { conn: conn.clone(), number };
+    if !conn.account().allows(Holder::Auth, held, bytes) {
+        // Not a connect error: from that a client does not come back.
+        return conn.close(CloseReason::Overload, Ending::Graceful, "too many bytes of `auth`");
+    }
+    start(&conn.server().clone(), conn, bytes, async move {
+        let conn = &attempt.conn;
+        let refusal = match find_namespace(conn, &namespace, auth.as_deref()).await {
+            Ok(found) => join(&attempt, (*found).clone(), auth.as_deref())
                 .await
                 .map_err(|error| error.to_json(conn.revision() == Revision::V3)),
             // As the official server: in this case an object for clients of Socket.IO 2, too.
             Err(error) => Err(error.to_json(false)),
         };
-        if let Err(payload) = refusal {
-            conn.client.0.lock().forget_joining(&namespace);
-            refuse(&conn, namespace, payload);
+        if let Err(payload) = refusal
+            && attempt.end()
+        {
+            refuse(conn, namespace, payload);
         }
     });
 }
@@ -167,10 +166,10 @@ async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>)
     conn.server().find_namespace(name, auth).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
 }
 
-async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<&str>) -> Result<(), ConnectError> {
+async fn join(attempt: &Attempt, namespace: Namespace, auth: Option<&str>) -> Result<(), ConnectError> {
     let mut recovered = restore(&namespace, auth).await;
     // Whom nothing can be replayed to after all is told so, as a new client.
-    while admit(conn, &namespace, auth, recovered.take()).await? == Entry::CannotReplay {}
+    while admit(attempt, &namespace, auth, recovered.take()).await? == Entry::CannotReplay {}
     Ok(())
 }
 
@@ -178,8 +177,8 @@ async fn join(conn: &Arc<Conn>, namespace: Namespace, auth: Option<&str>) -> Res
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entry {
     Entered,
-    /// The connection has closed meanwhile.
-    Closed,
+    /// The connection has closed meanwhile, or the client has changed its mind.
+    Unwanted,
     /// The session was found, but not all that its client missed is still there, or it is too much.
     CannotReplay,
 }
@@ -195,12 +194,12 @@ impl Drop for Arrival<'_> {
 
 /// Lets the middlewares decide, and the socket enter.
 async fn admit(
-    conn: &Arc<Conn>,
+    attempt: &Attempt,
     namespace: &Namespace,
     auth: Option<&str>,
     recovered: Option<RecoveredSession>,
 ) -> Result<Entry, ConnectError> {
-    let server = conn.server();
+    let conn = &attempt.conn;
     let id = match (&recovered, conn.revision()) {
         (Some(session), _) => Id::from(&session.id),
         (None, Revision::V4) => generate(),
@@ -213,22 +212,32 @@ async fn admit(
         socket.restore(session);
     }
 
-    let skips = server.options.connection_state_recovery.is_some_and(|options| options.skip_middlewares);
-    let mut allowed = Ok(());
-    if recovered.is_none() || !skips {
-        for middleware in namespace.listeners().middlewares() {
-            allowed = middleware(socket.clone()).await;
-            if allowed.is_err() {
-                break;
-            }
-        }
-    }
-    let entry = allowed.map(|()| connect(namespace, &socket, recovered.as_ref()));
-    if let (Err(_) | Ok(Entry::Closed), Some(session)) = (&entry, &recovered) {
+    let entry = if attempt.set_socket(&socket) {
+        let allowed = ask_middlewares(namespace, &socket, recovered.is_some()).await;
+        allowed.map(|()| connect(namespace, &socket, attempt.number, recovered.as_ref()))
+    } else {
+        Ok(Entry::Unwanted)
+    };
+    if let (Err(_) | Ok(Entry::Unwanted), Some(session)) = (&entry, &recovered) {
         // It was taken out for nothing; the client may try again.
         namespace.adapter().persist_session(session.to_saved());
     }
     entry
+}
+
+/// Lets the middlewares decide, one after the other.
+async fn ask_middlewares(namespace: &Namespace, socket: &Socket, is_recovered: bool) -> Result<(), ConnectError> {
+    let recovery = socket.conn().server().options.connection_state_recovery;
+    if is_recovered && recovery.is_some_and(|options| options.skip_middlewares) {
+        return Ok(());
+    }
+    for middleware in namespace.listeners().middlewares() {
+        middleware(socket.clone()).await?;
+        if socket.has_ended() {
+            break; // the client has changed its mind
+        }
+    }
+    Ok(())
 }
 
 /// Finds the session that the client says is its own, if it is all there.
@@ -241,7 +250,7 @@ async fn restore(namespace: &Namespace, auth: Option<&str>) -> Option<RecoveredS
     if !namespace.adapter().recovers() {
         return None;
     }
-    let claim: Claim = serde_json::from_str(auth?).ok()?;
+    let claim: Claim = from_json(auth?).ok()?;
     let private_id = claim.pid?;
     let deadline = Instant::now() + LAST_WORDS;
     while let Some(old) = namespace.sockets().find_recoverable(&private_id) {
@@ -263,7 +272,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The socket is welcome: it enters the namespace, is told so, and the program hears of it.
-fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<&RecoveredSession>) -> Entry {
+fn connect(namespace: &Namespace, socket: &Socket, attempt: u32, recovered: Option<&RecoveredSession>) -> Entry {
     let conn = socket.conn();
     let server = conn.server();
     let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
@@ -285,9 +294,8 @@ fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<&RecoveredS
         }
         // Its phase first, so that a close of the connection from here on also closes the socket; among the others last, so
         // that nothing overtakes the CONNECT.
-        socket.set_entering();
-        if !conn.client.enter(socket) {
-            entry = Entry::Closed;
+        if !socket.set_entering() || !conn.client.enter(socket, attempt) {
+            entry = Entry::Unwanted;
             return;
         }
         entry = Entry::Entered;
@@ -303,9 +311,9 @@ fn connect(namespace: &Namespace, socket: &Socket, recovered: Option<&RecoveredS
     });
     match entry {
         Entry::Entered => {}
-        Entry::Closed => {
+        Entry::Unwanted => {
             socket.abandon();
-            tracing::debug!(sid = conn.id().as_str(), "the connection closed before the namespace was joined");
+            tracing::debug!(sid = conn.id().as_str(), "the client was gone before it had joined the namespace");
             return entry;
         }
         Entry::CannotReplay => {

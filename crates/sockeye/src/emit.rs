@@ -282,7 +282,7 @@ impl RemoteSocket {
         &self.data.data
     }
 
-    /// Its handshake, as the official server describes one: `headers`, `query`, `auth` and so on.
+    /// Its handshake, as the official server describes one: see [`Socket::handshake`](crate::Socket::handshake).
     pub fn handshake(&self) -> &serde_json::Value {
         &self.data.handshake
     }

@@ -1,6 +1,7 @@
 //! A client in a namespace, as the program sees it.
 
 mod emit;
+mod handshake;
 mod phase;
 
 use std::any::{Any, TypeId};
@@ -15,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::TransportKind;
-use sockeye_protocol::socket::{FromArgs, IntoArgs, Packet, PacketBody};
+use sockeye_protocol::socket::{FromArgs, IntoArgs, Packet, PacketBody, from_json};
 
 pub use self::emit::SocketEmit;
 use self::phase::{CONNECTED, CONNECTING, DISCONNECTED, ENTERING};
@@ -50,6 +51,8 @@ struct Inner {
     conn: Arc<Conn>,
     /// JSON text of what the client gave as `auth`.
     auth: Option<Box<str>>,
+    /// How many milliseconds after its request the client asked to join.
+    joined_after: u32,
     /// Changed under the lock of the state only.
     phase: AtomicU8,
     /// The end is decided: a new socket of this client may take its place. Changed under the lock of the state only.
@@ -95,8 +98,9 @@ impl Socket {
     pub(crate) fn new(namespace: Namespace, conn: Arc<Conn>, id: Id, auth: Option<&str>) -> Self {
         let auth: Option<Box<str>> = auth.map(Box::from);
         conn.account().add(Holder::Auth, auth.as_ref().map_or(0, |auth| auth.len()));
+        let joined_after = handshake::time_since(conn.request());
         let (phase, is_leaving, state) = (AtomicU8::new(CONNECTING), AtomicBool::new(false), Mutex::default());
-        Self(Arc::new(Inner { id, namespace, conn, auth, phase, is_leaving, state }))
+        Self(Arc::new(Inner { id, namespace, conn, auth, joined_after, phase, is_leaving, state }))
     }
 
     /// The id: 20 characters, other than that of the connection; the same again if the session is recovered.
@@ -140,7 +144,7 @@ impl Socket {
     ///
     /// It is not a `T`.
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.0.auth.as_deref().unwrap_or("{}"))
+        from_json(self.0.auth.as_deref().unwrap_or("{}"))
     }
 
     /// The transport that carries the connection now.

@@ -2,11 +2,15 @@
 //!
 //! Counters are striped over cache lines, so that threads which count at the same time do not wait for each other.
 
+mod rejected;
+
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use sockeye_protocol::CloseReason;
+
+use self::rejected::Rejected;
 
 const STRIPES: usize = 8;
 
@@ -188,6 +192,8 @@ pub struct Metrics {
     pub tls_refused: Counter,
     closed: [Counter; CloseReason::ALL.len()],
     bounds: [(Counter, LogGate); Bound::ALL.len()],
+    rejected: Rejected,
+    listener_panics: LogGate,
 }
 
 impl Metrics {
@@ -248,16 +254,26 @@ impl Metrics {
         tracing::error!(sid, event, panic, "a handler panicked; its connection is closed");
     }
 
-    /// A listener that belongs to no client panicked.
+    /// A listener that belongs to no client panicked. One that sees every event may do so often: only one in a second is logged.
     pub(crate) fn listener_panicked(&self, namespace: &str, panic: &str) {
         self.handler_panics.increment();
-        tracing::error!(namespace, panic, "a listener panicked");
+        if let Some(suppressed) = self.listener_panics.admit(millis()) {
+            tracing::error!(namespace, panic, suppressed, "a listener panicked");
+        }
     }
 
-    /// An event's arguments were not what its handler takes.
+    /// An event's arguments were not what its handler takes. A mistake of the program or of its client that is seen nowhere else;
+    /// but clients can do it as often as they like, so it is told once in a minute for each name.
     pub(crate) fn event_rejected(&self, sid: &str, event: &str, rejection: &dyn std::fmt::Display) {
         self.rejected_events.increment();
-        tracing::debug!(sid, event, %rejection, "event rejected");
+        match self.rejected.admit(event, millis()) {
+            Some(suppressed) => {
+                // It may quote what the client sent.
+                let reason: String = rejection.to_string().chars().take(MAX_REASON).collect();
+                tracing::warn!(sid, event, reason, suppressed, "an event was refused: its arguments do not fit the handler");
+            }
+            None => tracing::debug!(sid, event, %rejection, "event rejected"),
+        }
     }
 
     /// A handler gave back an error.
@@ -283,6 +299,8 @@ pub(crate) enum ConnectionFailure {
     /// What nobody needs a counter for: a peer that went away.
     Other,
 }
+/// Characters of the reason in a warning.
+const MAX_REASON: usize = 300;
 
 /// Lets one log line through in a second.
 #[derive(Debug, Default)]

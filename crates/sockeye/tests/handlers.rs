@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sockeye::{
     Ack, Args, Auth, Bound, CloseReason, ConnectError, Data, Event, EventContext, Limits, Reason, Rejection, Server,
-    Socket,
+    Socket, Value,
 };
 use support::{Got, Polling, WebSocket};
 
@@ -321,4 +321,243 @@ async fn disconnecting_still_has_the_rooms_and_disconnect_the_reason() {
     assert_eq!(*log.lock(), ["disconnecting 2", "disconnect 0 client namespace disconnect false"]);
     client.send("40").await;
     assert!(client.text().await.starts_with("40"), "it can join again on the same connection");
+}
+
+/// As Node.js: what is given is what arrives.
+#[tokio::test(start_paused = true)]
+async fn null_is_an_argument() {
+    #[derive(serde::Serialize)]
+    struct Pair(u8, u8);
+    let server = Server::new();
+    server.on("answers", |socket: Socket, ack: Ack, Data(which): Data<u8>| match which {
+        0 => ack.send(()),
+        1 => ack.send(Value::Null),
+        2 => ack.send(serde_json::Value::Null),
+        3 => ack.send(None::<u8>),
+        4 => ack.send(((),)),
+        5 => ack.send([1, 2]),
+        6 => ack.send(Pair(1, 2)),
+        7 => ack.send((1, [2])),
+        _ => {
+            socket.emit("e", Value::Null);
+            socket.emit("e", [1, 2, 3]);
+            socket.emit("e", vec![1, 2, 3]);
+            socket.server().emit("e", ());
+        }
+    });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    for (which, answer) in
+        ["[]", "[null]", "[null]", "[null]", "[null]", "[[1,2]]", "[[1,2]]", "[1,[2]]"].iter().enumerate()
+    {
+        client.send(&format!("42{which}[\"answers\",{which}]")).await;
+        assert_eq!(client.text().await, format!("43{which}{answer}"));
+    }
+    client.send("42[\"answers\",100]").await;
+    for event in ["[\"e\",null]", "[\"e\",[1,2,3]]", "[\"e\",[1,2,3]]", "[\"e\"]"] {
+        assert_eq!(client.text().await, format!("42{event}"));
+    }
+}
+
+/// A text that was cut in the middle of an emoji, as `"🎉".slice(0, 1)`.
+#[tokio::test(start_paused = true)]
+async fn half_of_a_surrogate_pair_is_text_everywhere() {
+    #[derive(serde::Deserialize)]
+    struct Login {
+        name: String,
+    }
+    let server = Server::new();
+    server.on_connection(|socket: Socket, Auth(login): Auth<Login>| socket.emit("hello", login.name));
+    server.on("text", |Data(text): Data<String>, ack: Ack| ack.send(text));
+    server.on("any", |Data((text, any)): Data<(String, serde_json::Value)>, ack: Ack| ack.send((text, any)));
+    server.on("room", |socket: Socket, Data(room): Data<String>, ack: Ack| {
+        let joined = socket.join(room.as_str()).is_ok();
+        ack.send((joined, socket.is_in("r\u{fffd}")));
+    });
+    server.on("\u{fffd}", |Event(name): Event, ack: Ack| ack.send(name.as_str()));
+    server.on("relay", |args: Args, ack: Ack| ack.send(args));
+    server.on("ask", |socket: Socket| async move {
+        let answer: Result<String, _> = socket.emit_with_ack("question", ()).await;
+        socket.emit("answer", answer.unwrap());
+    });
+    server.of_function(|_, auth| async move { auth["name"] == "Zoë \u{fffd}" }).on_connection(|| ());
+    let auth = "{\"name\":\"Zoë \\ud83c\"}";
+    let mut client = WebSocket::connect_with(&server, auth).await;
+    assert!(client.text().await.starts_with("40{"));
+    assert_eq!(client.text().await, "42[\"hello\",\"Zoë \u{fffd}\"]");
+    for (event, answer) in [
+        ("\"text\",\"\\udf89\"", "\"\u{fffd}\""),
+        ("\"any\",\"\\ud83c\",{\"\\ud83c\":1}", "\"\u{fffd}\",{\"\u{fffd}\":1}"),
+        ("\"room\",\"r\\ud83c\"", "true,true"),
+        ("\"\\ud83c\"", "\"\u{fffd}\""),
+        // What is not read stays what it was.
+        ("\"relay\",\"\\ud83c\"", "\"\\ud83c\""),
+    ] {
+        client.send(&format!("421[{event}]")).await;
+        assert_eq!(client.text().await, format!("431[{answer}]"));
+    }
+    client.send("42[\"ask\"]").await;
+    assert_eq!(client.text().await, "420[\"question\"]");
+    client.send("430[\"\\ud83c\"]").await;
+    assert_eq!(client.text().await, "42[\"answer\",\"\u{fffd}\"]");
+    client.send(&format!("40/child,{auth}")).await;
+    let answer = client.text().await;
+    assert!(answer.starts_with("40/child,{"), "{answer}");
+    let found = server.fetch_sockets().await.unwrap();
+    assert_eq!(found.answers[0].handshake()["auth"]["name"], "Zoë \u{fffd}");
+}
+
+/// The official server rounds them, and answers.
+#[tokio::test(start_paused = true)]
+async fn an_id_that_javascript_cannot_count_closes_nothing() {
+    let server = Server::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    server.on("echo", move |args: Args, ack: Ack| {
+        count.fetch_add(1, Ordering::SeqCst);
+        ack.send(args);
+    });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("429007199254740993[\"echo\",1]").await;
+    assert_eq!(client.text().await, "439007199254740993[1]");
+    client.send("42999999999999999999999999[\"echo\",2]").await;
+    client.send("43999999999999999999999999[]").await;
+    client.send("421[\"echo\",3]").await;
+    assert_eq!(client.text().await, "431[3]", "nobody could be answered with the other number");
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+    assert_eq!(server.metrics().unasked_acks.value(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_that_nobody_waits_for_are_counted() {
+    let server = Server::new();
+    server.on("ask", |socket: Socket| async move {
+        let late: Result<Args, _> = socket.timeout(Duration::from_secs(1)).emit_with_ack("question", ()).await;
+        socket.emit("late", late.is_err());
+    });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("437[1]").await;
+    client.send("43[1]").await;
+    client.send("42[\"ask\"]").await;
+    assert_eq!(client.text().await, "420[\"question\"]");
+    assert_eq!(client.text().await, "42[\"late\",true]");
+    client.send("430[]").await;
+    client.send("42[\"ask\"]").await;
+    assert_eq!(client.text().await, "421[\"question\"]");
+    client.send("431[]").await;
+    assert_eq!(client.text().await, "42[\"late\",false]");
+    assert_eq!(server.metrics().unasked_acks.value(), 3);
+}
+
+/// Keeps the warnings of the thread.
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Line(String);
+        impl tracing::field::Visit for Line {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() != "sid" {
+                    self.0 += &format!("{}={value:?} ", field.name());
+                }
+            }
+        }
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_does_not_fit_is_told_of_once() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let _here = tracing::subscriber::set_default(Warnings(lines.clone()));
+    let server = Server::new();
+    server.on("number", |_: Data<u32>| ());
+    server.on("text", |_: Data<String>| ());
+    server.on("done", |ack: Ack| ack.send(()));
+    let (mut client, _) = WebSocket::joined(&server).await;
+    let long = "\u{7}x".repeat(1_000);
+    for event in ["number\",\"a", "number\",\"b", "text\",[],\"", "number\",\"c"] {
+        client.send(&format!("42[\"{event}\"]")).await;
+    }
+    client.send(&format!("42[\"number\",{}]", serde_json::to_string(&long).unwrap())).await;
+    client.send("421[\"done\"]").await;
+    assert_eq!(client.text().await, "431[]");
+    assert_eq!(server.metrics().rejected_events.value(), 5);
+    let lines = lines.lock();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("event=\"number\"") && lines[0].contains("expected u32"), "{lines:?}");
+    assert!(lines[1].contains("event=\"text\"") && lines[1].contains("expected a string"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handshake_has_the_fields_of_the_official_server() {
+    let server = Server::new();
+    let slot: Arc<Mutex<Option<Socket>>> = Arc::default();
+    let kept = slot.clone();
+    server.on_connection(move |socket: Socket| *kept.lock() = Some(socket));
+    let headers = "Origin: http://a.example\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n\
+                   User-Agent: one\r\nUser-Agent: two\r\nCookie: a=1\r\nCookie: b=2\r\n";
+    let query = "EIO=4&transport=websocket&tag=a&tag=b%20c&tag=d";
+    let mut client = WebSocket::open_with(&server, query, headers, 1 << 20).await.unwrap();
+    client.text().await;
+    client.send("40{\"token\":\"t\"}").await;
+    client.text().await;
+    let socket = slot.lock().take().unwrap();
+    let handshake = socket.handshake();
+    let issued = handshake["issued"].as_u64().unwrap();
+    let opened = socket.request().issued().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    assert!(u128::from(issued) >= opened && u128::from(issued) < opened + 60_000, "{issued} {opened}");
+    let time = handshake["time"].as_str().unwrap();
+    let is_form = |(one, other): (char, char)| one == other || (one.is_alphanumeric() && other.is_alphanumeric());
+    let form = "Tue Dec 01 2026 02:40:57 GMT+0000 (Coordinated Universal Time)";
+    assert!(time.len() == form.len() && time.chars().zip(form.chars()).all(is_form), "{time}");
+    assert_eq!(handshake["headers"]["x-forwarded-for"], "1.1.1.1, 2.2.2.2");
+    assert_eq!(handshake["headers"]["user-agent"], "one");
+    assert_eq!(handshake["headers"]["cookie"], "a=1; b=2");
+    assert_eq!(handshake["query"]["tag"], serde_json::json!(["a", "b c", "d"]));
+    assert_eq!(handshake["query"]["EIO"], "4");
+    assert_eq!(handshake["url"], format!("/socket.io/?{query}"));
+    assert_eq!((&handshake["xdomain"], &handshake["secure"]), (&true.into(), &false.into()));
+    assert_eq!(handshake["auth"], serde_json::json!({"token": "t"}));
+    assert!(handshake.as_object().unwrap().contains_key("address"));
+}
+
+/// What the program hears of is no reason to close anybody.
+#[tokio::test(start_paused = true)]
+async fn listeners_that_panic_are_counted_and_nothing_else() {
+    let server = Server::new();
+    server.on_any_outgoing(|_, _, _| panic!("on purpose"));
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = heard.clone();
+    server.on_any_outgoing(move |_, _, _| drop(count.fetch_add(1, Ordering::SeqCst)));
+    server.on_new_namespace(|_| panic!("on purpose"));
+    server.of_function(|_, _| async { true }).on_connection(|| ());
+    server.on("get", |socket: Socket| {
+        socket.emit("one", ());
+        socket.server().emit("all", ());
+    });
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send("42[\"get\"]").await;
+    assert_eq!(client.text().await, "42[\"one\"]");
+    assert_eq!(client.text().await, "42[\"all\"]");
+    client.send("40/child,").await;
+    assert!(client.text().await.starts_with("40/child,{"));
+    assert_eq!((heard.load(Ordering::SeqCst), server.metrics().handler_panics.value()), (2, 3));
 }

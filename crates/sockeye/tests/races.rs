@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sockeye::adapter::RoomEvent;
-use sockeye::{AckError, Args, Bound, ConnectError, Data, JoinError, Limits, Reason, Server, Socket};
+use sockeye::{Ack, AckError, Args, Bound, ConnectError, Data, JoinError, Limits, Reason, Server, Socket};
 use support::{Got, WebSocket};
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -386,4 +386,125 @@ async fn an_extension_may_use_the_socket_when_it_is_dropped() {
     let (mut client, _) = WebSocket::joined(&server).await;
     client.send("42[\"replace\"]").await;
     assert_eq!(client.text().await, "42[\"replaced\",false]");
+}
+
+/// A namespace whose middleware joins a room, takes as many seconds as `auth` says, and lets in whoever says `ok`. What connects
+/// is noted.
+fn slow(server: &Server) -> Log {
+    #[derive(serde::Deserialize)]
+    struct Claim {
+        n: u32,
+        seconds: u64,
+        ok: bool,
+    }
+    let entered: Log = Arc::default();
+    let log = entered.clone();
+    let slow = server.of("/slow");
+    slow.middleware(|socket: Socket| async move {
+        let claim: Claim = socket.auth().map_err(|error| ConnectError::new(error.to_string()))?;
+        socket.join("users").map_err(|error| ConnectError::new(error.to_string()))?;
+        tokio::time::sleep(Duration::from_secs(claim.seconds)).await;
+        socket.emit("decided", claim.n);
+        if claim.ok { Ok(()) } else { Err(ConnectError::new(format!("not {}", claim.n))) }
+    });
+    slow.on_connection(move |socket: Socket| {
+        let claim: Claim = socket.auth().unwrap();
+        log.lock().push(format!("{} {}", claim.n, socket.is_in("users")));
+    });
+    server.on("echo", |args: Args, ack: Ack| ack.send(args));
+    entered
+}
+
+fn attempt(n: u32, seconds: u64, ok: bool) -> String {
+    format!("40/slow,{{\"n\":{n},\"seconds\":{seconds},\"ok\":{ok}}}")
+}
+
+/// Nothing else has come, and the connection works.
+async fn nothing_more(client: &mut WebSocket) {
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    client.send("421[\"echo\",1]").await;
+    assert_eq!(client.text().await, "431[1]");
+}
+
+/// As a page does that renders twice: connect, disconnect, connect. The official client says nothing of the disconnect.
+#[tokio::test(start_paused = true)]
+async fn of_two_attempts_to_join_the_last_counts() {
+    for (between, first) in [
+        ("", attempt(1, 1, true)),
+        ("", attempt(1, 3, true)),
+        ("", attempt(1, 1, false)),
+        ("", attempt(1, 3, false)),
+        ("41/slow,", attempt(1, 1, true)),
+        ("41/slow,", attempt(1, 3, true)),
+        ("41/slow,", attempt(1, 1, false)),
+        ("41/slow,", attempt(1, 3, false)),
+    ] {
+        let server = Server::new();
+        let entered = slow(&server);
+        let (mut client, _) = WebSocket::joined(&server).await;
+        client.send(&first).await;
+        if !between.is_empty() {
+            client.send(between).await;
+        }
+        client.send(&attempt(2, 2, true)).await;
+        assert_eq!(client.text().await, "42/slow,[\"decided\",2]");
+        let answer = client.text().await;
+        assert!(answer.starts_with("40/slow,{\"sid\""), "{answer}");
+        nothing_more(&mut client).await;
+        assert_eq!(*entered.lock(), ["2 true"]);
+        let slow = server.of("/slow");
+        assert_eq!((slow.sockets().len(), slow.sockets().rooms()[0].1), (1, 1), "the first has left its room");
+        assert_eq!(server.metrics().sockets.value(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_last_attempt_is_told() {
+    let server = Server::new();
+    let entered = slow(&server);
+    let (mut client, _) = WebSocket::joined(&server).await;
+    client.send(&attempt(1, 3, true)).await;
+    client.send(&attempt(2, 1, false)).await;
+    assert_eq!(client.text().await, "42/slow,[\"decided\",2]");
+    assert_eq!(client.text().await, "44/slow,{\"message\":\"not 2\"}");
+    nothing_more(&mut client).await;
+    assert!(entered.lock().is_empty());
+    assert_eq!(server.metrics().sockets.value(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_given_up_lets_nobody_in() {
+    for ok in [true, false] {
+        let server = Server::new();
+        let entered = slow(&server);
+        let (mut client, _) = WebSocket::joined(&server).await;
+        client.send(&attempt(1, 1, ok)).await;
+        client.send("41/slow,").await;
+        nothing_more(&mut client).await;
+        assert!(entered.lock().is_empty());
+        assert!(server.of("/slow").sockets().rooms().is_empty());
+        assert_eq!(server.metrics().sockets.value(), 1);
+        // It is not joined, so a DISCONNECT is out of place.
+        client.send("41/slow,").await;
+        assert_eq!(client.closed().await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_count_no_more_are_bounded() {
+    let mut limits = Limits::default();
+    limits.max_namespaces = 4;
+    let server = Server::builder().limits(limits).build();
+    let entered = slow(&server);
+    let (mut client, _) = WebSocket::joined(&server).await;
+    for n in 1..=4 {
+        client.send(&attempt(n, 5, true)).await;
+    }
+    assert_eq!(client.text().await, "44/slow,{\"message\":\"Too many namespaces\"}");
+    assert_eq!(server.metrics().reached(Bound::Namespaces), 1);
+    nothing_more(&mut client).await;
+    assert!(entered.lock().is_empty(), "the client has been told that its last attempt was refused");
+    client.send(&attempt(5, 1, true)).await;
+    assert_eq!(client.text().await, "42/slow,[\"decided\",5]");
+    assert!(client.text().await.starts_with("40/slow,{"), "there is room again");
 }

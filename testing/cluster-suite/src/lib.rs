@@ -67,7 +67,8 @@ macro_rules! cluster_suite {
         $crate::cluster_suite! { @cases $cluster; ($($($test)+)?);
             broadcasts: a_broadcast_reaches_all_nodes, rooms_are_rooms_of_all_nodes, a_local_emit_stays,
                 volatile_emits_reach_who_is_ready, a_socket_does_not_hear_itself, binary_reaches_all_nodes,
-                namespaces_are_apart, the_order_of_a_sender_is_kept, many_rooms;
+                namespaces_are_apart, the_order_of_a_sender_is_kept, many_rooms,
+                a_listener_that_panics_holds_up_nothing;
             acknowledgements: all_clients_acknowledge, binary_acknowledgements, a_silent_client_is_counted,
                 a_node_that_is_cut_off_is_named, a_local_broadcast_asks_nobody_else, one_socket_elsewhere_answers,
                 a_node_that_leaves_ends_what_it_owes, local_clients_that_leave_are_not_waited_for;

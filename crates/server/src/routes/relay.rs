@@ -202,8 +202,7 @@ pub(super) fn broadcast_unknown(context: &EventContext) -> Result<Value, Refusal
 /// Answers an event, where an answer was asked for.
 pub(super) fn answer(context: &EventContext, result: Result<Value, Refusal>) {
     match result {
-        // A list is one argument, so the value goes in a tuple.
-        Ok(reply) if context.ack().is_wanted() => context.ack().send((reply,)),
+        Ok(reply) if context.ack().is_wanted() => context.ack().send(reply),
         Ok(_) => {}
         Err(refusal) => refuse(context, &refusal),
     }

@@ -151,9 +151,11 @@ impl fmt::Display for Part {
 const MAX_ARGUMENTS: usize = 16;
 
 fn argument(args: &Args, index: usize, keys: &[String]) -> Option<String> {
-    if index == 0 {
-        // The text of the first argument is there already; the others must be looked for.
-        return pick(args.json_elements(), keys);
+    // The text of the first argument is there already; the others must be looked for, and what only JavaScript reads.
+    if index == 0
+        && let Ok(found) = pick(args.json_elements(), keys)
+    {
+        return found;
     }
     let values = args.to_values().ok()?;
     let mut value = values.get(index)?;
@@ -209,5 +211,15 @@ mod tests {
             let error = Template::parse(&format!("{{{place}}}")).unwrap_err();
             assert!(error.starts_with(&format!("has the unknown place {{{place}}}; there are {{data}}")), "{error}");
         }
+    }
+    #[test]
+    fn half_of_a_surrogate_pair_in_an_argument_is_text() {
+        let array = r#"[{"room":"r\ud83c","\ud83c":"other","far":1e400},"\ud83c"]"#;
+        let args = Args::from_json_array(&array.into(), Vec::new()).unwrap();
+        let taken = |index, key: &str| argument(&args, index, &Vec::from_iter((!key.is_empty()).then(|| key.to_owned())));
+        assert_eq!(taken(0, "room").as_deref(), Some("r\u{fffd}"));
+        assert_eq!(taken(0, "\u{fffd}").as_deref(), Some("other"));
+        assert_eq!(taken(1, "").as_deref(), Some("\u{fffd}"));
+        assert_eq!((taken(0, "far"), taken(0, "missing")), (None, None));
     }
 }

@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::budget::Ledger;
 use crate::emit::Target;
 use crate::engine::{AHEAD, Encoded, Id, Queue, Queued, Registry, prefetch, pressure};
 use crate::error::{BroadcastAckError, JoinError};
-use crate::handler::panic_text;
+use crate::handler::call_listener;
 use crate::namespace::WeakNamespace;
 use crate::options::Options;
 use crate::socket::{Socket, WeakSocket};
@@ -441,13 +440,10 @@ impl Local {
 
     fn notify(&self, event: &RoomEvent) {
         let listeners = self.listeners.read().clone();
+        let Some(namespace) = self.namespace.upgrade() else { return };
         for listener in listeners {
             // It may be called by the flusher or the timer, which all connections depend on.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(event)))
-                && let Some(namespace) = self.namespace.upgrade()
-            {
-                namespace.metrics().listener_panicked(namespace.name(), &panic_text(&*panic));
-            }
+            call_listener(&namespace, || listener(event));
         }
     }
 }
@@ -469,22 +465,6 @@ impl Drop for OpenBroadcast {
 }
 
 fn describe(socket: &Socket) -> RemoteSocketData {
-    let request = socket.request();
-    let issued = request.issued().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let object = |pairs: Vec<(String, String)>| {
-        serde_json::Value::Object(pairs.into_iter().map(|(name, value)| (name, value.into())).collect())
-    };
-    let headers = request.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let query = request.queries().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-    let handshake = serde_json::json!({
-        "headers": object(headers),
-        "address": request.address().map(|address| address.ip().to_string()),
-        "xdomain": request.is_cross_domain(),
-        "secure": request.is_secure(),
-        "issued": u64::try_from(issued.as_millis()).unwrap_or(u64::MAX),
-        "url": request.url(),
-        "query": object(query),
-        "auth": socket.auth::<serde_json::Value>().unwrap_or_default(),
-    });
-    RemoteSocketData { id: socket.id().to_owned(), rooms: socket.rooms(), data: socket.all_data(), handshake }
+    let (id, rooms, data) = (socket.id().to_owned(), socket.rooms(), socket.all_data());
+    RemoteSocketData { id, rooms, data, handshake: socket.handshake() }
 }

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use sockeye_protocol::socket::Args;
 
-use super::{EventContext, Handler, Step};
+use super::{EventContext, Handler, Step, call_listener};
 use crate::error::ConnectError;
 use crate::socket::Socket;
 
@@ -145,7 +145,8 @@ impl Listeners {
     pub(crate) fn notify_outgoing(&self, socket: &Socket, event: &str, args: &Args) {
         for table in self.tables() {
             for listener in &table.outgoing {
-                listener(socket, event, args);
+                // The event may be that of another node: then it is the task that brings all of theirs.
+                call_listener(socket.namespace(), || listener(socket, event, args));
             }
         }
     }

@@ -11,6 +11,7 @@ use sockeye_protocol::CloseReason;
 use super::listeners::Erased;
 use super::{EventContext, HandlerError, HandlerFuture, Step};
 use crate::engine::{Conn, Ending, pressure};
+use crate::namespace::Namespace;
 use crate::server::ServerInner;
 
 /// Counts a waiting handler, and the bytes that it holds, against the bounds of its connection.
@@ -156,6 +157,13 @@ impl Future for CatchUnwind {
             Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
             Err(panic) => Poll::Ready(Err(panic_text(&*panic))),
         }
+    }
+}
+
+/// Calls a listener of the program in a task that others depend on too: its panic is counted, and goes no further.
+pub(crate) fn call_listener(namespace: &Namespace, listener: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(listener)) {
+        namespace.metrics().listener_panicked(namespace.name(), &panic_text(&*panic));
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use regex::Regex;
-use sockeye_protocol::socket::IntoArgs;
+use sockeye_protocol::socket::{IntoArgs, from_json};
 
 use super::{Namespace, WeakNamespace, register_methods};
 use crate::handler::Listeners;
@@ -39,7 +39,7 @@ impl Parent {
         match &self.matcher {
             Matcher::Pattern(pattern) => pattern.is_match(name),
             Matcher::Function(function) => {
-                let auth = auth.and_then(|auth| serde_json::from_str(auth).ok()).unwrap_or_default();
+                let auth = auth.and_then(|auth| from_json(auth).ok()).unwrap_or_default();
                 function(name.to_owned(), auth).await
             }
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use bytestring::ByteString;
 
 use super::ServerInner;
+use crate::handler::call_listener;
 use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace};
 use crate::telemetry::Bound;
 
@@ -96,7 +97,7 @@ impl ServerInner {
         }
         let listeners = self.new_namespace.read().clone();
         for listener in listeners {
-            listener(namespace);
+            call_listener(namespace, || listener(namespace));
         }
     }
 

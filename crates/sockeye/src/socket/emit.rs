@@ -63,7 +63,8 @@ impl SocketEmit<'_> {
                 ..Target::default()
             };
             socket.0.namespace.adapter().broadcast(packet, &target);
-        } else {
+        } else if !socket.has_ended() {
+            // Its client may be back in the namespace with another socket, or try to be: this is not for that one.
             self.notify_outgoing(event, &packet);
             let parser = socket.conn().server().options.parser;
             socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);

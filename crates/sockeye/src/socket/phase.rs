@@ -3,7 +3,7 @@
 //! ```text
 //! CONNECTING ── middlewares ──▶ ENTERING ── connection handlers ──▶ CONNECTED ── end ──▶ DISCONNECTED
 //!      │                           └── disconnected by the program ──▶ LEAVING ──┘            ▲
-//!      └── refused, or the connection has closed ───────────────────────────────────────────┘
+//!      └── refused, or the client has gone or changed its mind ─────────────────────────────┘
 //! ```
 //!
 //! A client may send events, leave or vanish as soon as it has been let in, on another thread than that of its connection
@@ -39,10 +39,21 @@ impl Socket {
         self.0.is_leaving.load(Ordering::Acquire)
     }
 
+    /// Whether it is disconnected: it was, and is no more, or it never came to be.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase() == DISCONNECTED
+    }
+
     /// The middlewares have let it in. Until [`handle_entered`](Self::handle_entered), its events and its end wait.
-    pub(crate) fn set_entering(&self) {
+    ///
+    /// False if it was let go of meanwhile.
+    pub(crate) fn set_entering(&self) -> bool {
         let _state = self.0.state.lock();
-        self.0.phase.store(ENTERING, Ordering::Release);
+        let is_expected = self.phase() == CONNECTING;
+        if is_expected {
+            self.0.phase.store(ENTERING, Ordering::Release);
+        }
+        is_expected
     }
 
     /// Its connection handlers have been called: what waited for them is done now, in order.
@@ -118,10 +129,9 @@ impl Socket {
         crate::namespace::dispatch(conn, EventContext { socket: self, event, args, ack, reason: None });
     }
 
-    pub(crate) fn handle_ack(&self, id: u64, args: Args) {
-        if let Some(waiter) = self.take_ack(id) {
-            waiter.resolve(args);
-        }
+    /// An acknowledgement of the client. False if nobody waits for it.
+    pub(crate) fn handle_ack(&self, id: u64, args: Args) -> bool {
+        self.take_ack(id).map(|waiter| waiter.resolve(args)).is_some()
     }
 
     /// Ends the socket: its listeners hear of it, its rooms forget it. Only the first call counts.

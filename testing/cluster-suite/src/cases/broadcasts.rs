@@ -138,3 +138,20 @@ pub async fn many_rooms<C: Cluster>() {
     assert_eq!(got, sorted);
     assert!(others.is_empty());
 }
+
+/// One task brings what other nodes send: it goes on, whatever the program does in it.
+pub async fn a_listener_that_panics_holds_up_nothing<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    fleet.server(1).on_any_outgoing(|_, event, _| assert!(event != "bad", "on purpose"));
+    fleet.server(1).main_namespace().sockets().on_room_event(|_| panic!("on purpose"));
+    for event in ["bad", "bad", "good"] {
+        fleet.server(0).emit(event, 1);
+    }
+    fleet.server(0).sockets_join("room");
+    fleet.server(0).to("room").emit("good", 2);
+    let all = ["42[\"bad\",1]", "42[\"bad\",1]", "42[\"good\",1]", "42[\"good\",2]"];
+    assert_eq!(fleet.drain().await, [all; 2]);
+    // Two of the event, two because the room came to be and was joined.
+    assert_eq!(fleet.server(1).metrics().handler_panics.value(), 4);
+    assert_eq!(fleet.server(0).metrics().handler_panics.value(), 0);
+}

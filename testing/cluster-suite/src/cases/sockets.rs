@@ -37,7 +37,14 @@ pub async fn sockets_are_described<C: Cluster>() {
     assert_eq!(rooms, BTreeSet::from([fleet.clients[1].id.clone(), "a".to_owned(), "b".to_owned()]));
     assert_eq!(socket.data()["user"], "ann");
     assert_eq!(socket.handshake()["query"]["transport"], "websocket");
-    assert_eq!(socket.handshake()["headers"]["host"], "test");
+    let handshake = socket.handshake();
+    assert_eq!(handshake["headers"]["host"], "test");
+    let fields: BTreeSet<_> = handshake.as_object().unwrap().keys().map(String::as_str).collect();
+    // As of the official server; whoever joins it in a cluster reads them.
+    let official = ["address", "auth", "headers", "issued", "query", "secure", "time", "url", "xdomain"];
+    assert_eq!(fields, BTreeSet::from(official));
+    assert!(handshake["time"].as_str().unwrap().ends_with(" GMT+0000 (Coordinated Universal Time)"), "{handshake}");
+    assert_eq!(*handshake, fleet.socket(1).handshake());
     let found = ids(&fleet.server(0).to("a").except("b")).await;
     assert_eq!(found, BTreeSet::from([fleet.clients[2].id.clone()]));
 }
