@@ -270,7 +270,13 @@ impl Metrics {
             Some(suppressed) => {
                 // It may quote what the client sent.
                 let reason: String = rejection.to_string().chars().take(MAX_REASON).collect();
-                tracing::warn!(sid, event, reason, suppressed, "an event was refused: its arguments do not fit the handler");
+                tracing::warn!(
+                    sid,
+                    event,
+                    reason,
+                    suppressed,
+                    "an event was refused: its arguments do not fit the handler"
+                );
             }
             None => tracing::debug!(sid, event, %rejection, "event rejected"),
         }
@@ -299,6 +305,7 @@ pub(crate) enum ConnectionFailure {
     /// What nobody needs a counter for: a peer that went away.
     Other,
 }
+
 /// Characters of the reason in a warning.
 const MAX_REASON: usize = 300;
 

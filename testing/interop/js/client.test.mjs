@@ -213,6 +213,30 @@ for (const variant of VARIANTS) {
       assert.equal(await call(client, "ack", 1), 1);
     });
 
+    test("connects twice within a turn, as a page does that renders twice", async () => {
+      const main = await connect();
+      const id = main.id;
+      // The middleware still decides on the first when the second comes; the client says nothing of the disconnect.
+      const twice = main.io.socket("/auth", { auth: { token: "bad" } });
+      twice.disconnect();
+      twice.auth = { token: "good" };
+      const seen = next(twice, "auth");
+      twice.connect();
+      assert.deepEqual(await seen, [{ token: "good" }]);
+      assert.equal(await call(main, "ack", "here"), "here");
+      assert.equal(main.id, id);
+    });
+
+    // notepack.io makes another character of it.
+    const skip = variant.flags.includes("msgpack");
+    test("half of a surrogate pair is text, in auth too", { skip }, async () => {
+      const half = "Zoë 🎉".slice(0, -1);
+      const client = target.client("/auth", { ...variant.client, auth: { token: half } });
+      const [seen] = await next(client, "auth");
+      assert.equal(seen.token.toWellFormed(), half.toWellFormed());
+      assert.equal((await call(client, "ack", half)).toWellFormed(), half.toWellFormed());
+    });
+
     test("auth and handshake reach the handlers", async () => {
       const auth = { token: "t", nested: { list: [1, null, "é"] } };
       const client = target.client("/auth", { ...variant.client, auth, query: { color: "dark blue" }, extraHeaders: { "X-Interop": "yes" } });

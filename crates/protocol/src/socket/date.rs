@@ -23,8 +23,7 @@ pub(super) fn iso_string(milliseconds: i64) -> Option<String> {
 /// What `new Date(milliseconds).toString()` gives where the local time is UTC; `Invalid Date` beyond what JavaScript has.
 pub fn date_string(milliseconds: i64) -> String {
     const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     if milliseconds.unsigned_abs() > LAST {
         return "Invalid Date".to_owned();
     }

@@ -349,7 +349,8 @@ fn only_a_tuple_is_a_list_of_arguments() {
     }
     assert_eq!(written(&Value::Null), "[null]");
     assert_eq!(written(Some((1, 2))), "[[1,2]]");
-    for list in [written([1, 2]), written(&[1, 2]), written(vec![1, 2]), written(Pair(1, 2)), written(Wrapped((1, 2)))] {
+    for list in [written([1, 2]), written(&[1, 2]), written(vec![1, 2]), written(Pair(1, 2)), written(Wrapped((1, 2)))]
+    {
         assert_eq!(list, "[[1,2]]");
     }
     assert_eq!(written([0_u8; 0]), "[[]]");

@@ -216,7 +216,8 @@ mod tests {
     fn half_of_a_surrogate_pair_in_an_argument_is_text() {
         let array = r#"[{"room":"r\ud83c","\ud83c":"other","far":1e400},"\ud83c"]"#;
         let args = Args::from_json_array(&array.into(), Vec::new()).unwrap();
-        let taken = |index, key: &str| argument(&args, index, &Vec::from_iter((!key.is_empty()).then(|| key.to_owned())));
+        let taken =
+            |index, key: &str| argument(&args, index, &Vec::from_iter((!key.is_empty()).then(|| key.to_owned())));
         assert_eq!(taken(0, "room").as_deref(), Some("r\u{fffd}"));
         assert_eq!(taken(0, "\u{fffd}").as_deref(), Some("other"));
         assert_eq!(taken(1, "").as_deref(), Some("\u{fffd}"));

@@ -64,7 +64,7 @@ impl<E: fmt::Display> HandlerOutput for Result<(), E> {
 ///
 /// The arguments are [`Socket`](crate::Socket), [`Data`], [`Ack`](crate::Ack), [`Event`], [`Args`](crate::Args),
 /// [`Server`](crate::Server), [`Namespace`](crate::Namespace), [`Reason`], [`Auth`], or whatever implements [`FromEvent`].
-/// An event whose arguments do not fit is not handled; it is counted, and logged at debug level.
+/// An event whose arguments do not fit is not handled; it is counted, and a warning says why, once a minute for each event.
 ///
 /// # Example
 ///

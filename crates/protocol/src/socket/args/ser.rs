@@ -3,10 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use serde::{
-    Serialize, Serializer,
-    ser::SerializeTuple,
-};
+use serde::{Serialize, Serializer, ser::SerializeTuple};
 use serde_json::{
     Error,
     ser::{CompactFormatter, Formatter},
