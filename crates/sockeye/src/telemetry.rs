@@ -166,7 +166,7 @@ pub struct Metrics {
     pub unhandled_events: Counter,
     /// Events whose arguments a handler could not take.
     pub rejected_events: Counter,
-    /// Handlers that panicked.
+    /// Handlers and listeners that panicked.
     pub handler_panics: Counter,
     /// Emits that failed, for an argument that cannot be encoded for example.
     pub failed_emits: Counter,

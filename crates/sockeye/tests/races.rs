@@ -408,7 +408,7 @@ fn slow(server: &Server) -> Log {
         if claim.ok { Ok(()) } else { Err(ConnectError::new(format!("not {}", claim.n))) }
     });
     slow.on_connection(move |socket: Socket| {
-        let claim: Claim = socket.auth().unwrap();
+        let claim: Claim = socket.auth().expect("the middleware has read it");
         log.lock().push(format!("{} {}", claim.n, socket.is_in("users")));
     });
     server.on("echo", |args: Args, ack: Ack| ack.send(args));

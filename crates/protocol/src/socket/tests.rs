@@ -328,6 +328,7 @@ fn tuples_are_spread_and_anything_else_is_one_argument() {
 }
 
 #[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "a reference is another type")]
 fn only_a_tuple_is_a_list_of_arguments() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Pair(u8, u8);
@@ -336,7 +337,7 @@ fn only_a_tuple_is_a_list_of_arguments() {
     #[derive(Serialize)]
     struct Unit;
 
-    fn written<T: super::IntoArgs>(value: T) -> String {
+    fn written<T: IntoArgs>(value: T) -> String {
         format!("[{}]", value.into_args().unwrap().json_elements())
     }
     assert_eq!(written(()), "[]");
@@ -404,7 +405,6 @@ fn an_id_beyond_all_numbers_is_none_and_the_event_counts() {
 
 #[test]
 fn text_of_a_client_is_read_as_javascript_reads_it() {
-    use super::from_json;
     assert_eq!(from_json::<String>(r#" "Zoë \ud83c" "#).unwrap(), "Zoë \u{fffd}");
     let text = r#"{"label":"\udf89\ud83c","x":1e400,"\ud800":{"":["\ud83c\udf89"]}}"#;
     let value: serde_json::Value = from_json(text).unwrap();
@@ -423,7 +423,6 @@ fn text_of_a_client_is_read_as_javascript_reads_it() {
 
 #[test]
 fn dates_are_written_as_in_javascript() {
-    use super::date_string;
     let utc = |text: &str| format!("{text} GMT+0000 (Coordinated Universal Time)");
     assert_eq!(date_string(0), utc("Thu Jan 01 1970 00:00:00"));
     assert_eq!(date_string(1_795_488_835_960), utc("Tue Nov 24 2026 02:53:55"), "of a capture of the official server");

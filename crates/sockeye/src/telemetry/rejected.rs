@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(count(0, 0..10_000), MAX_NAMES + 1, "the others count as one");
         assert_eq!(rejected.0.lock().by_name.len(), MAX_NAMES);
         assert_eq!(count(59_999, 0..10_000), 0);
-        assert_eq!(count(60_000, 10_000..10_010), 10, "the old ones make room");
+        assert_eq!(count(61_000, 10_000..10_010), 10, "the old ones make room");
         assert_eq!(rejected.0.lock().by_name.len(), 10);
     }
 }
