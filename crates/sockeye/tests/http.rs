@@ -252,7 +252,8 @@ async fn pages_of_origins_that_are_not_allowed_cannot_connect() {
     let regex = sockeye::OriginPattern::from(regex::Regex::new("^https://[a-z]+\\.b$").unwrap());
     let server = Server::builder().allowed_origins(["https://a".into(), regex]).cors(Cors::any()).build();
     let jsonp = format!("{HANDSHAKE}&j=0");
-    let cases: [(&str, &[(&str, &str)], bool); 13] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, Headers<'_>, bool); 13] = [
         (HANDSHAKE, &[("origin", "https://a")], true),
         (HANDSHAKE, &[("origin", "https://x.b")], true),
         (HANDSHAKE, &[("origin", "https://a.evil")], false),
