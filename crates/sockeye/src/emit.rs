@@ -6,7 +6,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use sockeye_protocol::socket::{EventName, FromArgs, IntoArgs, Packet, PacketBody};
 
-use crate::adapter::{AdapterError, Answers, RemoteSocketData, Room};
+use crate::adapter::{AdapterError, Answers, RemoteSocketData, Room, RoomSet};
 use crate::error::{BroadcastAckError, EmitError};
 use crate::namespace::Namespace;
 
@@ -44,6 +44,14 @@ pub struct Target {
     pub except: SmallVec<[Room; 1]>,
     /// How it is sent.
     pub flags: Flags,
+}
+
+impl Target {
+    /// Whether a socket that is in these rooms, its own among them, is one of those who should receive.
+    pub fn includes(&self, rooms: &RoomSet) -> bool {
+        let is_in = |room: &Room| rooms.contains(room);
+        (self.rooms.is_empty() || self.rooms.iter().any(is_in)) && !self.except.iter().any(is_in)
+    }
 }
 
 /// One room or several.

@@ -21,7 +21,7 @@ use sockeye_protocol::socket::{FromArgs, IntoArgs, Packet, PacketBody, from_json
 pub use self::emit::SocketEmit;
 use self::phase::{CONNECTED, CONNECTING, DISCONNECTED, ENTERING};
 use crate::ack::{PendingAcks, Waiter};
-use crate::adapter::{RecoveredSession, Room, SavedSession};
+use crate::adapter::{RecoveredSession, Room, RoomSet, SavedSession};
 use crate::budget::Holder;
 use crate::emit::{Emit, Flags, IntoRooms};
 use crate::engine::{Conn, Encoded, Id, Identified, Queue};
@@ -63,7 +63,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     /// The rooms it is in, without the one that is its own id.
-    rooms: Vec<Room>,
+    rooms: RoomSet,
     acks: PendingAcks,
     /// The acknowledgements have been given up: whoever comes later would wait for ever.
     acks_closed: bool,
@@ -121,6 +121,11 @@ impl Socket {
     /// Whether the socket is connected: not yet in a connection middleware, no more after the disconnect.
     pub fn is_connected(&self) -> bool {
         matches!(self.phase(), ENTERING | CONNECTED)
+    }
+
+    /// Whether it is gone.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.phase() == DISCONNECTED
     }
 
     /// Whether the connection state was recovered: the client missed nothing, and is in its rooms already.
@@ -229,7 +234,7 @@ impl Socket {
         if room == self.id() {
             return !state.left_own_room() && self.phase() != DISCONNECTED;
         }
-        state.rooms.iter().any(|each| **each == *room)
+        state.rooms.contains(room)
     }
 
     // ---- emit --------------------------------------------------------------------------------------------------------
@@ -401,13 +406,13 @@ impl Socket {
     }
 
     /// The rooms, for the registry of rooms to change together with its own tables.
-    pub(crate) fn with_rooms<R>(&self, run: impl FnOnce(&mut Vec<Room>) -> R) -> Option<R> {
+    pub(crate) fn with_rooms<R>(&self, run: impl FnOnce(&mut RoomSet) -> R) -> Option<R> {
         let mut state = self.0.state.lock();
         (!state.rooms_closed && self.phase() != DISCONNECTED).then(|| run(&mut state.rooms))
     }
 
     /// Takes the rooms out. None can be joined any more.
-    pub(crate) fn take_rooms(&self) -> Vec<Room> {
+    pub(crate) fn take_rooms(&self) -> RoomSet {
         let mut state = self.0.state.lock();
         state.rooms_closed = true;
         std::mem::take(&mut state.rooms)

@@ -17,7 +17,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sockeye::adapter::{Attachment, Local, Packet, PacketBody, RecoveredSession, SavedSession};
+use sockeye::adapter::{Attachment, Local, Packet, PacketBody, RecoveredSession, RoomSet, SavedSession};
 use sockeye::cluster::{Destination, Message};
 use sockeye::{ConnectionStateRecovery, Socket, Target};
 use tokio::sync::Notify;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use super::floor::Floor;
 use super::pending::{Item, Pending};
 use super::roster::Roster;
-use super::tail::{Tail, is_meant};
+use super::tail::Tail;
 use super::{EntryId, record};
 use crate::link::Link;
 use crate::wire::Wire;
@@ -130,9 +130,9 @@ impl Journal {
     /// The program is about to disconnect the socket: what waits for it does so no longer.
     pub(crate) fn settle(&self, socket: &Socket) {
         let Some(local) = self.local() else { return };
-        let rooms = socket.rooms();
+        let rooms: RoomSet = socket.rooms().iter().collect();
         let state = self.state.lock();
-        for Item { packet, target, .. } in state.pending.iter().filter(|item| is_meant(&item.target, &rooms)) {
+        for Item { packet, target, .. } in state.pending.iter().filter(|item| item.target.includes(&rooms)) {
             let mut only = Target::default();
             only.rooms.push(socket.id().into());
             only.flags = target.flags;

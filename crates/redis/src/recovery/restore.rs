@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, RedisError, cmd};
 use sockeye::Target;
-use sockeye::adapter::{Packet, RecoveredSession};
+use sockeye::adapter::{Packet, RecoveredSession, RoomSet};
 use sockeye::cluster::{Destination, Message};
 
 use super::floor::Floor;
-use super::tail::{is_meant, size_of};
+use super::tail::size_of;
 use super::{EntryId, Journal, record};
 use crate::codec::session::Session;
 use crate::entries::Entries;
@@ -173,6 +173,7 @@ impl Journal {
         until: EntryId,
     ) -> Result<Vec<Packet>, Refusal> {
         let max_bytes = self.local().map_or(0, |local| local.max_outbox_bytes());
+        let rooms: RoomSet = record::rooms(session).iter().collect();
         let (mut missed, mut bytes, mut last) = (Vec::new(), 0, after);
         while last < until {
             let mut range = cmd("XRANGE");
@@ -183,7 +184,7 @@ impl Journal {
             for (_, id, fields) in Entries::of_range(&answer).ok_or(Refusal::Unreachable)? {
                 last = last.max(id);
                 let Some(packet) = wire.read_kept(&fields.pairs()).and_then(|(packet, target)| {
-                    let is_missed = !target.flags.volatile && is_meant(&target, record::rooms(session));
+                    let is_missed = !target.flags.volatile && target.includes(&rooms);
                     is_missed.then(|| super::journal::with_offset(packet, id))
                 }) else {
                     continue;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use sockeye::Target;
-use sockeye::adapter::{Packet, PacketBody, Room};
+use sockeye::adapter::{Packet, PacketBody, Room, RoomSet};
 
 use super::EntryId;
 
@@ -52,15 +52,10 @@ impl Tail {
             return None;
         }
         let start = self.entries.partition_point(|entry| entry.id <= id);
-        let missed = self.entries.range(start..).filter(|entry| is_meant(&entry.target, rooms));
+        let rooms: RoomSet = rooms.iter().collect();
+        let missed = self.entries.range(start..).filter(|entry| entry.target.includes(&rooms));
         Some(missed.map(|entry| entry.packet.clone()).collect())
     }
-}
-
-/// Whether who is in these rooms gets what has this target.
-pub(super) fn is_meant(target: &Target, rooms: &[Room]) -> bool {
-    let is_in = |room| rooms.contains(room);
-    (target.rooms.is_empty() || target.rooms.iter().any(is_in)) && !target.except.iter().any(is_in)
 }
 
 /// About how many bytes a packet holds.

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
@@ -16,6 +17,7 @@ use parking_lot::RwLock;
 use sockeye_protocol::socket::{Args, Packet, PacketBody};
 
 use super::members::Members;
+use super::leaving::{LEFT_AT_ONCE, Leaving};
 use super::{AdapterFuture, RemoteSocketData, Room};
 use crate::ack::{self, AckListener, Collector, Member, Waiter};
 use crate::budget::Ledger;
@@ -57,6 +59,8 @@ pub struct Local {
     /// The sockets whose sessions can be recovered, by their secret.
     recoverable: RwLock<HashMap<Id, WeakSocket>>,
     listeners: RwLock<Vec<RoomListener>>,
+    /// Sockets that are gone and still leave their rooms.
+    pub(super) leaving: AtomicUsize,
 }
 
 impl fmt::Debug for Local {
@@ -76,6 +80,7 @@ impl Local {
             rooms: std::array::from_fn(|_| RwLock::default()),
             recoverable: RwLock::default(),
             listeners: RwLock::default(),
+            leaving: AtomicUsize::new(0),
         }
     }
 
@@ -151,8 +156,10 @@ impl Local {
     /// [`add`](Self::add), giving back what is to be told about it, for when no lock is held.
     pub(crate) fn join(&self, socket: &Socket, rooms: &[Room]) -> Result<Vec<RoomEvent>, JoinError> {
         let mut events = Vec::new();
+        let is_told = self.has_listeners();
         let joined = socket.with_rooms(|joined| {
-            let new: Vec<_> = rooms.iter().filter(|room| !joined.contains(room) && ***room != *socket.id()).collect();
+            let is_new = |room: &&Room| !joined.contains(room) && ***room != *socket.id();
+            let new: Vec<_> = rooms.iter().filter(is_new).collect();
             if joined.len() + new.len() > self.options.limits.max_rooms {
                 return Err(JoinError::TooManyRooms);
             }
@@ -167,7 +174,10 @@ impl Local {
                 };
                 shard.entry(name.clone()).or_default().insert(socket);
                 drop(shard);
-                joined.push(name.clone());
+                joined.insert(name.clone());
+                if !is_told {
+                    continue;
+                }
                 if is_new {
                     events.push(RoomEvent::Created(name.clone()));
                 }
@@ -195,8 +205,7 @@ impl Local {
         let mut events = Vec::new();
         let _gone = socket.with_rooms(|joined| {
             for room in rooms {
-                if let Some(at) = joined.iter().position(|each| each == room) {
-                    joined.swap_remove(at);
+                if joined.remove(room) {
                     self.remove_member(socket, room, &mut events);
                 }
             }
@@ -209,10 +218,22 @@ impl Local {
     }
 
     /// See [`Adapter::remove_all`](super::Adapter::remove_all).
+    ///
+    /// A socket in very many rooms leaves some at once, and the others in a task that lets other tasks run in between.
     pub fn remove_all(&self, socket: &Socket) {
         let mut events = Vec::new();
-        for room in socket.take_rooms() {
+        let mut rooms = socket.take_rooms();
+        let rest = match tokio::runtime::Handle::try_current() {
+            Ok(_) if rooms.len() > LEFT_AT_ONCE => Some(Arc::clone(socket.namespace().sockets())),
+            _ => None,
+        };
+        let at_once = if rest.is_some() { LEFT_AT_ONCE } else { rooms.len() };
+        for room in rooms.take_some(at_once) {
             self.remove_member(socket, &room, &mut events);
+        }
+        if let Some(local) = rest {
+            let leaving = Leaving::begin(local, socket.clone());
+            socket.conn().server().spawn(leaving.run(rooms));
         }
         // A recovered session has the same id on another connection, and may be there already.
         drop(self.sockets.remove_if(socket.id(), |found| found == socket));
@@ -230,19 +251,20 @@ impl Local {
         self.notify_all(&events);
     }
 
-    fn remove_member(&self, socket: &Socket, room: &Room, events: &mut Vec<RoomEvent>) {
+    pub(super) fn remove_member(&self, socket: &Socket, room: &Room, events: &mut Vec<RoomEvent>) {
         let mut shard = self.shard(&self.rooms, room).write();
         let Some(members) = shard.get_mut(room) else { return };
         members.remove(socket);
-        let is_empty = members.is_empty();
-        if is_empty {
-            shard.remove(room);
-        }
+        let emptied = members.is_empty().then(|| shard.remove(room));
         drop(shard);
-        events.push(RoomEvent::Left(room.clone(), socket.id().to_owned()));
-        if is_empty {
-            events.push(RoomEvent::Deleted(room.clone()));
+        if self.has_listeners() {
+            events.push(RoomEvent::Left(room.clone(), socket.id().to_owned()));
+            if emptied.is_some() {
+                events.push(RoomEvent::Deleted(room.clone()));
+            }
         }
+        // Without the lock: the table of a room that was large is, too.
+        drop(emptied);
     }
 
     /// The sockets of the target, each once.
@@ -258,6 +280,9 @@ impl Local {
                 let mut seen = HashSet::with_capacity(found.len());
                 found.retain(|socket| seen.insert(socket.key()));
             }
+        }
+        if self.leaving.load(Ordering::Acquire) > 0 {
+            found.retain(|socket| !socket.is_disconnected());
         }
         let mut excepted = HashSet::new();
         for room in &target.except {

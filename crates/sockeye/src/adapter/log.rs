@@ -7,7 +7,7 @@ use std::time::Duration;
 use sockeye_protocol::socket::{Packet, PacketBody};
 use tokio::time::Instant;
 
-use super::{Room, SavedSession};
+use super::{Room, RoomSet, SavedSession};
 use crate::budget::{Account, Charge, Holder, Ledger};
 use crate::emit::Target;
 
@@ -73,13 +73,18 @@ impl EventLog {
         true
     }
 
+    /// Lets go of what is too old, some at a time: after a long silence all would be.
     fn prune(&mut self) {
         let now = Instant::now();
+        let mut dropped = 0;
         // An event that is not charged for is not kept: it is the only one.
-        while self.entries.front().is_some_and(|first| {
-            self.bytes > self.max_bytes || now.duration_since(first.at) > self.keep || first.charge.is_none()
-        }) {
+        while let Some(first) = self.entries.front()
+            && (self.bytes > self.max_bytes
+                || first.charge.is_none()
+                || (dropped < DROPPED_AT_ONCE && now.duration_since(first.at) > self.keep))
+        {
             self.drop_oldest();
+            dropped += 1;
         }
     }
 
@@ -101,14 +106,16 @@ impl EventLog {
         if from < first_kept || from > self.next {
             return None;
         }
-        let is_meant = |target: &Target| {
-            let is_in = |room| rooms.contains(room);
-            (target.rooms.is_empty() || target.rooms.iter().any(is_in)) && !target.except.iter().any(is_in)
-        };
-        let missed = self.entries.iter().filter(|entry| entry.position >= from && is_meant(&entry.target));
+        // A client that was in many rooms is not looked for in a list for each of many events.
+        let rooms: RoomSet = rooms.iter().collect();
+        let start = self.entries.partition_point(|entry| entry.position < from);
+        let missed = self.entries.range(start..).filter(|entry| entry.target.includes(&rooms));
         Some(missed.map(|entry| entry.packet.clone()).collect())
     }
 }
+
+/// How many events, or sessions, are dropped for their age at a time: more than come at a time, so that all of them go.
+const DROPPED_AT_ONCE: usize = 64;
 
 fn size_of_packet(packet: &Packet) -> usize {
     let overhead = 200;
@@ -141,12 +148,19 @@ fn size_of_value(value: &serde_json::Value) -> usize {
 pub(crate) struct Sessions {
     keep: Duration,
     max: usize,
-    /// With the number of the entry in `order` that stands for it.
-    by_secret: HashMap<String, (u64, SavedSession, Charge)>,
+    by_secret: HashMap<String, Kept>,
     account: Arc<Account>,
     /// The order in which they go; an entry whose session is gone, or newer, is skipped.
     order: VecDeque<Turn>,
     next: u64,
+}
+
+struct Kept {
+    /// The number of the entry in `order` that stands for it.
+    number: u64,
+    at: Instant,
+    session: SavedSession,
+    _charge: Charge,
 }
 
 struct Turn {
@@ -173,7 +187,8 @@ impl Sessions {
         // One that is too large for all that is free is not kept: its client begins anew.
         let Some(charge) = charge else { return };
         self.order.push_back(Turn { number: self.next, at: now, secret: session.private_id.clone() });
-        self.by_secret.insert(session.private_id.clone(), (self.next, session, charge));
+        let kept = Kept { number: self.next, at: now, session, _charge: charge };
+        self.by_secret.insert(kept.session.private_id.clone(), kept);
         self.next += 1;
         self.prune(now);
         if self.order.len() > 2 * self.by_secret.len() + 16 {
@@ -185,17 +200,23 @@ impl Sessions {
 
     /// Takes a session out: a secret works once for each disconnect.
     pub(crate) fn take(&mut self, private_id: &str) -> Option<SavedSession> {
-        self.prune(Instant::now());
-        self.by_secret.remove(private_id).map(|(_, session, _)| session)
+        let now = Instant::now();
+        self.prune(now);
+        let kept = self.by_secret.remove(private_id)?;
+        (now.duration_since(kept.at) <= self.keep).then_some(kept.session)
     }
 
+    /// Lets go of what is too old, some at a time, and of the oldest where there are too many.
     fn prune(&mut self, now: Instant) {
+        let mut dropped = 0;
         while let Some(turn) = self.order.front() {
+            let is_over = self.by_secret.len() > self.max;
             let is_current = turn.is_current(&self.by_secret);
-            if is_current && self.by_secret.len() <= self.max && now.duration_since(turn.at) <= self.keep {
+            if !is_over && (dropped == DROPPED_AT_ONCE || (is_current && now.duration_since(turn.at) <= self.keep)) {
                 return;
             }
             self.drop_oldest();
+            dropped += 1;
         }
     }
 
@@ -211,8 +232,8 @@ impl Sessions {
 
 impl Turn {
     /// Whether the session is still there, and this is its last turn.
-    fn is_current(&self, by_secret: &HashMap<String, (u64, SavedSession, Charge)>) -> bool {
-        by_secret.get(&self.secret).is_some_and(|(number, ..)| *number == self.number)
+    fn is_current(&self, by_secret: &HashMap<String, Kept>) -> bool {
+        by_secret.get(&self.secret).is_some_and(|kept| kept.number == self.number)
     }
 }
 
@@ -249,6 +270,27 @@ mod tests {
         }
         assert!(sessions.order.len() <= 40, "{}", sessions.order.len());
         assert!(sessions.by_secret.len() <= 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_become_too_old_goes_some_at_a_time() {
+        let keep = Duration::from_secs(60);
+        let (mut sessions, mut log) = (Sessions::new(keep, 10_000, &ledger(1 << 30)), EventLog::new(keep, 1 << 30, &ledger(1 << 30)));
+        let event = || Packet::new("/", PacketBody::Event { name: "e".into(), args: Args::empty() });
+        for number in 0..5_000 {
+            sessions.insert(session(number, 1));
+            log.push(event(), Target::default());
+        }
+        tokio::time::advance(keep * 2).await;
+        sessions.insert(session(5_000, 1));
+        log.push(event(), Target::default());
+        assert_eq!((sessions.by_secret.len(), log.entries.len()), (5_001 - DROPPED_AT_ONCE, 5_001 - DROPPED_AT_ONCE));
+        assert!(sessions.take("4999").is_none(), "it is too old, though still there");
+        for number in 0..100 {
+            sessions.insert(session(number, 1));
+            log.push(event(), Target::default());
+        }
+        assert_eq!((sessions.by_secret.len(), log.entries.len()), (101, 101));
     }
 
     #[test]

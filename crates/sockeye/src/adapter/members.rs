@@ -39,7 +39,12 @@ impl Members {
                     list.swap_remove(at);
                 }
             }
-            Self::Many(table) => drop(table.remove(&socket.key())),
+            Self::Many(table) => {
+                drop(table.remove(&socket.key()));
+                if table.len() < table.capacity() / 8 {
+                    table.shrink_to(table.len() * 2);
+                }
+            }
         }
     }
 

@@ -4,10 +4,12 @@
 //! through [`Local`], and tells the other nodes.
 
 mod answers;
+mod leaving;
 mod local;
 mod log;
 mod members;
 mod memory;
+mod room_set;
 mod session;
 
 use std::fmt;
@@ -19,6 +21,7 @@ use std::time::Duration;
 pub use answers::Answers;
 pub use local::{Local, OpenBroadcast, RoomEvent};
 pub use memory::MemoryAdapter;
+pub use room_set::RoomSet;
 use sockeye_protocol::socket::Args;
 pub use sockeye_protocol::socket::{Packet, PacketBody};
 use thiserror::Error;

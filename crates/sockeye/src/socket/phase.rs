@@ -93,7 +93,7 @@ impl Socket {
 
     /// Lets go of a socket that never entered its namespace.
     pub(crate) fn abandon(&self) {
-        let rooms = self.0.state.lock().rooms.clone();
+        let rooms: Vec<_> = self.0.state.lock().rooms.iter().cloned().collect();
         if !rooms.is_empty() {
             self.0.namespace.adapter().remove(self, &rooms);
         }
