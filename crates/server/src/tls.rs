@@ -1,12 +1,10 @@
 //! Accepts encrypted connections.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use sockeye::Server;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
@@ -15,17 +13,16 @@ use crate::config::Tls;
 /// Serves what comes in, until the server is closed. The connections are tracked by `tasks`.
 pub(crate) async fn serve(server: Server, listener: TcpListener, tls: Tls, inner: Router, tasks: TaskTracker) {
     let acceptor = TlsAcceptor::from(tls.config);
-    let handshakes = Arc::new(Semaphore::new(server.options().limits.max_handshakes.min(Semaphore::MAX_PERMITS)));
     while let Some((stream, remote)) = server.accept(&listener).await {
-        let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+        // Of the bound an address has a share only, so that one whose connections are silent takes no place of others.
+        let Some(counted) = server.begin_tls_handshake(remote) else {
             server.metrics().tls_refused.increment();
-            tracing::warn!(bound = "max_handshakes", "limit reached");
             continue;
         };
         let (server, acceptor, inner) = (server.clone(), acceptor.clone(), inner.clone());
         tasks.spawn(async move {
             let handshake = shake_hands(&server, acceptor.accept(stream), tls.handshake_timeout).await;
-            drop(permit);
+            drop(counted);
             match handshake {
                 Ok(stream) => server.serve_connection(stream, Some(remote), true, inner).await,
                 Err(error) => {

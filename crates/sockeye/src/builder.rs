@@ -10,6 +10,7 @@ use sockeye_protocol::engine::TransportKind;
 use sockeye_protocol::socket::Parser;
 
 use crate::adapter::{Adapter, AdapterFactory, Local};
+use crate::addresses::AddressRange;
 use crate::budget::Budgets;
 use crate::http::{ClientFiles, Cookie, Cors, HttpCompression, OriginPattern};
 use crate::options::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
@@ -170,6 +171,12 @@ impl ServerBuilder {
     /// See [`Options::cleanup_empty_child_namespaces`].
     pub fn cleanup_empty_child_namespaces(mut self, cleanup: bool) -> Self {
         self.options.cleanup_empty_child_namespaces = cleanup;
+        self
+    }
+
+    /// See [`Options::trusted_proxies`].
+    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = AddressRange>) -> Self {
+        self.options.trusted_proxies = proxies.into_iter().collect();
         self
     }
 

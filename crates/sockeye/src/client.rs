@@ -163,7 +163,7 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
 }
 
 async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>) -> Result<Joining, ConnectError> {
-    conn.server().find_namespace(name, auth).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
+    conn.server().find_namespace(name, auth, conn.key()).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
 }
 
 async fn join(attempt: &Attempt, namespace: Namespace, auth: Option<&str>) -> Result<(), ConnectError> {

@@ -35,6 +35,7 @@
 
 mod ack;
 pub mod adapter;
+mod addresses;
 mod budget;
 mod builder;
 mod client;
@@ -55,6 +56,7 @@ mod socket;
 mod telemetry;
 
 pub use ack::Ack;
+pub use addresses::{AddressRange, AddressRangeError, TlsHandshake};
 pub use budget::{Budgets, Holder, Ledger};
 pub use builder::ServerBuilder;
 pub use emit::{BroadcastError, Emit, Flags, IntoRooms, RemoteSocket, ServerSideError, Target};

@@ -110,6 +110,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, remote)) => {
+                    self.metrics().tcp_accepted.increment();
                     let _kept_as_it_was = stream.set_nodelay(true);
                     return Some((stream, remote));
                 }
@@ -121,7 +122,8 @@ impl Server {
         }
     }
 
-    /// Serves one connection, encrypted or not, until it ends or is upgraded. `is_secure` is what
+    /// Serves one connection, encrypted or not, until it ends or is upgraded. It is closed at once if there are too many, see
+    /// [`Limits::max_tcp_connections`](crate::Limits::max_tcp_connections). `is_secure` is what
     /// [`RequestInfo::is_secure`](crate::RequestInfo::is_secure) will say.
     ///
     /// # Cancel safety
@@ -136,6 +138,7 @@ impl Server {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let Some(served) = self.inner().begin_tcp(remote) else { return };
         let limits = &self.options().limits;
         let times = Times {
             head: HEADER_TIMEOUT,
@@ -161,11 +164,15 @@ impl Server {
             .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
         let stream = TokioIo::new(Guarded::new(stream, activity.clone()));
         let origin = Origin { remote, is_secure, keep_alive: limits.keep_alive_timeout };
-        let (service, requests) = (self.service(inner), activity.clone());
+        let (service, requests) = (served.watch(self.service(inner)), activity.clone());
         let service = service_fn(move |request| answer(service.clone(), request, origin, requests.begin()));
         let connection = builder.serve_connection_with_upgrades(stream, service);
         let stopped = self.inner().stopped();
-        let ended = drive(connection, &activity, watch, stopped, |connection| connection.graceful_shutdown()).await;
+        let driven = drive(connection, &activity, watch, stopped, |connection| connection.graceful_shutdown());
+        let ended = tokio::select! {
+            ended = driven => ended,
+            () = served.evicted() => return tracing::debug!(?remote, "no request came, and its address has too many"),
+        };
         activity.is_released.store(true, Ordering::Relaxed);
         report(&self.inner().metrics, &ended, &activity, remote);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sockeye_protocol::engine::{SessionConfig, TransportKind};
 use sockeye_protocol::socket::Parser;
 
+use crate::addresses::AddressRange;
 use crate::budget::Budgets;
 use crate::http::{ClientFiles, Cookie, Cors, HttpCompression, OriginPattern};
 use crate::request::RequestHooks;
@@ -65,6 +66,11 @@ pub struct Options {
     /// An event costs less CPU time then, as long as its handler does not wait. What waits, or goes to other nodes, passes from
     /// one thread to another and costs more. In a runtime with a single thread it changes nothing.
     pub dedicated_threads: bool,
+    /// Reverse proxies whose word is taken for the address of the client: `X-Forwarded-For`, or else `Forwarded`, is read from the
+    /// right, past addresses in these ranges. What stands there, where the last of them got the request from, is
+    /// [`RequestInfo::address`](crate::RequestInfo::address), and each such address has its own share of the bounds.
+    /// Default: none, so that a proxy is one client with one share.
+    pub trusted_proxies: Vec<AddressRange>,
     /// The bounds that keep one client, or many, from using up the machine.
     pub limits: Limits,
     /// The bounds in bytes on what all clients together make the server hold. Default: half of the memory that is available.
@@ -98,6 +104,7 @@ impl Default for Options {
             connection_state_recovery: None,
             cleanup_empty_child_namespaces: false,
             dedicated_threads: false,
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
             budgets: Budgets::default(),
             hooks: RequestHooks::default(),
@@ -190,13 +197,21 @@ impl ConnectionStateRecovery {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Sessions at a time. More: HTTP 503. Default: 1,000,000.
+    /// Sessions at a time. More: HTTP 503. Of this bound and the next four, one address gets what is still free at the most: alone
+    /// it gets half, and somebody new always something. Default: 1,000,000.
     pub max_connections: usize,
+    /// TCP connections of the server's own listener that speak HTTP; those that are WebSockets do not count. More: an address
+    /// loses its oldest one on which no request has come, or its new one is closed. Default: 100,000.
+    pub max_tcp_connections: usize,
     /// Handshakes that are being answered at a time (a slow [`allow_request`](crate::ServerBuilder::allow_request)).
     /// More: HTTP 503. Default: 10,000.
     pub max_handshakes: usize,
-    /// Sessions that have joined no namespace. More: HTTP 503. Default: 100,000.
+    /// Sessions that have joined no namespace. More: the oldest one of the same address is closed, or HTTP 503 if it has none.
+    /// Default: 100,000.
     pub max_unjoined: usize,
+    /// Those of them that one TCP connection may open. More: its oldest one is closed. Connections of
+    /// [`Options::trusted_proxies`] may open any number. Default: 1,000.
+    pub max_unjoined_per_tcp_connection: usize,
     /// Bytes that wait for one client to read them. A message that does not fit closes the connection as `slow consumer`;
     /// a message that finds nothing waiting always fits. Default: 4 MiB.
     pub max_outbox_bytes: usize,
@@ -243,8 +258,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 1_000_000,
+            max_tcp_connections: 100_000,
             max_handshakes: 10_000,
             max_unjoined: 100_000,
+            max_unjoined_per_tcp_connection: 1_000,
             max_outbox_bytes: 4 << 20,
             max_behind_bytes: 1 << 20,
             max_namespaces: 100,

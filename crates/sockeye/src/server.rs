@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
+use crate::addresses::Addresses;
 use crate::budget::{Accounts, Ledger};
 use crate::builder::ServerBuilder;
 use crate::emit::Emit;
@@ -63,6 +64,7 @@ pub(crate) struct ServerInner {
     pub(crate) poller: Poller,
     pub(crate) undecoded: Arc<Undecoded>,
     pub(crate) interner: Interner,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) adapter: AdapterFactory,
     /// The other nodes, once the server has joined them.
     pub(crate) peers: OnceLock<Arc<Peers>>,
@@ -128,6 +130,7 @@ impl Server {
         let inner = Arc::new(ServerInner {
             session: options.session(),
             parser_limits: options.limits.parser(),
+            addresses: Addresses::new(options.trusted_proxies.clone()),
             options: Arc::new(options),
             metrics: Arc::default(),
             accounts: Accounts::new(ledger.clone()),

@@ -93,6 +93,8 @@ pub enum Bound {
     ConnectTime,
     /// [`Limits::max_child_namespaces`](crate::Limits::max_child_namespaces)
     ChildNamespaces,
+    /// [`Limits::max_tcp_connections`](crate::Limits::max_tcp_connections)
+    TcpConnections,
     /// [`Limits::max_handlers`](crate::Limits::max_handlers): its events waited, and reading was paused
     Handlers,
     /// [`Limits::max_deflate_contexts`](crate::Limits::max_deflate_contexts)
@@ -101,7 +103,7 @@ pub enum Bound {
 
 impl Bound {
     /// Every bound, for tables of metrics.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Connections,
         Self::Handshakes,
         Self::Unjoined,
@@ -114,6 +116,7 @@ impl Bound {
         Self::Payload,
         Self::ConnectTime,
         Self::ChildNamespaces,
+        Self::TcpConnections,
         Self::Handlers,
         Self::DeflateContexts,
     ];
@@ -133,6 +136,7 @@ impl Bound {
             Self::Payload => "max_http_buffer_size",
             Self::ConnectTime => "connect_timeout",
             Self::ChildNamespaces => "max_child_namespaces",
+            Self::TcpConnections => "max_tcp_connections",
             Self::Handlers => "max_handlers",
             Self::DeflateContexts => "max_deflate_contexts",
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sockeye::cluster::ClusterOptions;
-use sockeye::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
+use sockeye::{AddressRange, ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
 use sockeye_redis::StreamOptions;
 
 use super::section::{choices, section};
@@ -52,6 +52,10 @@ section! {
         workers: usize = 0;
         /// How long a stop may take: clients are told to come back, and get what was sent to them before.
         shutdown_timeout: Duration = Duration::from_secs(10);
+        /// Reverse proxies, as addresses or ranges, whose word is taken for the address of the client: "X-Forwarded-For", or else
+        /// "Forwarded", is read from the right, past these addresses. Each client then has its own share of [limits]; without
+        /// it a proxy is one client with one share.
+        trusted_proxies: Vec<AddressRange> = Vec::new(), example "[\"10.0.0.0/8\", \"127.0.0.1\"]";
         /// Encryption. With this table the port speaks https and wss, and HTTP/2 where the client can.
         tls: Option<TlsSection> = None;
     }
@@ -386,10 +390,16 @@ section! {
     struct LimitsSection {
         /// Sessions at a time. More: HTTP 503.
         max_connections: usize = Limits::default().max_connections;
+        /// TCP connections that speak HTTP; WebSockets do not count. More: an address loses its oldest one on which no request
+        /// has come, or its new one is closed.
+        max_tcp_connections: usize = Limits::default().max_tcp_connections;
         /// Handshakes (of Engine.IO, and of TLS) that are going on at a time. More: HTTP 503; the connection is closed.
         max_handshakes: usize = Limits::default().max_handshakes;
-        /// Sessions that have joined no namespace. More: HTTP 503.
+        /// Sessions that have joined no namespace. More: the oldest one of the same address is closed, or HTTP 503.
         max_unjoined: usize = Limits::default().max_unjoined;
+        /// Those of them that one TCP connection may open. More: its oldest one is closed. Connections of trusted proxies may open
+        /// any number.
+        max_unjoined_per_tcp_connection: usize = Limits::default().max_unjoined_per_tcp_connection;
         /// What waits for one client to read it. A message that does not fit closes the connection as "slow consumer".
         max_outbox_bytes: Size = Size(Limits::default().max_outbox_bytes);
         /// What waits for a client that does not read, from which on it is behind: while a tenth of the recipients of somebody's

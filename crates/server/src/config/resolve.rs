@@ -86,6 +86,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     };
     options.cleanup_empty_child_namespaces = raw.socket.cleanup_empty_child_namespaces;
     options.connection_state_recovery = recovery(&raw.socket.recovery);
+    options.trusted_proxies.clone_from(&raw.server.trusted_proxies);
     options.limits = limits(&raw.limits, problems);
     options.budgets = budgets(&raw.budgets, problems);
     options.serve_client = client_files(&raw.server, &mut warnings);
@@ -343,8 +344,10 @@ fn limits(raw: &LimitsSection, problems: &mut Problems) -> Limits {
     }
     let least_one = [
         ("max_connections", raw.max_connections),
+        ("max_tcp_connections", raw.max_tcp_connections),
         ("max_handshakes", raw.max_handshakes),
         ("max_unjoined", raw.max_unjoined),
+        ("max_unjoined_per_tcp_connection", raw.max_unjoined_per_tcp_connection),
         ("max_namespaces", raw.max_namespaces),
         ("max_handlers", raw.max_handlers),
         ("max_depth", raw.max_depth),
@@ -355,7 +358,9 @@ fn limits(raw: &LimitsSection, problems: &mut Problems) -> Limits {
     let mut limits = Limits::default();
     limits.max_connections = raw.max_connections;
     limits.max_handshakes = raw.max_handshakes;
+    limits.max_tcp_connections = raw.max_tcp_connections;
     limits.max_unjoined = raw.max_unjoined;
+    limits.max_unjoined_per_tcp_connection = raw.max_unjoined_per_tcp_connection;
     limits.max_outbox_bytes = raw.max_outbox_bytes.0;
     limits.max_behind_bytes = raw.max_behind_bytes.0;
     limits.max_namespaces = raw.max_namespaces;

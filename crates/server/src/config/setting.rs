@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sockeye::AddressRange;
+
 use super::problems::{Problems, nearest, one_of};
 use super::tree::{Node, Table, Value};
 
@@ -213,6 +215,22 @@ impl Setting for SocketAddr {
 
     fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
         let allowed = "an IP address and a port, such as \"10.0.0.7:3001\"";
+        match &node.value {
+            Value::Text(text) if text.parse::<Self>().is_ok() => text.parse().ok(),
+            other => refuse(node, path, problems, allowed, other),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(toml::Value::from(self.to_string()).to_string())
+    }
+}
+
+impl Setting for AddressRange {
+    const KIND: Kind = Kind::Text;
+
+    fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        let allowed = "an IP address, or a range such as \"10.0.0.0/8\"";
         match &node.value {
             Value::Text(text) if text.parse::<Self>().is_ok() => text.parse().ok(),
             other => refuse(node, path, problems, allowed, other),

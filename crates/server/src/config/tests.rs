@@ -54,6 +54,10 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
         ("[server]\nport = 70000", "a.toml:2: server.port: must be a whole number from 0 to 65535, not 70000"),
         ("[server]\nhost = 1", "a.toml:2: server.host: must be a string, not 1"),
         ("[server]\nhost = \"\"", "a.toml:2: server.host: must be an address or a host name"),
+        (
+            "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1/8\"]",
+            "a.toml:2: server.trusted_proxies[1]: must be an IP address, or a range such as \"10.0.0.0/8\", not \"10.0.0.1/8\"",
+        ),
         ("[server]\nworkers = 5000", "a.toml:2: server.workers: must be at most 1024"),
         ("server = 1", "a.toml:1: server: must be a table, not 1"),
         ("[server.tls]\ncert = \"c.pem\"", "a.toml:1: server.tls.key: is missing"),
@@ -90,6 +94,7 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
             "a.toml:2: socket.recovery.enabled: must be true or false, not \"yes\"",
         ),
         ("[limits]\nmax_depth = 500", "a.toml:2: limits.max_depth: must be at most 127"),
+        ("[limits]\nmax_tcp_connections = 0", "a.toml:2: limits.max_tcp_connections: must be at least 1"),
         ("[limits]\nmax_connections = 0", "a.toml:2: limits.max_connections: must be at least 1"),
         ("[limits]\nmax_rooms = -1", "a.toml:2: limits.max_rooms: must be a whole number, 0 or more, not -1"),
         ("[log]\nmax_queue_bytes = 100", "a.toml:2: log.max_queue_bytes: must be at least 4KiB"),

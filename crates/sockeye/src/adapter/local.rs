@@ -16,8 +16,8 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use parking_lot::RwLock;
 use sockeye_protocol::socket::{Args, Packet, PacketBody};
 
-use super::members::Members;
 use super::leaving::{LEFT_AT_ONCE, Leaving};
+use super::members::Members;
 use super::{AdapterFuture, RemoteSocketData, Room};
 use crate::ack::{self, AckListener, Collector, Member, Waiter};
 use crate::budget::Ledger;

@@ -275,7 +275,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_has_become_too_old_goes_some_at_a_time() {
         let keep = Duration::from_secs(60);
-        let (mut sessions, mut log) = (Sessions::new(keep, 10_000, &ledger(1 << 30)), EventLog::new(keep, 1 << 30, &ledger(1 << 30)));
+        let (mut sessions, mut log) =
+            (Sessions::new(keep, 10_000, &ledger(1 << 30)), EventLog::new(keep, 1 << 30, &ledger(1 << 30)));
         let event = || Packet::new("/", PacketBody::Event { name: "e".into(), args: Args::empty() });
         for number in 0..5_000 {
             sessions.insert(session(number, 1));

@@ -12,9 +12,10 @@ use sockeye_protocol::engine::{EngineRequest, HandshakeError, Query, Revision, T
 
 use super::forward::{Relayed, forward};
 use super::{client_files, origins, polling, upgrade};
+use crate::addresses::{Key, Kind, Opener, Place};
 use crate::engine::{Conn, Id, generate};
 use crate::peers::{ForwardFailure, Forwarded, Peers};
-use crate::request::RequestInfo;
+use crate::request::{RemoteAddr, RequestInfo};
 use crate::server::ServerInner;
 use crate::telemetry::Bound;
 
@@ -38,6 +39,7 @@ where
     if server.peers.get().is_some() {
         Peers::strip(&mut parts.headers);
     }
+    server.addresses.resolve(&mut parts);
     if let Some(cors) = server.options.cors.as_ref().filter(|_| parts.method == Method::OPTIONS)
         && let Some(response) = cors.preflight(&parts.headers)
     {
@@ -163,21 +165,41 @@ pub(super) struct Admitted {
     pub(super) request: RequestInfo,
     pub(super) revision: Revision,
     handshake: Handshaking,
+    /// For a session, and for one that is in no namespace.
+    places: [Place; 2],
+    opener: Option<Opener>,
 }
 
-struct Handshaking(Arc<ServerInner>);
+struct Handshaking {
+    server: Arc<ServerInner>,
+    _place: Place,
+}
+
+impl Handshaking {
+    fn begin(server: &Arc<ServerInner>, key: Key) -> Option<Self> {
+        let place = server.addresses.place(key, Kind::Handshakes, server.options.limits.max_handshakes)?;
+        server.metrics.handshakes.add(1);
+        Some(Self { server: server.clone(), _place: place })
+    }
+}
 
 impl Drop for Handshaking {
     fn drop(&mut self) {
-        self.0.metrics.handshakes.add(-1);
+        self.server.metrics.handshakes.add(-1);
     }
 }
 
 impl Admitted {
     /// Opens the session.
     pub(super) fn open(self, transport: TransportKind) -> Arc<Conn> {
-        let conn = Conn::open(&self.handshake.0, self.id, self.request, self.revision, transport);
-        if self.handshake.0.is_closing() {
+        let server = &self.handshake.server;
+        let conn = Conn::open(server, self.id, self.request, self.revision, transport);
+        // From now on they are the session's, which gives them back when it closes.
+        self.places.into_iter().for_each(Place::keep);
+        if let Some(Opener(connection)) = self.opener {
+            connection.note_session(&conn);
+        }
+        if server.is_closing() {
             // It came in while the server told the others to go.
             conn.close(
                 sockeye_protocol::CloseReason::ServerShuttingDown,
@@ -201,20 +223,15 @@ enum Refusal {
 /// Decides on a handshake: the bounds, the program, the revision.
 async fn admit(server: &Arc<ServerInner>, parts: &Parts, verify: &Verify<'_>) -> Result<Admitted, Refusal> {
     let limits = &server.options.limits;
-    let is_over = |value: i64, limit: usize| usize::try_from(value).is_ok_and(|value| value > limit);
     if server.is_closing() {
         return Err(Refusal::Closing);
     }
-    let handshake = Handshaking(server.clone());
-    if is_over(server.metrics.handshakes.add(1), limits.max_handshakes) {
-        return Err(Refusal::Busy(Bound::Handshakes));
-    }
-    if is_over(server.metrics.connections.value() + 1, limits.max_connections) {
-        return Err(Refusal::Busy(Bound::Connections));
-    }
-    if is_over(server.metrics.unjoined.value() + 1, limits.max_unjoined) {
-        return Err(Refusal::Busy(Bound::Unjoined));
-    }
+    let addresses = &server.addresses;
+    let key = Key::of(parts.extensions.get::<RemoteAddr>().map(|remote| remote.0));
+    let handshake = Handshaking::begin(server, key).ok_or(Refusal::Busy(Bound::Handshakes))?;
+    let session = addresses.place(key, Kind::Sessions, limits.max_connections);
+    let session = session.ok_or(Refusal::Busy(Bound::Connections))?;
+    let unjoined = addresses.make_room_unjoined(server, key).ok_or(Refusal::Busy(Bound::Unjoined))?;
     let request = RequestInfo::new(parts, &server.interner, &server.accounts).ok_or(Refusal::Overload)?;
     let hooks = &server.options.hooks;
     hooks.allow(&request).await.map_err(|message| Refusal::Engine(HandshakeError::Forbidden(message)))?;
@@ -224,7 +241,8 @@ async fn admit(server: &Arc<ServerInner>, parts: &Parts, verify: &Verify<'_>) ->
         (None, Some(peers)) => peers.session_id(),
         (None, None) => generate(),
     };
-    Ok(Admitted { id, request, revision, handshake })
+    let opener = parts.extensions.get().cloned();
+    Ok(Admitted { id, request, revision, handshake, places: [session, unjoined], opener })
 }
 
 /// The answer to a request that is refused.

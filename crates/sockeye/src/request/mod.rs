@@ -132,7 +132,8 @@ impl RequestInfo {
         form_urlencoded::parse(query.as_bytes())
     }
 
-    /// The address of the peer (of the proxy, behind one), where it is known.
+    /// The address of the client, where it is known: that of the peer, or, where the peer is one of
+    /// [`Options::trusted_proxies`](crate::Options::trusted_proxies), the one that it names (with port 0, if it names none).
     pub fn address(&self) -> Option<SocketAddr> {
         self.0.address
     }

@@ -1,12 +1,15 @@
 //! The namespaces of a server: how they are found, made by a pattern, and let go.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
 
 use super::ServerInner;
+use crate::addresses::{Key, may_enter};
 use crate::handler::call_listener;
 use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace};
 use crate::telemetry::Bound;
@@ -17,12 +20,23 @@ pub(super) struct Namespaces {
     pub(super) by_name: HashMap<ByteString, Namespace>,
     /// How many of them have a parent.
     children: usize,
+    /// Which address made a client's child, by the child's name.
+    makers: HashMap<ByteString, Key>,
+    /// How many each address has made.
+    made: HashMap<Key, usize>,
+    /// When it was last looked in vain for children that nobody uses: of all, and of one address.
+    looked: [Option<Instant>; 2],
 }
 
 impl ServerInner {
     /// The namespace that a client asks for, brought to life if a pattern or function says so. It stays for as long as what is
     /// given back lives.
-    pub(crate) async fn find_namespace(self: &Arc<Self>, name: &ByteString, auth: Option<&str>) -> Option<Joining> {
+    pub(crate) async fn find_namespace(
+        self: &Arc<Self>,
+        name: &ByteString,
+        auth: Option<&str>,
+        maker: Key,
+    ) -> Option<Joining> {
         // Counted under the lock under which a namespace without sockets and joins would be let go of.
         if let Some(found) = self.namespaces.read().by_name.get(name) {
             return Some(Joining::new(found));
@@ -30,7 +44,7 @@ impl ServerInner {
         let parents = self.parents.read().clone();
         for parent in parents {
             if parent.matches(name, auth).await {
-                let found = self.child(name, &parent);
+                let found = self.child(name, &parent, maker);
                 if found.is_none() {
                     self.metrics.bound_reached(Bound::ChildNamespaces, name);
                 }
@@ -40,16 +54,21 @@ impl ServerInner {
         None
     }
 
-    /// The child of this name, made if there is none and the bound allows it.
-    fn child(self: &Arc<Self>, name: &ByteString, parent: &Arc<Parent>) -> Option<Joining> {
+    /// The child of this name, made if there is none and the bound, and the share of who wants it, allow it.
+    fn child(self: &Arc<Self>, name: &ByteString, parent: &Arc<Parent>, maker: Key) -> Option<Joining> {
         let max = self.options.limits.max_child_namespaces;
-        if self.namespaces.read().children >= max {
-            self.evict_children();
-        }
         let is_there = |namespaces: &Namespaces| namespaces.by_name.get(name).map(Joining::new);
-        {
+        let has_room = {
             let namespaces = self.namespaces.read();
-            if namespaces.children >= max {
+            if let Some(found) = is_there(&namespaces) {
+                return Some(found);
+            }
+            namespaces.has_room(max, maker)
+        };
+        if !has_room {
+            self.evict_children(max, maker);
+            let namespaces = self.namespaces.read();
+            if !namespaces.has_room(max, maker) {
                 return is_there(&namespaces);
             }
         }
@@ -61,10 +80,11 @@ impl ServerInner {
             if let Some(found) = is_there(&namespaces) {
                 return Some(found);
             }
-            if namespaces.children >= max {
+            if !namespaces.has_room(max, maker) {
                 return None;
             }
             namespaces.insert(&namespace);
+            namespaces.charge(name, maker);
         }
         self.announce(&namespace);
         Some(joining)
@@ -113,11 +133,24 @@ impl ServerInner {
         }
     }
 
-    /// Lets go of all children that clients brought to life and that nobody uses or holds, to make room for others.
-    fn evict_children(self: &Arc<Self>) {
+    /// Lets go of children that clients brought to life and that nobody uses or holds, to make room for others: of all clients'
+    /// when there are `max`, else of those that an address has made which is at its share.
+    ///
+    /// Looking for them takes time where there are many, so that it is not done for each of many requests that come in vain.
+    fn evict_children(self: &Arc<Self>, max: usize, maker: Key) {
         let evicted: Vec<_> = {
             let mut namespaces = self.namespaces.write();
-            let idle: Vec<_> = namespaces.by_name.values().filter(|each| each.is_evictable()).cloned().collect();
+            let is_full = namespaces.children >= max;
+            let now = crate::engine::now();
+            let looked = namespaces.looked[usize::from(is_full)];
+            if looked.is_some_and(|looked| now.duration_since(looked) < LOOK_AGAIN) {
+                return;
+            }
+            let is_wanted = |each: &&Namespace| {
+                (is_full || namespaces.makers.get(each.name_shared()) == Some(&maker)) && each.is_evictable()
+            };
+            let idle: Vec<_> = namespaces.by_name.values().filter(is_wanted).take(EVICTED_AT_ONCE).cloned().collect();
+            namespaces.looked[usize::from(is_full)] = idle.is_empty().then_some(now);
             idle.iter().filter_map(|each| namespaces.remove(each)).collect()
         };
         for namespace in evicted {
@@ -145,8 +178,27 @@ impl Namespaces {
         }
     }
 
+    /// Whether an address may make one more.
+    fn has_room(&self, max: usize, maker: Key) -> bool {
+        may_enter(max, self.children, self.made.get(&maker).copied().unwrap_or(0), maker)
+    }
+
+    /// Notes who made a child.
+    fn charge(&mut self, name: &ByteString, maker: Key) {
+        self.makers.insert(name.clone(), maker);
+        *self.made.entry(maker).or_default() += 1;
+    }
+
     fn remove(&mut self, namespace: &Namespace) -> Option<Namespace> {
         let removed = self.by_name.remove(namespace.name_shared())?;
+        if let Some(maker) = self.makers.remove(namespace.name_shared())
+            && let Entry::Occupied(mut made) = self.made.entry(maker)
+        {
+            *made.get_mut() -= 1;
+            if *made.get() == 0 {
+                made.remove();
+            }
+        }
         if let Some(parent) = removed.parent() {
             self.children -= 1;
             parent.forget(&removed);
@@ -154,3 +206,9 @@ impl Namespaces {
         Some(removed)
     }
 }
+
+/// How long it is not looked again for children that nobody uses, after it was in vain.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How many of them go at once.
+const EVICTED_AT_ONCE: usize = 256;

@@ -32,6 +32,7 @@ impl Conn {
         state.phase = Phase::Closing;
         self.ended.store(true, Ordering::Release);
         let now = crate::engine::now();
+        let join_deadline = state.phase_deadline;
         state.phase_deadline = now.checked_add(self.server.options.limits.close_timeout);
         if let Some(rare) = &mut state.rare {
             rare.attachment_deadline = None;
@@ -78,7 +79,9 @@ impl Conn {
         server.metrics.connections.add(-1);
         if was_unjoined {
             server.metrics.unjoined.add(-1);
+            server.addresses.leave_unjoined(self, join_deadline);
         }
+        server.addresses.leave_session(self);
         server.metrics.session_closed(&self.id, reason, detail);
         if !waits_for_client {
             server.registry.remove(&self.id);

@@ -149,9 +149,10 @@ impl Conn {
         let mut state = self.state.lock();
         if state.phase == Phase::Unjoined {
             state.phase = Phase::Joined;
-            state.phase_deadline = None;
+            let deadline = state.phase_deadline.take();
             drop(state);
             self.server.metrics.unjoined.add(-1);
+            self.server.addresses.leave_unjoined(self, deadline);
         }
     }
 

@@ -34,6 +34,7 @@ use super::outbox::Outbox;
 use super::poller::Entry;
 use super::unread::Response;
 use super::websocket::TcpReader;
+use crate::addresses::Key;
 use crate::budget::{Account, Holder};
 use crate::client::Client;
 use crate::request::RequestInfo;
@@ -122,7 +123,8 @@ impl std::fmt::Debug for Conn {
 }
 
 impl Conn {
-    /// Opens a session and enters it into the registry. The open packet is in the outbox.
+    /// Opens a session and enters it into the registry. The open packet is in the outbox. Its address has a place for it, as one that
+    /// is in no namespace too.
     pub(crate) fn open(
         server: &Arc<ServerInner>,
         id: Id,
@@ -132,6 +134,7 @@ impl Conn {
     ) -> Arc<Self> {
         let now = super::now();
         let options = &server.options;
+        let phase_deadline = now.checked_add(options.connect_timeout);
         let base64 = request.query("b64").is_some_and(|value| !value.is_empty());
         let conn = Arc::new(Self {
             id,
@@ -166,7 +169,7 @@ impl Conn {
                 given_up: false,
                 charged: 0,
                 armed: None,
-                phase_deadline: now.checked_add(options.connect_timeout),
+                phase_deadline,
                 rare: None,
             }),
             inbound: Mutex::new(Decoder::new(options.parser)),
@@ -180,6 +183,7 @@ impl Conn {
         server.metrics.opened.increment();
         server.metrics.connections.add(1);
         server.metrics.unjoined.add(1);
+        server.addresses.enter_unjoined(&conn, phase_deadline);
         server.registry.insert(conn.clone());
         conn.arm();
         conn
@@ -200,6 +204,16 @@ impl Conn {
     /// Who is charged for what the connection holds.
     pub(crate) fn account(&self) -> &Arc<Account> {
         self.request.account()
+    }
+
+    /// Whose share the session is.
+    pub(crate) fn key(&self) -> Key {
+        Key::of(self.request.address())
+    }
+
+    /// Whether it has joined no namespace yet.
+    pub(crate) fn is_unjoined(&self) -> bool {
+        self.state.lock().phase == Phase::Unjoined
     }
 
     pub(crate) fn shard(&self) -> usize {
