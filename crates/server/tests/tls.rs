@@ -207,3 +207,36 @@ fn wrong_files_are_named() {
         assert!(complaint.contains(expected), "{complaint}");
     }
 }
+
+/// Connections of one address that never begin a TLS handshake take no place of others.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn silent_connections_of_one_address_do_not_lock_out_others() {
+    use tokio::io::AsyncReadExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let made = certificate(dir.path());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let text = format!(
+        "[server.tls]\ncert = {cert:?}\nkey = {key:?}\nhandshake_timeout = \"10m\"\n[limits]\nmax_handshakes = 40\n"
+    );
+    let path = dir.path().join("sockeye.toml");
+    std::fs::write(&path, text).unwrap();
+    let secure = Secure { server: Process::start(["--config", path.to_str().unwrap()]), roots, _dir: dir };
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        silent.push(socket.connect(secure.server.address).await.unwrap());
+    }
+    // The first half of the bound is its share; each further one is closed.
+    for stream in &mut silent[20..] {
+        assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+    }
+    for _ in 0..5 {
+        let stream = secure.connect(&["http/1.1"]).await;
+        Client::over(stream, "wss", "/", json!({})).await.unwrap().assert_quiet().await;
+    }
+}

@@ -42,6 +42,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait after a failure to accept, which is most often that the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long to wait after that if something has been closed to make room.
+const GIVE_WAY_PAUSE: Duration = Duration::from_millis(1);
 /// The most that the headers of a request may take.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
@@ -116,7 +118,10 @@ impl Server {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    let is_full = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
+                    // What gives way is closed by its own task.
+                    let pause = if is_full && self.inner().free_a_file() { GIVE_WAY_PAUSE } else { ACCEPT_PAUSE };
+                    tokio::time::sleep(pause).await;
                 }
             }
         }

@@ -54,6 +54,11 @@ impl Process {
         Self::start_until("listening", arguments)
     }
 
+    /// The id of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The same, until it says this of an address.
     pub fn start_until<'a>(message: &str, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = sockeye(arguments);
@@ -80,7 +85,7 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 

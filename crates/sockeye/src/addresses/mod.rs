@@ -95,6 +95,22 @@ struct Yielding {
     silent: BTreeMap<u64, Weak<TcpConnection>>,
 }
 
+impl ServerInner {
+    /// The process has no more file descriptors: the address that holds most gives one up, if it has one that does nothing yet.
+    pub(crate) fn free_a_file(&self) -> bool {
+        let Some(key) = self.addresses.greediest() else { return false };
+        if let Some(silent) = self.addresses.take_silent(key) {
+            self.metrics.bound_reached(Bound::TcpConnections, "open files");
+            silent.give_way();
+            return true;
+        }
+        let Some(oldest) = self.addresses.oldest_unjoined(key) else { return false };
+        self.metrics.bound_reached(Bound::Unjoined, oldest.id());
+        oldest.close(CloseReason::ForcedServerClose, Ending::Gone, "its address holds too many open files");
+        true
+    }
+}
+
 impl Held {
     fn count(&self, kind: Kind) -> usize {
         self.counts.get(kind as usize).and_then(|count| usize::try_from(*count).ok()).unwrap_or(0)
@@ -202,11 +218,7 @@ impl Addresses {
 
     /// A place for a session that is in no namespace. If there is none the address's own oldest such session is given, to close.
     fn place_unjoined(self: &Arc<Self>, key: Key, limit: usize) -> Result<Place, Option<Arc<Conn>>> {
-        self.place(key, Kind::Unjoined, limit).ok_or_else(|| {
-            let shard = self.shard(key).lock();
-            let unjoined = &shard.get(&key)?.yielding.as_ref()?.unjoined;
-            unjoined.values().find_map(Weak::upgrade)
-        })
+        self.place(key, Kind::Unjoined, limit).ok_or_else(|| self.oldest_unjoined(key))
     }
 
     /// A session is open, and in no namespace: from now on it may have to give way.
@@ -245,6 +257,24 @@ impl Addresses {
                 shard.shrink_to(room);
             }
         }
+    }
+
+    /// Which address holds the most connections and sessions, of those that have one which may give way.
+    fn greediest(&self) -> Option<Key> {
+        let held = |held: &Held| held.count(Kind::Connections) + held.count(Kind::Sessions);
+        let of_shard = |shard: &Mutex<HashMap<Key, Held>>| {
+            let shard = shard.lock();
+            let yielding = shard.iter().filter(|(_, held)| held.yielding.is_some());
+            yielding.map(|(key, each)| (held(each), *key)).max_by_key(|(held, _)| *held)
+        };
+        self.shards.iter().filter_map(of_shard).max_by_key(|(held, _)| *held).map(|(_, key)| key)
+    }
+
+    /// The oldest session of an address that is in no namespace.
+    fn oldest_unjoined(&self, key: Key) -> Option<Arc<Conn>> {
+        let shard = self.shard(key).lock();
+        let unjoined = &shard.get(&key)?.yielding.as_ref()?.unjoined;
+        unjoined.values().find_map(Weak::upgrade)
     }
 
     fn used(&self, kind: Kind) -> &AtomicUsize {

@@ -78,7 +78,7 @@ impl ServerInner {
 
 impl Addresses {
     /// The oldest connection of an address on which no request has come.
-    fn take_silent(&self, key: Key) -> Option<Arc<TcpConnection>> {
+    pub(super) fn take_silent(&self, key: Key) -> Option<Arc<TcpConnection>> {
         let mut oldest = None;
         self.change(key, |held| {
             oldest = held.yielding.as_mut().and_then(|yielding| yielding.silent.pop_first());
@@ -120,7 +120,7 @@ impl TcpConnection {
     }
 
     /// Its place is free at once, and not only when its task has noticed.
-    fn give_way(&self) {
+    pub(super) fn give_way(&self) {
         self.release();
         self.evicted.notify_one();
     }
