@@ -498,6 +498,28 @@ async fn empty_children_make_room_for_others_when_the_bound_is_reached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn unused_children_are_not_looked_for_again_at_once_when_there_was_none() {
+    let mut limits = Limits::default();
+    limits.max_child_namespaces = 2;
+    let server = Server::builder().limits(limits).build();
+    server.of_pattern(regex::Regex::new("^/d").unwrap());
+    let (mut client, _) = WebSocket::joined(&server).await;
+    for name in ["/d1", "/d2"] {
+        client.send(&format!("40{name},")).await;
+        assert!(client.text().await.starts_with(&format!("40{name},")));
+    }
+    let refused = "44/d3,{\"message\":\"Invalid namespace\"}";
+    client.send("40/d3,").await;
+    assert_eq!(client.text().await, refused);
+    client.send("41/d1,").await;
+    client.send("40/d3,").await;
+    assert_eq!(client.text().await, refused);
+    tokio::time::advance(Duration::from_millis(100)).await;
+    client.send("40/d3,").await;
+    assert!(client.text().await.starts_with("40/d3,"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn bounds_of_namespaces() {
     let mut limits = Limits::default();
     limits.max_namespaces = 2;

@@ -54,11 +54,6 @@ impl Process {
         Self::start_until("listening", arguments)
     }
 
-    /// The id of the process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The same, until it says this of an address.
     pub fn start_until<'a>(message: &str, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = sockeye(arguments);
@@ -82,6 +77,11 @@ impl Process {
             seen.push(line);
         };
         Self { child, lines, address, admin }
+    }
+
+    /// The id of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, name: &str) {

@@ -132,9 +132,6 @@ pub(crate) fn may_enter(limit: usize, used: usize, held: usize, key: Key) -> boo
     used < limit && (key == Key::TRUSTED || held < share(limit, used).max(HANDFUL))
 }
 
-/// How often a place is looked for that others of the same address may take first.
-const ATTEMPTS: usize = 4;
-
 /// So many an address always gets if they are free: of a small bound a share would be too small for a browser with some tabs.
 const HANDFUL: usize = 8;
 
@@ -172,26 +169,35 @@ impl Addresses {
         }
     }
 
-    /// Lets go of the oldest sessions of this address that are in no namespace until there is a place for one more.
-    pub(crate) fn make_room_unjoined(self: &Arc<Self>, server: &ServerInner, key: Key) -> Option<Place> {
-        let limit = server.options.limits.max_unjoined;
-        for _ in 0..ATTEMPTS {
-            let oldest = match self.place_unjoined(key, limit) {
-                Ok(place) => return Some(place),
-                Err(oldest) => oldest?,
-            };
+    /// A place for a session that is in no namespace. An address that has its share gives up its oldest such session for it.
+    pub(crate) fn place_unjoined(self: &Arc<Self>, server: &ServerInner, key: Key) -> Option<Place> {
+        let give_way = || {
+            let Some(oldest) = self.oldest_unjoined(key) else { return false };
             server.metrics.bound_reached(Bound::Unjoined, oldest.id());
             // Not for its client to fetch, for then it would stay.
             oldest.close(CloseReason::ForcedServerClose, Ending::Gone, "its address opens too many sessions");
-        }
-        None
+            true
+        };
+        self.place_or(key, Kind::Unjoined, server.options.limits.max_unjoined, give_way)
     }
 
-    /// Whether the address gets one more; then it holds it until [`leave`](Self::leave).
-    fn enter(&self, key: Key, kind: Kind, limit: usize) -> bool {
+    /// A place for one more. An address that has its share gets one after it has let one go; and one that has more, since others
+    /// have come, after two, so that it comes down to its share.
+    fn place_or(self: &Arc<Self>, key: Key, kind: Kind, limit: usize, give_way: impl Fn() -> bool) -> Option<Place> {
+        let place = || Place { addresses: Some(self.clone()), key, kind };
+        let is_entered = self.enter(key, kind, limit, true)
+            || (give_way()
+                && (self.enter(key, kind, limit, true) || (give_way() && self.enter(key, kind, limit, false))));
+        is_entered.then(place)
+    }
+
+    /// Whether the address gets one more, within its share or within the bound alone; then it holds it until
+    /// [`leave`](Self::leave).
+    fn enter(&self, key: Key, kind: Kind, limit: usize, is_shared: bool) -> bool {
         let mut shard = self.shard(key).lock();
         let held = shard.get(&key).map_or(0, |held| held.count(kind));
-        let take = |used: usize| may_enter(limit, used, held, key).then(|| used + 1);
+        let fits = |used: usize| if is_shared { may_enter(limit, used, held, key) } else { used < limit };
+        let take = |used: usize| fits(used).then(|| used + 1);
         // Others change it under other locks.
         if self.used(kind).fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
             return false;
@@ -213,12 +219,7 @@ impl Addresses {
 
     /// A place for one more, if the address gets one. Dropping it gives it back.
     pub(crate) fn place(self: &Arc<Self>, key: Key, kind: Kind, limit: usize) -> Option<Place> {
-        self.enter(key, kind, limit).then(|| Place { addresses: Some(self.clone()), key, kind })
-    }
-
-    /// A place for a session that is in no namespace. If there is none the address's own oldest such session is given, to close.
-    fn place_unjoined(self: &Arc<Self>, key: Key, limit: usize) -> Result<Place, Option<Arc<Conn>>> {
-        self.place(key, Kind::Unjoined, limit).ok_or_else(|| self.oldest_unjoined(key))
+        self.enter(key, kind, limit, true).then(|| Place { addresses: Some(self.clone()), key, kind })
     }
 
     /// A session is open, and in no namespace: from now on it may have to give way.
@@ -358,6 +359,24 @@ mod tests {
             addresses.leave(key("1.1.1.1"), Kind::Sessions);
         }
         assert!(fill(&addresses, key("1.1.1.1"), 1_000) > 100);
+    }
+
+    #[test]
+    fn an_address_above_its_share_comes_down_to_it_while_it_takes_new_ones() {
+        let addresses = Addresses::new(Vec::new());
+        let greedy = key("1.1.1.1");
+        fill(&addresses, greedy, 1_000);
+        fill(&addresses, key("1.1.1.2"), 1_000);
+        let held = || addresses.shard(greedy).lock().get(&greedy).unwrap().count(Kind::Sessions);
+        let give_way = || {
+            addresses.leave(greedy, Kind::Sessions);
+            true
+        };
+        for _ in 0..1_000 {
+            addresses.place_or(greedy, Kind::Sessions, 1_000, give_way).unwrap().keep();
+        }
+        assert!(held().abs_diff(375) <= 1, "{}", held());
+        assert!(addresses.place_or(greedy, Kind::Sessions, 1_000, || false).is_none(), "it has nothing to give");
     }
 
     #[test]

@@ -51,13 +51,11 @@ impl ServerInner {
         let limit = self.options.limits.max_tcp_connections;
         let addresses = &self.addresses;
         let key = addresses.key_of_peer(peer);
-        if !addresses.enter(key, Kind::Connections, limit) {
+        let give_way = || {
             self.metrics.bound_reached(Bound::TcpConnections, "a TCP connection");
-            addresses.take_silent(key)?.give_way();
-            if !addresses.enter(key, Kind::Connections, limit) {
-                return None;
-            }
-        }
+            addresses.take_silent(key).inspect(|oldest| oldest.give_way()).is_some()
+        };
+        addresses.place_or(key, Kind::Connections, limit, give_way)?.keep();
         let connection = Arc::new(TcpConnection {
             addresses: addresses.clone(),
             key,

@@ -231,7 +231,7 @@ async fn admit(server: &Arc<ServerInner>, parts: &Parts, verify: &Verify<'_>) ->
     let handshake = Handshaking::begin(server, key).ok_or(Refusal::Busy(Bound::Handshakes))?;
     let session = addresses.place(key, Kind::Sessions, limits.max_connections);
     let session = session.ok_or(Refusal::Busy(Bound::Connections))?;
-    let unjoined = addresses.make_room_unjoined(server, key).ok_or(Refusal::Busy(Bound::Unjoined))?;
+    let unjoined = addresses.place_unjoined(server, key).ok_or(Refusal::Busy(Bound::Unjoined))?;
     let request = RequestInfo::new(parts, &server.interner, &server.accounts).ok_or(Refusal::Overload)?;
     let hooks = &server.options.hooks;
     hooks.allow(&request).await.map_err(|message| Refusal::Engine(HandshakeError::Forbidden(message)))?;

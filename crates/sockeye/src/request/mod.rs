@@ -20,7 +20,8 @@ use crate::options::Hook;
 
 /// The address of the peer, as an extension of a request.
 ///
-/// The server's own listener puts it there. In a program that accepts connections itself, a middleware can.
+/// The server's own listener puts it there. In a program that accepts connections itself, a middleware should: clients whose address
+/// is not known count as one, which gets half of the bounds that all clients share at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemoteAddr(pub SocketAddr);
 
