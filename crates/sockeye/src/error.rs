@@ -123,6 +123,10 @@ pub enum JoinError {
     /// The socket is in as many rooms as it may be.
     #[error("the socket is in too many rooms (limits.max_rooms)")]
     TooManyRooms,
+    /// All sockets together are in as many rooms as they may be, or this one holds more than its share of that
+    /// ([`Holder::Rooms`](crate::Holder::Rooms)). It may pass.
+    #[error("too many bytes of rooms are held (budgets.rooms)")]
+    OverBudget,
     /// The socket is disconnected.
     #[error("the socket is disconnected")]
     Disconnected,

@@ -73,7 +73,7 @@ pub struct Options {
     pub trusted_proxies: Vec<AddressRange>,
     /// The bounds that keep one client, or many, from using up the machine.
     pub limits: Limits,
-    /// The bounds in bytes on what all clients together make the server hold. Default: half of the memory that is available.
+    /// The bounds in bytes on what all clients together make the server hold. Default: parts of the memory that is available.
     pub budgets: Budgets,
     pub(crate) hooks: RequestHooks,
     /// The prefix of the request paths that are ours; made from `path` when the server is built.

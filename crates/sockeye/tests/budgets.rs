@@ -237,6 +237,29 @@ async fn responses_that_nobody_reads_are_held_within_the_bound_of_one_client() {
     until(|| server.ledger().held(Holder::Responses) == 0).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn memberships_in_rooms_stay_within_the_budget_and_are_given_back() {
+    let (server, _) = server(Holder::Rooms, 300_000);
+    server.on("rooms", |socket: Socket, ack: Ack| {
+        let rooms: Vec<String> = (0..500).map(|number| format!("{}-{number}", socket.id())).collect();
+        ack.send(socket.join(rooms).is_ok());
+    });
+    let mut clients = Vec::new();
+    let mut refused = 0;
+    for _ in 0..6 {
+        let (mut client, _) = WebSocket::joined(&server).await;
+        client.send("421[\"rooms\"]").await;
+        refused += usize::from(client.text().await == "431[false]");
+        clients.push(client);
+    }
+    assert!((3..6).contains(&refused), "{refused}");
+    assert!(server.ledger().held(Holder::Rooms) <= 300_000);
+    // One who wants few rooms gets them.
+    let small = member(&server, 1 << 16).await;
+    drop((clients, small));
+    until(|| server.ledger().held(Holder::Rooms) == 0).await;
+}
+
 /// A member of a room that reads slowly or not at all.
 async fn member(server: &Server, pipe: usize) -> WebSocket {
     let mut client = WebSocket::open_with(server, "EIO=4&transport=websocket", "", pipe).await.unwrap();

@@ -64,12 +64,12 @@ section! {
 section! {
     /// Bounds on what all clients together make the server hold, by what holds it.
     struct BudgetsSection {
-        /// The memory that the process may use, of which the budgets are half by default. Unset: the least of what the machine has,
+        /// The memory that the process may use, of which the budgets are parts by default. Unset: the least of what the machine has,
         /// what the control group (the container) allows, and what the process may address.
         memory: Option<Size> = None, example "\"2GiB\"";
-        /// The URLs and headers of the requests that opened sessions. At the budget: HTTP 503. Unset: 1/16 of the memory.
+        /// The URLs and headers of the requests that opened sessions. At the budget: HTTP 503. Unset: 1/8 of the memory.
         requests: Option<Size> = None, example "\"128MiB\"";
-        /// What clients gave as `auth`. At the budget: the connection is closed as "overload". Unset: 1/32 of the memory.
+        /// What clients gave as `auth`. At the budget: the connection is closed as "overload". Unset: 1/16 of the memory.
         auth: Option<Size> = None, example "\"64MiB\"";
         /// Messages, attachments and POST bodies that have not come whole. At the budget: the connection is closed as "overload",
         /// the POST is answered 503. Unset: 1/8 of the memory.
@@ -81,7 +81,7 @@ section! {
         outboxes: Option<Size> = None, example "\"256MiB\"";
         /// Long-polling responses that clients do not read. At the budget: closed as "slow consumer". Unset: 1/16 of the memory.
         responses: Option<Size> = None, example "\"128MiB\"";
-        /// Memberships in rooms, and the names of these. At the budget: the join is refused. Unset: 1/32 of the memory.
+        /// Memberships in rooms, and the names of these. At the budget: the join is refused. Unset: 1/8 of the memory.
         rooms: Option<Size> = None, example "\"64MiB\"";
         /// Events and sessions kept for recovery, unless Redis keeps them. At the budget: the oldest go. Unset: 1/16 of the memory.
         recovery: Option<Size> = None, example "\"128MiB\"";

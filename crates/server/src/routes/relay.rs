@@ -46,6 +46,7 @@ impl fmt::Display for Refusal {
             Self::Room(bad) => bad.fmt(f),
             Self::NotAMember => f.write_str("not a member of that room"),
             Self::Join(JoinError::TooManyRooms) => f.write_str("in too many rooms"),
+            Self::Join(JoinError::OverBudget) => f.write_str("the server is busy; try again later"),
             Self::Join(error) => error.fmt(f),
             Self::Name => f.write_str("the event has a reserved name"),
         }

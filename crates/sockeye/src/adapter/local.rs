@@ -20,7 +20,7 @@ use super::leaving::{LEFT_AT_ONCE, Leaving};
 use super::members::Members;
 use super::{AdapterFuture, RemoteSocketData, Room};
 use crate::ack::{self, AckListener, Collector, Member, Waiter};
-use crate::budget::Ledger;
+use crate::budget::{Holder, Ledger};
 use crate::emit::Target;
 use crate::engine::{AHEAD, Encoded, Id, Queue, Queued, Registry, prefetch, pressure};
 use crate::error::{BroadcastAckError, JoinError};
@@ -163,6 +163,11 @@ impl Local {
             if joined.len() + new.len() > self.options.limits.max_rooms {
                 return Err(JoinError::TooManyRooms);
             }
+            let account = socket.conn().account();
+            let bytes = new.iter().map(|room| membership_bytes(room)).sum();
+            if !new.is_empty() && !account.allows(Holder::Rooms, joined.len() * MEMBERSHIP, bytes) {
+                return Err(JoinError::OverBudget);
+            }
             for room in new {
                 if joined.contains(room) {
                     continue; // named twice
@@ -174,6 +179,7 @@ impl Local {
                 };
                 shard.entry(name.clone()).or_default().insert(socket);
                 drop(shard);
+                account.add(Holder::Rooms, membership_bytes(&name));
                 joined.insert(name.clone());
                 if !is_told {
                     continue;
@@ -187,6 +193,8 @@ impl Local {
         });
         match joined {
             None => return Err(JoinError::Disconnected),
+            // The budget has counted it.
+            Some(Err(JoinError::OverBudget)) => return Err(JoinError::OverBudget),
             Some(Err(error)) => {
                 socket.conn().server().metrics.bound_reached(Bound::Rooms, socket.conn().id());
                 return Err(error);
@@ -251,7 +259,9 @@ impl Local {
         self.notify_all(&events);
     }
 
+    /// Takes a socket out of a room that was in its set.
     pub(super) fn remove_member(&self, socket: &Socket, room: &Room, events: &mut Vec<RoomEvent>) {
+        socket.conn().account().give_back(Holder::Rooms, membership_bytes(room));
         let mut shard = self.shard(&self.rooms, room).write();
         let Some(members) = shard.get_mut(room) else { return };
         members.remove(socket);
@@ -472,6 +482,14 @@ impl Local {
         }
     }
 }
+
+/// What a socket's membership in a room takes, about.
+fn membership_bytes(room: &Room) -> usize {
+    room.len() + MEMBERSHIP
+}
+
+/// The same without the room's name: an entry each in the socket's set and in the room, and the room itself if it is the only one.
+const MEMBERSHIP: usize = 128;
 
 /// A broadcast whose acknowledgements are waited for; one that comes after this is dropped counts no more.
 #[must_use = "no acknowledgement counts after this is dropped"]

@@ -24,7 +24,7 @@ pub(crate) use flusher::{Flusher, Queue};
 pub(crate) use id::{Id, IdBytes, decode_id, encode_id, generate};
 pub(crate) use poller::Poller;
 pub(crate) use registry::{Identified, Registry};
-pub(crate) use turn::{Budget, Undecoded};
+pub(crate) use turn::{Quantum, Undecoded};
 pub(crate) use unread::Response;
 pub(crate) use websocket::{Io, Stream, refuse, run, run_probe};
 pub(crate) use wheel::Wheel;

@@ -21,6 +21,8 @@ pub(crate) struct Outbox {
     written: usize,
     /// How many packets there are up to the last heartbeat, which is one of them; 0 once it is written.
     heartbeat: u32,
+    /// The bytes of the queue itself that an account is charged with. It stays when the queue is cleared.
+    pub(crate) charged: u32,
 }
 
 impl Outbox {
@@ -107,7 +109,7 @@ impl Outbox {
 
     /// Drops everything that is queued.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { charged: self.charged, ..Self::default() };
     }
 
     fn pop(&mut self) {

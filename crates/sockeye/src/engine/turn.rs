@@ -20,7 +20,7 @@ const LOOK: u32 = 8;
 
 /// What is left of a turn.
 #[derive(Debug, Default)]
-pub(crate) struct Budget {
+pub(crate) struct Quantum {
     /// The messages so far.
     done: u32,
     /// When to look at the clock.
@@ -29,7 +29,7 @@ pub(crate) struct Budget {
     is_spent: bool,
 }
 
-impl Budget {
+impl Quantum {
     /// Counts a message of so many bytes.
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.done = self.done.saturating_add(1).saturating_add(u32::try_from(bytes / BYTES).unwrap_or(MOST));
@@ -110,10 +110,10 @@ mod tests {
     use super::*;
 
     fn messages_of(bytes: usize) -> u32 {
-        let mut budget = Budget::default();
+        let mut quantum = Quantum::default();
         let mut count = 0;
-        while !budget.is_spent() {
-            budget.spend(bytes);
+        while !quantum.is_spent() {
+            quantum.spend(bytes);
             count += 1;
         }
         count
@@ -128,10 +128,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_turn_ends_after_a_while() {
-        let mut budget = Budget::default();
+        let mut quantum = Quantum::default();
         let mut count = 0;
-        while !budget.is_spent() {
-            budget.spend(20);
+        while !quantum.is_spent() {
+            quantum.spend(20);
             tokio::time::advance(Duration::from_micros(100)).await;
             count += 1;
         }

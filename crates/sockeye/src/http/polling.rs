@@ -18,7 +18,7 @@ use sockeye_protocol::engine::{
 use super::drain::drain;
 use super::engine::{Admitted, EngineResponse, First, X_XSS_PROTECTION, busy, empty, respond};
 use crate::budget::{Account, Charge, Holder};
-use crate::engine::{Budget, Conn, Ending, PollReply, Response};
+use crate::engine::{Conn, Ending, PollReply, Quantum, Response};
 use crate::server::ServerInner;
 use crate::telemetry::Bound;
 
@@ -128,7 +128,7 @@ where
 async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision: Revision) {
     let now = crate::engine::now();
     let mut replies = Replies { conn, is_unwritten: false };
-    let mut budget = Budget::default();
+    let mut quantum = Quantum::default();
     for packet in decode_payload(body, is_binary, revision) {
         while conn.is_full() && !packet.as_ref().is_ok_and(is_acknowledgement) {
             replies.write();
@@ -136,16 +136,16 @@ async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision
             conn.work_off();
             conn.read_again();
         }
-        budget.spend(packet.as_ref().map_or(0, |packet| size(&packet.data)));
+        quantum.spend(packet.as_ref().map_or(0, |packet| size(&packet.data)));
         match packet.map(|packet| replies.note(|| conn.handle_packet(packet, now))) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string()),
         }
-        if budget.is_spent() {
+        if quantum.is_spent() {
             replies.write();
             tokio::task::yield_now().await;
-            budget = Budget::default();
+            quantum = Quantum::default();
         }
     }
     conn.leave_backlog();

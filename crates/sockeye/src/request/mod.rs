@@ -15,6 +15,7 @@ use http::request::Parts;
 
 use self::interned::Interned;
 pub(crate) use self::interned::Interner;
+use crate::addresses::Key;
 use crate::budget::{Account, Accounts, Holder};
 use crate::options::Hook;
 
@@ -84,7 +85,7 @@ impl RequestInfo {
             lines.push('\n');
         }
         let address = parts.extensions.get::<RemoteAddr>().map(|address| address.0);
-        let account = accounts.of(address.map(|address| address.ip()));
+        let account = accounts.of(Key::of(address));
         let url = interner.intern(parts.uri.path_and_query().map_or("/", |path| path.as_str()), &account)?;
         let headers = interner.intern(&headers, &account)?;
         let is_allowed = account.take(Holder::Requests, 0, own_headers.len() + size_of::<Inner>());

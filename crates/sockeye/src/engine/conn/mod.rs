@@ -167,7 +167,6 @@ impl Conn {
                 ends_writing: false,
                 overflowed: false,
                 given_up: false,
-                charged: 0,
                 armed: None,
                 phase_deadline,
                 rare: None,
@@ -237,7 +236,7 @@ impl Conn {
 impl Drop for Conn {
     fn drop(&mut self) {
         let bytes = |charged: u32| usize::try_from(charged).unwrap_or(0);
-        self.request.account().give_back(Holder::Outboxes, bytes(self.state.get_mut().charged));
+        self.request.account().give_back(Holder::Outboxes, bytes(self.state.get_mut().outbox.charged));
         self.request.account().give_back(Holder::Incoming, bytes(*self.incoming.get_mut()));
     }
 }

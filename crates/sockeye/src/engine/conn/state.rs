@@ -42,8 +42,6 @@ pub(super) struct State {
     pub(super) overflowed: bool,
     /// The client has fallen behind, and no sender waits for it any more: see [`pressure`](crate::engine::pressure).
     pub(super) given_up: bool,
-    /// The bytes of the outbox's queue that the account is charged with.
-    pub(super) charged: u32,
     /// The earliest entry in the wheel.
     pub(super) armed: Option<Instant>,
     /// When the phase has lasted too long: no namespace joined, or not closed.
@@ -158,17 +156,17 @@ impl State {
     /// Charges the account with what the outbox's queue takes now.
     pub(super) fn charge_queue(&mut self, account: &Arc<Account>) -> bool {
         let bytes = if self.outbox.is_empty() { 0 } else { self.outbox.queue_bytes() };
-        let charged = usize::try_from(self.charged).unwrap_or(0);
+        let charged = usize::try_from(self.outbox.charged).unwrap_or(0);
         let is_allowed = bytes == charged || account.resize(Holder::Outboxes, charged, bytes);
         if is_allowed {
-            self.charged = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.outbox.charged = u32::try_from(bytes).unwrap_or(u32::MAX);
         }
         is_allowed
     }
 
     /// Gives back what the outbox's queue no longer takes.
     pub(super) fn release_queue(&mut self, account: &Arc<Account>) {
-        if self.charged != 0 && self.outbox.is_empty() {
+        if self.outbox.charged != 0 && self.outbox.is_empty() {
             // To give back is always allowed.
             self.charge_queue(account);
         }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::engine::conn::{Conn, Ending};
 use crate::engine::encoded::Encoded;
 use crate::engine::now;
-use crate::engine::turn::{Budget, Rest};
+use crate::engine::turn::{Quantum, Rest};
 use crate::telemetry::Bound;
 
 /// Read at a time, into the thread's scratch buffer.
@@ -91,7 +91,7 @@ impl Reader {
         conn: &Arc<Conn>,
         read: Pin<&mut R>,
         rest: &mut Option<Box<Rest>>,
-        budget: &mut Budget,
+        quantum: &mut Quantum,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Flow>> {
         let undecoded = &conn.server().undecoded;
@@ -109,7 +109,7 @@ impl Reader {
                 }
                 Poll::Ready(Ok(())) => {
                     let bytes = buffer.filled_mut();
-                    let flow = self.handle_bytes(conn, bytes, now(), budget);
+                    let flow = self.handle_bytes(conn, bytes, now(), quantum);
                     *rest = Rest::new(tail(bytes, flow.left()), undecoded);
                     Poll::Ready(Ok(flow))
                 }
@@ -138,9 +138,9 @@ impl Reader {
         conn: &Arc<Conn>,
         bytes: &mut [u8],
         now: Instant,
-        budget: &mut Budget,
+        quantum: &mut Quantum,
     ) -> Flow {
-        let (flow, is_unwritten) = self.take_bytes(conn, bytes, now, budget);
+        let (flow, is_unwritten) = self.take_bytes(conn, bytes, now, quantum);
         if is_unwritten {
             conn.write_outbox();
         }
@@ -153,14 +153,14 @@ impl Reader {
         conn: &Arc<Conn>,
         bytes: &mut [u8],
         now: Instant,
-        budget: &mut Budget,
+        quantum: &mut Quantum,
     ) -> (Flow, bool) {
         if self.broken {
             self.discarded = self.discarded.saturating_add(u32::try_from(bytes.len()).unwrap_or(DISCARDED));
             return (if self.discarded < DISCARDED { Flow::Continue } else { Flow::PeerClosed }, false);
         }
         let (flow, is_dirty) = conn.turn(|| {
-            let flow = self.decode(conn, bytes, now, budget);
+            let flow = self.decode(conn, bytes, now, quantum);
             conn.charge_incoming(self.decoder.held() + flow.left());
             flow
         });
@@ -177,32 +177,32 @@ impl Reader {
         self.broken
     }
 
-    fn decode(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant, budget: &mut Budget) -> Flow {
+    fn decode(&mut self, conn: &Arc<Conn>, bytes: &mut [u8], now: Instant, quantum: &mut Quantum) -> Flow {
         let may_yield = conn.server().undecoded.has_room();
         let mut input = Input::new(bytes);
         loop {
-            if budget.is_spent() && may_yield {
+            if quantum.is_spent() && may_yield {
                 return Flow::Yield(input.remaining());
             }
             let packet = match self.decoder.decode(&mut input) {
                 Ok(None) => return Flow::Continue,
                 Ok(Some(Event::Text(text))) => {
-                    budget.spend(text.len());
+                    quantum.spend(text.len());
                     Packet::decode_text(text, self.revision)
                 }
                 Ok(Some(Event::Binary(data))) => {
-                    budget.spend(data.len());
+                    quantum.spend(data.len());
                     Packet::decode_binary(data, self.revision)
                 }
                 Ok(Some(Event::Ping(data))) => {
-                    budget.spend(data.len());
+                    quantum.spend(data.len());
                     let mut frame = Vec::with_capacity(data.len() + 2);
                     write_frame(&mut frame, OpCode::Pong, data);
                     conn.send(Encoded::frames(frame), false);
                     continue;
                 }
                 Ok(Some(Event::Pong(_))) => {
-                    budget.spend(0);
+                    quantum.spend(0);
                     continue;
                 }
                 Ok(Some(Event::Close { code, .. })) => {

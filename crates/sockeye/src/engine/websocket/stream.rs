@@ -13,7 +13,7 @@ use super::Stream;
 use super::reader::{DISCARDED, Flow, Reader, TURNS};
 use crate::engine::conn::{Carrier, Conn, Handover};
 use crate::engine::now;
-use crate::engine::turn::{Budget, Rest};
+use crate::engine::turn::{Quantum, Rest};
 
 /// How long a stream may take for what is left when one side has closed the WebSocket.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -35,14 +35,14 @@ impl Future for StreamTask {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let mut budget = Budget::default();
+        let mut quantum = Quantum::default();
         for _ in 0..TURNS {
             if let Some(ending) = &mut this.ending {
                 ready!(ending.as_mut().poll(context));
                 let _over = this.reader.settle(&this.conn, Ok(Flow::PeerClosed));
                 return Poll::Ready(());
             }
-            let turn = ready!(this.poll_turn(context, &mut budget));
+            let turn = ready!(this.poll_turn(context, &mut quantum));
             if matches!(turn, Ok(Flow::PeerClosed))
                 && let Some(stream) = this.stream.take()
             {
@@ -99,16 +99,16 @@ impl StreamTask {
         written
     }
 
-    fn poll_turn(&mut self, context: &mut Context<'_>, budget: &mut Budget) -> Poll<io::Result<Flow>> {
+    fn poll_turn(&mut self, context: &mut Context<'_>, quantum: &mut Quantum) -> Poll<io::Result<Flow>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(Flow::PeerClosed)) };
         if let Poll::Ready(done) = Self::poll_write(&self.conn, stream.as_mut(), context, &mut self.unflushed) {
             return Poll::Ready(done.map(|()| Flow::PeerClosed));
         }
         ready!(self.reader.poll_backlog(&self.conn, context));
         let Some(mut rest) = self.rest.take() else {
-            return self.reader.poll_read(&self.conn, stream.as_mut(), &mut self.rest, budget, context);
+            return self.reader.poll_read(&self.conn, stream.as_mut(), &mut self.rest, quantum, context);
         };
-        let flow = self.reader.handle_bytes(&self.conn, rest.bytes_mut(), now(), budget);
+        let flow = self.reader.handle_bytes(&self.conn, rest.bytes_mut(), now(), quantum);
         self.rest = rest.keep(flow.left());
         Poll::Ready(Ok(flow))
     }

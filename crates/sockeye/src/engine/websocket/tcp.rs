@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::reader::{Flow, Reader, TURNS, tail, with_scratch};
 use crate::engine::conn::{Carrier, Conn, Handover};
 use crate::engine::poller::Entry;
-use crate::engine::turn::{Budget, Rest};
+use crate::engine::turn::{Quantum, Rest};
 use crate::server::Running;
 
 /// What the socket of a connection is ready for.
@@ -118,7 +118,7 @@ impl TcpReader {
     fn turn(&mut self, conn: &Arc<Conn>, ready: Ready, now: Instant) -> (Turn, bool) {
         let mut readable = ready.readable;
         let mut is_unwritten = false;
-        let mut budget = Budget::default();
+        let mut quantum = Quantum::default();
         let undecoded = &conn.server().undecoded;
         for _ in 0..TURNS {
             if conn.has_backlog() {
@@ -128,7 +128,7 @@ impl TcpReader {
                 }
             }
             let taken: io::Result<(Flow, bool)> = if let Some(mut rest) = self.rest.take() {
-                let (flow, is_dirty) = self.reader.take_bytes(conn, rest.bytes_mut(), now, &mut budget);
+                let (flow, is_dirty) = self.reader.take_bytes(conn, rest.bytes_mut(), now, &mut quantum);
                 self.rest = rest.keep(flow.left());
                 Ok((flow, is_dirty))
             } else if readable {
@@ -139,7 +139,7 @@ impl TcpReader {
                     readable = ready.ended || count == room;
                     match scratch.get_mut(..count) {
                         Some(bytes) if !bytes.is_empty() => {
-                            let (flow, is_dirty) = self.reader.take_bytes(conn, bytes, now, &mut budget);
+                            let (flow, is_dirty) = self.reader.take_bytes(conn, bytes, now, &mut quantum);
                             if flow.left() > 0 {
                                 self.rest = Rest::new(tail(bytes, flow.left()), undecoded);
                             }
