@@ -14,7 +14,7 @@
 // never disconnected and are served, new clients were served, no member of a flooded room was closed, and in the long form the
 // neighbours' 99th percentile is at most 3 times the quiet one, or 25 ms.
 
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { attacks } from "./attacks/index.mjs";
@@ -29,6 +29,7 @@ const { values, positionals } = parseArgs({
   options: {
     only: { type: "string" },
     list: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
     short: { type: "boolean", default: false },
     server: { type: "string", default: `${release}/sockeye` },
     "interop-server": { type: "string", default: `${release}/interop-server` },
@@ -38,6 +39,12 @@ const { values, positionals } = parseArgs({
     table: { type: "boolean", default: false },
   },
 });
+
+if (values.help) {
+  const header = readFileSync(fileURLToPath(import.meta.url), "utf8").split("\n\n", 1)[0];
+  console.log(header.replaceAll(/^\/\/ ?/gm, ""));
+  process.exit(0);
+}
 
 const names = values.only?.split(",");
 const unknown = names?.filter((name) => !attacks.some((attack) => attack.name === name)) ?? [];

@@ -143,7 +143,7 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
     let attempt = Attempt { conn: conn.clone(), number };
     if !conn.account().allows(Holder::Auth, held, bytes) {
         // Not a connect error: from that a client does not come back.
-        return conn.close(CloseReason::Overload, Ending::Graceful, "too many bytes of `auth`");
+        return conn.close(CloseReason::Overload, Ending::Gone, "too many bytes of `auth`");
     }
     start(&conn.server().clone(), conn, bytes, async move {
         let conn = &attempt.conn;

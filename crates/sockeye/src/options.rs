@@ -215,7 +215,7 @@ pub struct Limits {
     /// Bytes that wait for one client to read them. A message that does not fit closes the connection as `slow consumer`;
     /// a message that finds nothing waiting always fits. Default: 4 MiB.
     pub max_outbox_bytes: usize,
-    /// Bytes that wait for a client that does not read, from which on it counts as behind. While a tenth of the recipients of a
+    /// Bytes that wait for a client that does not read, from which on it counts as behind. While a twentieth of the recipients of a
     /// client's events are behind, its next events wait as if too many handlers did ([`max_handlers`](Self::max_handlers)), and then
     /// it is read no further. Nobody waits longer than ten seconds for a recipient. Default: 1 MiB.
     pub max_behind_bytes: usize,

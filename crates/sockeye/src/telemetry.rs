@@ -196,6 +196,9 @@ pub struct Metrics {
     pub tls_refused: Counter,
     closed: [Counter; CloseReason::ALL.len()],
     bounds: [(Counter, LogGate); Bound::ALL.len()],
+    panics: LogGate,
+    failures: LogGate,
+    emit_failures: LogGate,
     rejected: Rejected,
     listener_panics: LogGate,
 }
@@ -255,7 +258,9 @@ impl Metrics {
     /// A handler panicked; its socket is closed.
     pub(crate) fn handler_panicked(&self, sid: &str, event: &str, panic: &str) {
         self.handler_panics.increment();
-        tracing::error!(sid, event, panic, "a handler panicked; its connection is closed");
+        if let Some(suppressed) = self.panics.admit(millis()) {
+            tracing::error!(sid, event, panic, suppressed, "a handler panicked; its connection is closed");
+        }
     }
 
     /// A listener that belongs to no client panicked. One that sees every event may do so often: only one in a second is logged.
@@ -289,13 +294,17 @@ impl Metrics {
     /// A handler gave back an error.
     pub(crate) fn handler_failed(&self, sid: &str, event: &str, error: &dyn std::fmt::Display) {
         self.handler_errors.increment();
-        tracing::error!(sid, event, %error, "a handler failed");
+        if let Some(suppressed) = self.failures.admit(millis()) {
+            tracing::error!(sid, event, %error, suppressed, "a handler failed");
+        }
     }
 
     /// An emit could not be encoded, or is not allowed.
     pub(crate) fn emit_failed(&self, event: &str, error: &dyn std::fmt::Display) {
         self.failed_emits.increment();
-        tracing::error!(event, %error, "emit failed; nothing was sent");
+        if let Some(suppressed) = self.emit_failures.admit(millis()) {
+            tracing::error!(event, %error, suppressed, "emit failed; nothing was sent");
+        }
     }
 }
 

@@ -402,7 +402,7 @@ section! {
         max_unjoined_per_tcp_connection: usize = Limits::default().max_unjoined_per_tcp_connection;
         /// What waits for one client to read it. A message that does not fit closes the connection as "slow consumer".
         max_outbox_bytes: Size = Size(Limits::default().max_outbox_bytes);
-        /// What waits for a client that does not read, from which on it is behind: while a tenth of the recipients of somebody's
+        /// What waits for a client that does not read, from which on it is behind: while a twentieth of the recipients of somebody's
         /// events are, that one is read no further.
         max_behind_bytes: Size = Size(Limits::default().max_behind_bytes);
         /// Namespaces that one connection may join. More: the connect error "Too many namespaces".

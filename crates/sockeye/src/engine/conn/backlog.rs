@@ -88,11 +88,7 @@ impl Conn {
         let backlog = &mut state.rare().backlog;
         let Some(charge) = Charge::take(self.account(), Holder::Events, backlog.bytes, size(&packet)) else {
             drop(state);
-            return self.close(
-                CloseReason::Overload,
-                Ending::Graceful,
-                "too many bytes of events wait for their handlers",
-            );
+            return self.close(CloseReason::Overload, Ending::Gone, "too many bytes of events wait for their handlers");
         };
         backlog.bytes += charge.bytes();
         backlog.packets.push_back((packet, charge));

@@ -77,11 +77,7 @@ impl Conn {
         let held = decoder.held();
         drop(decoder);
         if (is_pending || was_pending) && !self.charge_attachments(held) {
-            return self.close(
-                CloseReason::Overload,
-                Ending::Graceful,
-                "too many bytes of attachments wait for others",
-            );
+            return self.close(CloseReason::Overload, Ending::Gone, "too many bytes of attachments wait for others");
         }
         if was_pending != is_pending {
             let timeout = self.server.options.limits.attachment_timeout;
@@ -129,7 +125,7 @@ impl Conn {
         if self.account().resize(Holder::Incoming, before, bytes) {
             self.incoming.store(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
         } else {
-            self.close(CloseReason::Overload, Ending::Code(TRY_AGAIN_LATER), "too many bytes of unfinished messages");
+            self.close(CloseReason::Overload, Ending::Gone, "too many bytes of unfinished messages");
         }
     }
 
@@ -166,6 +162,3 @@ impl Conn {
         Poll::Pending
     }
 }
-
-/// The close code of WebSocket that tells a client to come back later.
-const TRY_AGAIN_LATER: u16 = 1013;

@@ -1,8 +1,8 @@
 //! Back-pressure from recipients to senders: a client is read no further while those that its events go to cannot follow.
 //!
 //! A recipient is *behind* when it does not read and more than [`max_behind_bytes`](crate::Limits::max_behind_bytes) wait for it.
-//! Code that runs for a client is [watched](watch). If a broadcast in it finds that a tenth of the recipients are behind, the client
-//! is held back: its next events wait as they do when too many handlers wait, and then it is read no further, until the recipients
+//! Code that runs for a client is [watched](watch). If a broadcast in it finds that a twentieth of the recipients are behind, the
+//! client is held back: its next events wait as they do when too many handlers wait, and then it is read no further, until the recipients
 //! have caught up. So whoever floods a room is slowed down to what its members can take, and does not cost them their connections.
 //!
 //! A recipient that does not read at all must not hold up others for ever: nobody waits for it longer than [`PATIENCE`], and it is
@@ -46,15 +46,15 @@ pub(crate) fn watch<R>(sender: &Arc<Conn>, run: impl FnOnce() -> R) -> R {
         Watched::Behind => sender.hold_back(BEHIND.take()),
         Watched::Refused => {
             BEHIND.take();
-            sender.close(CloseReason::Overload, Ending::Graceful, "its recipients cannot take what it sends");
+            sender.close(CloseReason::Overload, Ending::Gone, "its recipients cannot take what it sends");
         }
     }
     result
 }
 
-/// Whether as many recipients as this are too many to be behind.
+/// Whether as many recipients as this are too many to be behind: a twentieth, so that in a room of twenty each one counts.
 fn are_too_many(behind: usize, recipients: usize) -> bool {
-    behind > 0 && behind.saturating_mul(10) >= recipients
+    behind > 0 && behind.saturating_mul(20) >= recipients
 }
 
 /// A broadcast has found so many of its recipients behind.
@@ -71,7 +71,7 @@ pub(crate) fn note<'a>(behind: usize, recipients: impl ExactSizeIterator<Item = 
     });
 }
 
-/// Whether a message that costs so much must not be delivered, as a tenth of its recipients would lose their connections by it. It
+/// Whether a message that costs so much must not be delivered, as a twentieth of its recipients would lose their connections by it. It
 /// is asked for large ones only: of small ones a client cannot send enough before it is held back.
 pub(crate) fn refuses<'a>(cost: usize, recipients: impl ExactSizeIterator<Item = &'a Arc<Conn>>) -> bool {
     if cost < LARGE || WATCHED.get() == Watched::Nobody {
