@@ -22,7 +22,7 @@ export const connections = [
   {
     name: "unjoined",
     about: "one HTTP/2 connection opens 100,000 sessions that join no namespace",
-    bound: "`max_unjoined`; unjoined sessions of an address and of a connection",
+    bound: "`max_unjoined` and `max_unjoined_per_tcp_connection`, with a share for each address: the oldest goes",
     async run({ target, deadline }) {
       const blocks = getBlocks("/socket.io/?EIO=4&transport=polling");
       const client = await Http2.connect(target.port);
@@ -39,7 +39,7 @@ export const connections = [
   {
     name: "child-namespaces",
     about: "103 connections bring 10,000 namespaces of a pattern to life and stay in them",
-    bound: "`max_child_namespaces`; namespaces of an address",
+    bound: "`max_child_namespaces`, with a share for each address",
     visitors: (n) => `/child-of-a-visitor-${n}`,
     async run({ target, deadline }) {
       await times(103, 20, deadline, async (client) => {
@@ -52,7 +52,7 @@ export const connections = [
   {
     name: "fill-connections",
     about: "4,000 joined WebSockets, where 3,000 connections are allowed",
-    bound: "`max_connections`; connections of an address",
+    bound: "`max_connections`, with a share for each address",
     server: { environment: { SOCKEYE__LIMITS__MAX_CONNECTIONS: "3000" } },
     async run({ target, deadline }) {
       let opened = 0;
@@ -63,20 +63,20 @@ export const connections = [
   {
     name: "silent-tcp",
     about: "6,000 TCP connections that say nothing, replaced when they are closed",
-    bound: "TCP connections before a session, of all and of an address; time for headers",
+    bound: "`max_tcp_connections`, with a share for each address: the oldest silent one goes; 10 s for headers",
     run: ({ target, deadline }) => silent(target.port, 6000, deadline),
   },
   {
     name: "silent-tls",
     about: "3,000 TLS connections that say nothing, where 2,000 handshakes are allowed",
-    bound: "`max_handshakes`; handshakes of an address; `server.tls.handshake_timeout`",
+    bound: "`max_handshakes`, with a share for each address; `server.tls.handshake_timeout`",
     server: { tls: true, environment: { SOCKEYE__LIMITS__MAX_HANDSHAKES: "2000" } },
     run: ({ target, deadline }) => silent(target.port, 3000, deadline),
   },
   {
     name: "all-files",
     about: "as many TCP connections as the server may have open files (2,000), replaced when they are closed",
-    bound: "TCP connections before a session, of all and of an address",
+    bound: "`max_tcp_connections`, with a share for each address; without files the greediest address gives one up",
     server: { files: 2000 },
     run: ({ target, deadline }) => silent(target.port, 2500, deadline),
   },

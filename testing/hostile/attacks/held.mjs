@@ -14,7 +14,7 @@ export const held = [
   {
     name: "hpack-headers",
     about: "40,000 sessions over one HTTP/2 connection, each with 30 kB of headers that take 8 bytes on the wire",
-    bound: "a budget for headers that sessions keep; unjoined sessions of an address",
+    bound: "`max_unjoined` and `max_unjoined_per_tcp_connection`: the oldest goes; `budgets.requests`",
     async run({ target, deadline }) {
       const cookie = "c".repeat(3_830);
       const blocks = getBlocks("/socket.io/?EIO=4&transport=polling", { cookie, copies: 8 });
@@ -35,7 +35,7 @@ export const held = [
   {
     name: "large-auth",
     about: "20 connections join 99 namespaces each, with an `auth` of 990 kB that takes 1 kB on the wire",
-    bound: "a budget for `auth`; `max_namespaces`",
+    bound: "`budgets.auth`, `max_namespaces`",
     server: { environment: DEFLATE },
     async run({ target, deadline }) {
       const auth = deflated(`{"a":"${large}"}`);
@@ -50,7 +50,7 @@ export const held = [
   {
     name: "unfinished-posts",
     about: "1,500 POST bodies of 1 MB of which the last 10 kB never come",
-    bound: "a budget for bodies and messages in progress",
+    bound: "`budgets.incoming`",
     async run({ target, deadline }) {
       let held = 0;
       await times(1500, 50, deadline, async () => {
@@ -65,7 +65,7 @@ export const held = [
   {
     name: "unfinished-messages",
     about: "1,500 WebSocket messages of 1 MB of which the last 10 kB never come",
-    bound: "a budget for bodies and messages in progress",
+    bound: "`budgets.incoming`",
     async run({ target, deadline }) {
       const part = frame(large, { length: 1_000_000 });
       let held = 0;
@@ -79,7 +79,7 @@ export const held = [
   {
     name: "one-byte-chunks",
     about: "60 POST bodies of 900,000 chunks of one byte each, which never end",
-    bound: "a budget for bodies and messages in progress, which counts what they take",
+    bound: "`budgets.incoming`; a body is one buffer, whatever its pieces",
     async run({ target, deadline }) {
       const some = Buffer.from("1\r\na\r\n".repeat(20_000));
       await times(60, 20, deadline, async () => {
@@ -94,7 +94,7 @@ export const held = [
   {
     name: "attachments",
     about: "200 clients announce ten attachments and send nine of 990 kB, compressed to 1 kB on the wire",
-    bound: "`max_attachments`, `max_attachment_bytes`, `attachment_timeout`; a budget for attachments",
+    bound: "`max_attachments`, `max_attachment_bytes`, `attachment_timeout`; `budgets.incoming`",
     server: { environment: DEFLATE },
     async run({ target, deadline }) {
       const places = Array.from({ length: 10 }, (_, n) => `{"_placeholder":true,"num":${n}}`);
@@ -108,7 +108,7 @@ export const held = [
   {
     name: "waiting-events",
     about: "one client sends 2,000 events of 990 kB (1 kB on the wire) to a handler that waits for minutes",
-    bound: "`max_handlers`; a budget for waiting events and their arguments",
+    bound: "`max_handlers`, four times `max_http_buffer_size` of one client; `budgets.events`",
     server: { program: "interop-server", flags: ["--deflate"] },
     async run({ target, deadline }) {
       const socket = await openWebSocket(target, { deflate: true });
@@ -122,7 +122,7 @@ export const held = [
   {
     name: "recovery-sessions",
     about: "1,500 clients set data of 990 kB (1 kB on the wire) and go, to be recovered",
-    bound: "`recovery.max_sessions`; a budget for sessions that are away",
+    bound: "`recovery.max_sessions`, `budgets.recovery`",
     server: { program: "interop-server", flags: ["--deflate", "--csr", "120000"] },
     async run({ target, deadline }) {
       const event = deflatedFrame(`421["set-data",{"a":"${large}"}]`);
@@ -144,7 +144,7 @@ export const held = [
   {
     name: "recovery-logs",
     about: "one client sends 66 MB of events (1 kB each on the wire) to each of 40 namespaces that keep them for recovery",
-    bound: "`recovery.max_log_bytes` of a namespace; a budget for the logs of all",
+    bound: "`recovery.max_log_bytes` of a namespace, `budgets.recovery` of all",
     server: { program: "interop-server", flags: ["--deflate", "--csr", "120000"] },
     async run({ target, deadline }) {
       const socket = await openWebSocket(target, { deflate: true });

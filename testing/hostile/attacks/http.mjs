@@ -34,13 +34,13 @@ export const http = [
   {
     name: "rapid-reset",
     about: "HTTP/2 requests that are taken back at once, on a new connection after each GOAWAY",
-    bound: "resets of a connection (the HTTP library's); repeated lines of the log",
+    bound: "resets of a connection (the HTTP library's); `log.max_repeats`",
     run: rapidReset,
   },
   {
     name: "slow-headers",
     about: "3,000 connections send a byte of their headers every second",
-    bound: "10 s for headers; TCP connections of an address",
+    bound: "10 s for headers; `max_tcp_connections`, with a share for each address",
     async run({ target, deadline }) {
       const sockets = [];
       const start = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
@@ -57,7 +57,7 @@ export const http = [
   {
     name: "large-headers",
     about: "200 connections send 31 kB of headers and do not end them, replaced when they are closed",
-    bound: "32 KiB of headers, 10 s for them; TCP connections of an address",
+    bound: "32 KiB of headers, 10 s for them; `max_tcp_connections`",
     async run({ target, deadline }) {
       const start = `GET / HTTP/1.1\r\nHost: localhost\r\nX-Large: ${"a".repeat(31_000)}`;
       await times(Infinity, 200, deadline, async () => {

@@ -8,7 +8,7 @@ export const messages = [
   {
     name: "tiny-events",
     about: "one WebSocket sends events of 13 bytes as fast as they are taken",
-    bound: "a turn ends after a share of time, bytes and work",
+    bound: "a turn ends after half a millisecond or 1,024 messages, one a round",
     async run({ target, deadline }) {
       const socket = await openWebSocket(target);
       await flood(socket, Buffer.concat(Array(4000).fill(frame('42["nothing"]'))), deadline);
@@ -17,7 +17,7 @@ export const messages = [
   {
     name: "deflate-bomb",
     about: "one WebSocket sends events of 1 kB that inflate to 990 kB, as fast as they are taken",
-    bound: "`max_http_buffer_size` after inflation; a turn ends after a share of time, bytes and work",
+    bound: "`max_http_buffer_size` after inflation; a turn ends after half a millisecond or 1,024 messages, one a round",
     server: { environment: DEFLATE },
     async run({ target, deadline }) {
       const socket = await openWebSocket(target, { deflate: true });

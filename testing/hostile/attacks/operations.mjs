@@ -28,7 +28,7 @@ export const operations = [
   {
     name: "stderr-unread",
     about: "HTTP/2 requests that are taken back at once, and nobody reads the standard error, a pipe",
-    bound: "a log that drops and counts what finds no room",
+    bound: "`log.max_queue_bytes`: the log drops and counts what finds no room",
     server: { stderr: "unread" },
     run: rapidReset,
   },

@@ -23,7 +23,7 @@ export const rooms = [
   {
     name: "long-room-names",
     about: "20 clients join 5,000 rooms each, with names of 9,900 bytes that were compressed on the wire",
-    bound: "bytes of the names of rooms, of a socket and of all",
+    bound: "`budgets.rooms`, `max_rooms`",
     server: { program: "interop-server", flags: ["--deflate"] },
     async run({ target, deadline }) {
       const rest = deflated(`${"a".repeat(9_900)}",`);
@@ -40,7 +40,7 @@ export const rooms = [
   {
     name: "room-flood",
     about: "one member of a room of 20 sends it events of 60 kB as fast as they are taken",
-    bound: "a sender is slowed down for what it causes in the outboxes of others",
+    bound: "`max_behind_bytes`: the sender is read no further while a twentieth of the members are behind",
     members: READERS,
     async run({ target, deadline }) {
       const socket = await openWebSocket(target);
@@ -52,7 +52,7 @@ export const rooms = [
   {
     name: "tiny-room-flood",
     about: "one member of a room of 20 sends it events of 60 bytes as fast as they are taken",
-    bound: "a sender is slowed down for what it causes in the outboxes of others",
+    bound: "`max_behind_bytes`: the sender is read no further while a twentieth of the members are behind",
     members: READERS,
     async run({ target, deadline }) {
       const socket = await openWebSocket(target);
@@ -64,7 +64,7 @@ export const rooms = [
   {
     name: "presence-flood",
     about: "one client joins and leaves a room of 20 with presence, as fast as it is taken",
-    bound: "a sender is slowed down for what it causes in the outboxes of others",
+    bound: "`max_behind_bytes`: the sender is read no further while a twentieth of the members are behind",
     members: { ...READERS, namespace: "/presence" },
     async run({ target, deadline }) {
       const socket = await openWebSocket(target, { join: false });
@@ -76,7 +76,7 @@ export const rooms = [
   {
     name: "presence-storm",
     about: "clients connect, join a room of 20 with presence, and are cut, 50 at a time",
-    bound: "a sender is slowed down for what it causes in the outboxes of others; shares of an address",
+    bound: "`max_behind_bytes`",
     members: { ...READERS, namespace: "/presence" },
     async run({ target, deadline }) {
       let came = 0;

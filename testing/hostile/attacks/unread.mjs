@@ -8,7 +8,7 @@ export const unread = [
   {
     name: "outboxes",
     about: "400 clients each ask for 8 MB that they never read, half of which the system takes, and send pongs that nobody asked for",
-    bound: "`max_outbox_bytes`; a budget for outboxes; a pong that nobody asked for is no sign of life",
+    bound: "`max_outbox_bytes`, `budgets.outboxes`; a pong that nobody asked for is no sign of life",
     server: { program: "interop-server", flags: ["--ping-interval", "1000", "--ping-timeout", "3000"] },
     async run({ target, deadline }) {
       const sockets = [];
@@ -33,7 +33,7 @@ export const unread = [
     name: "polling-answers",
     most: 200e6,
     about: "one long-polling session asks for 4 MB and for the answer, on a new connection that it never reads, over and over",
-    bound: "a budget for outboxes; a time limit for writing",
+    bound: "`max_outbox_bytes` with what is unread, `budgets.responses`, `write_timeout`",
     server: { program: "interop-server" },
     async run({ target, deadline }) {
       const session = await openPolling(target);
@@ -57,7 +57,7 @@ export const unread = [
     name: "unread-responses",
     most: 200e6,
     about: "one connection asks for the chat page's client as fast as it can, and reads nothing",
-    bound: "one response at a time waits to be written; a time limit for writing",
+    bound: "one response at a time waits to be written; `write_timeout`",
     async run({ target, deadline }) {
       const socket = await dial(target.port, { read: false });
       const request = "GET /sockeye.js HTTP/1.1\r\nHost: localhost\r\n\r\n";
