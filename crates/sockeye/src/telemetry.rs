@@ -271,6 +271,14 @@ impl Metrics {
         }
     }
 
+    /// A function of the program that looks at requests panicked; the request is answered 500.
+    pub(crate) fn hook_panicked(&self, panic: &str) {
+        self.handler_panics.increment();
+        if let Some(suppressed) = self.panics.admit(millis()) {
+            tracing::error!(panic, suppressed, "a hook of requests panicked; the request is answered 500");
+        }
+    }
+
     /// An event's arguments were not what its handler takes. A mistake of the program or of its client that is seen nowhere else;
     /// but clients can do it as often as they like, so it is told once in a minute for each name.
     pub(crate) fn event_rejected(&self, sid: &str, event: &str, rejection: &dyn std::fmt::Display) {

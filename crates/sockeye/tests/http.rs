@@ -294,3 +294,16 @@ async fn pages_of_origins_that_are_not_allowed_cannot_connect() {
     assert!(WebSocket::open_with(&server, websocket, "Origin: https://x.b\r\n", 4096).await.is_ok());
     assert!(WebSocket::open_with(&server, websocket, "", 4096).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_hook_that_panics_costs_its_request_only() {
+    let server = Server::builder()
+        .allow_request(|request| async move {
+            assert!(request.header("x-bad").is_none(), "a mistake of the program");
+            Ok(())
+        })
+        .build();
+    assert_eq!(request(&server, Method::GET, HANDSHAKE, &[("x-bad", "1")], "").await.0, 500);
+    assert_eq!(server.metrics().handler_panics.value(), 1);
+    assert_eq!(request(&server, Method::GET, HANDSHAKE, &[], "").await.0, 200);
+}

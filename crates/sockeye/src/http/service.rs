@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,6 +14,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::engine;
+use crate::handler::panic_text;
 use crate::server::Server;
 
 /// The body of a response: the server's, or that of the service within.
@@ -82,7 +84,20 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.server.inner().clone();
         if engine::is_ours(&server, request.uri().path()) {
-            return Box::pin(async move { Ok(engine::handle(&server, request).await.map(Either::Left)) });
+            let metrics = server.metrics.clone();
+            let mut handled = Box::pin(async move { engine::handle(&server, request).await });
+            // The program's hooks run in it. A panic would end the connection, and with it all that others have on it: streams of
+            // HTTP/2, requests that a proxy sends.
+            return Box::pin(std::future::poll_fn(move |context| {
+                let polled = catch_unwind(AssertUnwindSafe(|| handled.as_mut().poll(context)));
+                polled.map_or_else(
+                    |panic| {
+                        metrics.hook_panicked(&panic_text(&*panic));
+                        Poll::Ready(Ok(engine::empty(StatusCode::INTERNAL_SERVER_ERROR).map(Either::Left)))
+                    },
+                    |response| response.map(|response| Ok(response.map(Either::Left))),
+                )
+            }));
         }
         let response = self.inner.call(request);
         Box::pin(async move { Ok(response.await?.map(Either::Right)) })
