@@ -62,12 +62,17 @@ impl Account {
         Arc::new(Self::new(ledger.clone()))
     }
 
-    /// Whether a client of this address that holds `held` may hold `more`. It is counted if not.
-    pub(crate) fn allows(&self, holder: Holder, held: usize, more: usize) -> bool {
+    /// Whether a client of this address that holds `held` may hold `more`.
+    pub(crate) fn has_room(&self, holder: Holder, held: usize, more: usize) -> bool {
         let own = usize::try_from(self.held(holder).load(Ordering::Relaxed)).unwrap_or(usize::MAX).saturating_mul(UNIT);
         let free = self.ledger.free(holder).saturating_sub(own);
         // Half of what the address may still have, so that one large piece does not leave nothing for its neighbours.
-        let is_allowed = held.saturating_add(more) <= free / 2;
+        held.saturating_add(more) <= free / 2
+    }
+
+    /// The same, and counted if it may not.
+    pub(crate) fn allows(&self, holder: Holder, held: usize, more: usize) -> bool {
+        let is_allowed = self.has_room(holder, held, more);
         if !is_allowed {
             self.ledger.entry(holder).refused.increment();
         }

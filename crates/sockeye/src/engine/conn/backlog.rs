@@ -71,7 +71,7 @@ impl Conn {
         }
         let bytes = self.waiting_bytes.load(Ordering::SeqCst);
         let most = self.server.options.max_http_buffer_size.saturating_mul(MESSAGES);
-        bytes > 0 && (bytes >= most || !self.account().allows(Holder::Events, bytes, 0))
+        bytes > 0 && (bytes >= most || !self.account().has_room(Holder::Events, bytes, 0))
     }
 
     /// Hands a packet on, or puts it into the backlog.
