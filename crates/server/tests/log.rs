@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -153,8 +153,13 @@ fn repeats_are_suppressed_and_counted() {
     command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(program.get_program()).args(["--config", &path]);
     let mut server = Server::start(command, Stdio::piped());
     let lines = BufReader::new(server.child.stderr.take().unwrap()).lines();
-    // More than it may have open: it fails to accept twenty times a second.
-    let clients: Vec<_> = (0..80).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    // More than it may have open, and none that is silent, which would give way: it fails to accept twenty times a second.
+    let client = |_| {
+        let mut client = TcpStream::connect(server.address).unwrap();
+        client.write_all(b"GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        client
+    };
+    let clients: Vec<_> = (0..80).map(client).collect();
     let entries = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
     let mut failures = entries.filter(|entry| entry["message"] == "accept failed");
     let suppressed = failures.find_map(|entry| entry["suppressed"].as_u64()).unwrap();
