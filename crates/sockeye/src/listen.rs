@@ -171,9 +171,12 @@ impl Server {
         let origin = Origin { remote, is_secure, keep_alive: limits.keep_alive_timeout };
         let (service, requests) = (served.watch(self.service(inner)), activity.clone());
         let service = service_fn(move |request| answer(service.clone(), request, origin, requests.begin()));
-        let connection = builder.serve_connection_with_upgrades(stream, service);
+        // In a box: it is some kilobytes, and would be moved with each future that it is a part of.
+        let connection = Box::pin(builder.serve_connection_with_upgrades(stream, service));
         let stopped = self.inner().stopped();
-        let driven = drive(connection, &activity, watch, stopped, |connection| connection.graceful_shutdown());
+        let driven = drive(connection, &activity, watch, stopped, |connection| {
+            connection.get_mut().as_mut().graceful_shutdown()
+        });
         let ended = tokio::select! {
             ended = driven => ended,
             () = served.evicted() => return tracing::debug!(?remote, "no request came, and its address has too many"),
