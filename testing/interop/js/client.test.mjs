@@ -227,9 +227,8 @@ for (const variant of VARIANTS) {
       assert.equal(main.id, id);
     });
 
-    // notepack.io makes another character of it.
-    const skip = variant.flags.includes("msgpack");
-    test("half of a surrogate pair is text, in auth too", { skip }, async () => {
+    // In the client's MessagePack, notepack.io makes another character of it before it is sent.
+    if (!variant.flags.includes("msgpack")) test("half of a surrogate pair is text, in auth too", async () => {
       const half = "Zoë 🎉".slice(0, -1);
       const client = target.client("/auth", { ...variant.client, auth: { token: half } });
       const [seen] = await next(client, "auth");
