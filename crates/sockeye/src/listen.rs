@@ -175,7 +175,7 @@ impl Server {
         let connection = Box::pin(builder.serve_connection_with_upgrades(stream, service));
         let stopped = self.inner().stopped();
         let driven = drive(connection, &activity, watch, stopped, |connection| {
-            connection.get_mut().as_mut().graceful_shutdown()
+            connection.get_mut().as_mut().graceful_shutdown();
         });
         let ended = tokio::select! {
             ended = driven => ended,

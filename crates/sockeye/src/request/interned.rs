@@ -63,13 +63,11 @@ impl Interner {
                 false
             }
         };
-        if texts.find(hash, is_same).is_none() {
-            if account.take(Holder::Requests, 0, text.len() + OVERHEAD) {
-                let (table, account) = (table.clone(), account.clone());
-                let inner = Arc::new(Inner { text: text.into(), hash, table, account });
-                texts.insert_unique(hash, Entry { hash, text: Arc::downgrade(&inner) }, |entry| entry.hash);
-                found = Some(inner);
-            }
+        if texts.find(hash, is_same).is_none() && account.take(Holder::Requests, 0, text.len() + OVERHEAD) {
+            let (table, account) = (table.clone(), account.clone());
+            let inner = Arc::new(Inner { text: text.into(), hash, table, account });
+            texts.insert_unique(hash, Entry { hash, text: Arc::downgrade(&inner) }, |entry| entry.hash);
+            found = Some(inner);
         }
         drop(texts);
         drop(others);
