@@ -116,7 +116,7 @@ impl From<&str> for ConnectError {
     }
 }
 
-/// A join that went over [`Limits::max_rooms`](crate::Limits::max_rooms), or came after the disconnect.
+/// Why a socket joined no room.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {

@@ -69,7 +69,7 @@ section! {
         memory: Option<Size> = None, example "\"2GiB\"";
         /// The URLs and headers of the requests that opened sessions. At the budget: HTTP 503. Unset: 1/8 of the memory.
         requests: Option<Size> = None, example "\"128MiB\"";
-        /// What clients gave as `auth`. At the budget: the connection is closed as "overload". Unset: 1/16 of the memory.
+        /// The `auth` that clients gave. At the budget: the connection is closed as "overload". Unset: 1/16 of the memory.
         auth: Option<Size> = None, example "\"64MiB\"";
         /// Messages, attachments and POST bodies that have not come whole. At the budget: the connection is closed as "overload",
         /// the POST is answered 503. Unset: 1/8 of the memory.
@@ -402,7 +402,7 @@ section! {
         max_unjoined_per_tcp_connection: usize = Limits::default().max_unjoined_per_tcp_connection;
         /// What waits for one client to read it. A message that does not fit closes the connection as "slow consumer".
         max_outbox_bytes: Size = Size(Limits::default().max_outbox_bytes);
-        /// What waits for a client that does not read, from which on it is behind: while a twentieth of the recipients of somebody's
+        /// A client that does not read is behind once so many bytes wait for it. While a twentieth of the recipients of somebody's
         /// events are, that one is read no further.
         max_behind_bytes: Size = Size(Limits::default().max_behind_bytes);
         /// Namespaces that one connection may join. More: the connect error "Too many namespaces".

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub enum Holder {
     /// The URL and headers of the request that opened a session. At the budget: HTTP 503.
     Requests,
-    /// What clients gave as `auth`. At the budget: the connection is closed as `overload`.
+    /// The `auth` that clients gave. At the budget: the connection is closed as `overload`.
     Auth,
     /// Messages, attachments and POST bodies of which the end has not come. At the budget: the connection is closed as `overload`;
     /// a POST is answered 503.
