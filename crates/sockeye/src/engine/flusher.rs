@@ -19,22 +19,25 @@ use super::now;
 use super::waker::ShardWaker;
 
 /// How many connections of a queue are written before others get their turn, and for how long at the most, about.
-const SLICE: usize = 64;
+const SLICE: usize = 256;
 const TIME: Duration = Duration::from_millis(2);
+
+/// What goes to more connections than these is bulk.
+const FEW: usize = 64;
 
 /// Where a connection waits to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
     /// What goes to a few.
     Prompt,
-    /// What goes to more than a [`SLICE`].
+    /// What goes to more than [`FEW`].
     Bulk,
 }
 
 impl Queue {
     /// The queue for what goes to so many.
     pub(crate) fn of(recipients: usize) -> Self {
-        if recipients > SLICE { Self::Bulk } else { Self::Prompt }
+        if recipients > FEW { Self::Bulk } else { Self::Prompt }
     }
 
     /// The bit of a connection that is in it.

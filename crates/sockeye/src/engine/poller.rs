@@ -23,7 +23,7 @@ use super::waker::ShardWaker;
 use super::websocket::{Ready, Turn};
 
 /// How many connections have their turn before the shard writes what others have queued, and for how long at the most, about.
-const SLICE: usize = 64;
+const SLICE: usize = 256;
 const TIME: Duration = Duration::from_millis(4);
 
 /// How many connections have their turn, one after the other, before what came of it is written. What reads and handles, and what
