@@ -8,8 +8,8 @@ use bytestring::ByteString;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use sockeye::adapter::Packet;
-use sockeye::cluster::{Message, NodeId};
 use sockeye::{Args, Target};
+use sockeye_cluster::{Message, NodeId};
 use sockeye_redis::codec::classic::{self, Channel};
 use sockeye_redis::codec::cluster::{self, Form};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redis::RedisError;
 use sockeye::adapter::Local;
-use sockeye::cluster::{ClusterMetrics, NodeId};
+use sockeye_cluster::{ClusterMetrics, NodeId};
 use thiserror::Error;
 
 use crate::bus::RedisBus;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sockeye::adapter::{AdapterFuture, Local, Room};
-use sockeye::cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
+use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::dispatcher::Inbox;
 use crate::link::{Hub, Link};

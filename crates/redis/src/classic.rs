@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use sockeye::adapter::Local;
-use sockeye::cluster::{BusError, Destination, RequestId, Sender};
 use sockeye::{Socket, Target};
+use sockeye_cluster::{BusError, Destination, RequestId, Sender};
 
 use crate::codec::CodecError;
 use crate::codec::classic::{self, Channel, Incoming};

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use sockeye::adapter::Local;
-use sockeye::cluster::{Message, Receiver, Sender};
+use sockeye_cluster::{Message, Receiver, Sender};
 
 use crate::codec::CodecError;
 use crate::entries::Fields;

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use redis::Value;
 use sockeye::adapter::{Packet, Room};
-use sockeye::cluster::{Destination, Message, NodeId, check_event, check_server_event};
+use sockeye::adapter::{check_event, check_server_event};
 use sockeye::{EmitError, IntoArgs, IntoRooms, Target};
+use sockeye_cluster::{Destination, Message, NodeId};
 use thiserror::Error;
 
 use self::line::Line;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redis::RedisError;
-use sockeye::cluster::NodeId;
+use sockeye_cluster::NodeId;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 

@@ -8,8 +8,8 @@ use sockeye::adapter::{
     Adapter, AdapterError, AdapterFuture, Answers, Attachment, Local, Packet, RecoveredSession, RemoteSocketData, Room,
     SavedSession, ServerSideAnswers,
 };
-use sockeye::cluster::{ClusterAdapter, Destination, Message};
 use sockeye::{Args, BroadcastAckError, JoinError, Socket, Target};
+use sockeye_cluster::{ClusterAdapter, Destination, Message};
 
 use crate::bus::RedisBus;
 use crate::dispatcher::Inbox;

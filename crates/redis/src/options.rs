@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sockeye::cluster::ClusterOptions;
+use sockeye_cluster::ClusterOptions;
 use thiserror::Error;
 
 use crate::topology;

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use redis::Cmd;
 use sockeye::Target;
 use sockeye::adapter::{Packet, PacketBody, Room};
-use sockeye::cluster::{Destination, Message, NodeId, Sender};
+use sockeye_cluster::{Destination, Message, NodeId, Sender};
 
 use crate::codec::classic::{self, Channels};
 use crate::codec::cluster::{self, Form};

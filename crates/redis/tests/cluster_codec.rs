@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use sockeye::cluster::{Message, NodeId, Sender};
 use sockeye::{Args, Value};
+use sockeye_cluster::{Message, NodeId, Sender};
 use sockeye_redis::codec::CodecError;
 use sockeye_redis::codec::cluster::{Form, decode, decode_entry, encode, encode_entry};
 

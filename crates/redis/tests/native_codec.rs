@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody, Room};
-use sockeye::cluster::{Message, NodeId, Sender};
 use sockeye::{Args, EventName, Target, Value};
+use sockeye_cluster::{Message, NodeId, Sender};
 use sockeye_redis::codec::CodecError;
 use sockeye_redis::codec::native::{decode, encode, is_own};
 

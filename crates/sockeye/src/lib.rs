@@ -31,7 +31,7 @@
 //! - [`Options`] and [`Limits`] have what can be set, with defaults.
 //! - [`SockeyeLayer`] puts the server into a program that has an HTTP server, axum for example;
 //!   [`Server::listen`] serves without one.
-//! - [`adapter`] is where clusters come in, [`cluster`] joins nodes over a broker, [`peers`] makes sticky sessions unnecessary.
+//! - [`adapter`] is where clusters come in: the crate `sockeye-cluster` joins nodes over a broker. [`peers`] makes sticky sessions unnecessary.
 
 mod ack;
 pub mod adapter;
@@ -39,7 +39,6 @@ mod addresses;
 mod budget;
 mod builder;
 mod client;
-pub mod cluster;
 mod emit;
 mod engine;
 mod error;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::Method;
-use sockeye::cluster::ClusterOptions;
 use sockeye::{Emit, Server, Socket};
+use sockeye_cluster::ClusterOptions;
 
 use crate::support::{Got, WebSocket, request};
 use crate::{Cluster, Faults, Node};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use fleet::Fleet;
 use sockeye::Server;
-use sockeye::cluster::{ClusterMetrics, ClusterOptions};
+use sockeye_cluster::{ClusterMetrics, ClusterOptions};
 pub use support::{Got, WebSocket};
 
 /// A server that has joined a cluster.

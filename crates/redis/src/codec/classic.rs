@@ -16,10 +16,10 @@
 //!
 //! - **Loop-back.** Redis brings a node what it published itself. Official nodes do not join, leave and disconnect their own sockets
 //!   (types 2 to 4) until their own order comes back. A Sockeye node has done it by then: it must skip what carries its own name,
-//!   as [`Machine`](sockeye::cluster::Machine) does with all messages. Answers carry no name; a node's own answer comes back as one to
+//!   as [`Machine`](sockeye_cluster::Machine) does with all messages. Answers carry no name; a node's own answer comes back as one to
 //!   a question that it did not ask, which changes nothing.
 //! - **Counting.** There are no heartbeats, and an answer does not say whose it is: it is
-//!   [nobody's](sockeye::cluster::Sender::Unnamed). How many must come is one less than `PUBSUB NUMSUB` counts for
+//!   [nobody's](sockeye_cluster::Sender::Unnamed). How many must come is one less than `PUBSUB NUMSUB` counts for
 //!   [`Channels::counted`], over all masters of a Redis Cluster. So a node subscribes to it exactly once, and whatever else subscribes
 //!   to it lets every question wait until its time is up. Which node is missing then, nobody can say. An acknowledgement counts after
 //!   the count of its node (8 before 9), as one connection keeps their order.
@@ -29,8 +29,8 @@ mod channels;
 mod read;
 
 use sockeye::adapter::{Packet, PacketBody};
-use sockeye::cluster::{Message, NodeId, RequestId};
 use sockeye::{Target, Value};
+use sockeye_cluster::{Message, NodeId, RequestId};
 
 pub use self::channels::{Channel, Channels};
 pub use self::read::{Incoming, decode};

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::Value;
-use sockeye::cluster::{Message, NodeId, RequestId, Sender};
+use sockeye_cluster::{Message, NodeId, RequestId, Sender};
 
 use super::parts::{
     answer, event, member, object, options, packet, read_answer, read_close, read_count, read_event, read_object,

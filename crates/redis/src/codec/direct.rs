@@ -10,8 +10,8 @@ use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sockeye::adapter::{Packet, PacketBody, Room};
-use sockeye::cluster::{Message, NodeId, RequestId, Sender};
 use sockeye::{Args, EventName, Target};
+use sockeye_cluster::{Message, NodeId, RequestId, Sender};
 use sockeye_protocol::socket::{Decoder, Limits, Parser};
 
 use super::parts::{flags, sender};

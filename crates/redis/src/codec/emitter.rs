@@ -7,8 +7,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sockeye::adapter::{Packet, PacketBody};
-use sockeye::cluster::Message;
 use sockeye::{Target, Value};
+use sockeye_cluster::Message;
 
 use super::classic::{encode_broadcast, filter};
 use super::parts::{EMITTER, event, flags, object, rooms};

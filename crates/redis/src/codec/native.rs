@@ -9,8 +9,8 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody, Room};
-use sockeye::cluster::{Message, NodeId, Sender};
 use sockeye::{Args, EventName, Target};
+use sockeye_cluster::{Message, NodeId, Sender};
 
 use super::cluster::{self, Form};
 use super::{CodecError, parts};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody, RemoteSocketData, Room};
-use sockeye::cluster::Sender;
 use sockeye::{Args, EventName, Target, Value};
+use sockeye_cluster::Sender;
 
 use super::{CodecError, json, msgpack};
 

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use sockeye::Value;
 use sockeye::adapter::SavedSession;
-use sockeye::cluster::NodeId;
+use sockeye_cluster::NodeId;
 
 use super::parts::{member, object, read_rooms, rooms, text};
 use super::{CodecError, msgpack};

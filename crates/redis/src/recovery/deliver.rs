@@ -1,6 +1,6 @@
 //! Takes an entry of the stream to the journal of its namespace, or, if it is no event, to whoever takes all else.
 
-use sockeye::cluster::Message;
+use sockeye_cluster::Message;
 
 use super::{EntryId, Journal};
 use crate::dispatcher::{Inbox, field};

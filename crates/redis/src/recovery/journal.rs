@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sockeye::adapter::{Attachment, Local, Packet, PacketBody, RecoveredSession, RoomSet, SavedSession};
-use sockeye::cluster::{Destination, Message};
 use sockeye::{ConnectionStateRecovery, Socket, Target};
+use sockeye_cluster::{Destination, Message};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

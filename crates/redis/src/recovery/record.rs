@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use redis::{Cmd, cmd};
 use sockeye::adapter::{Room, SavedSession};
-use sockeye::cluster::NodeId;
+use sockeye_cluster::NodeId;
 
 use super::floor::Floor;
 use crate::codec::session::{self, Session};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, RedisError, cmd};
 use sockeye::Target;
 use sockeye::adapter::{Packet, RecoveredSession, RoomSet};
-use sockeye::cluster::{Destination, Message};
+use sockeye_cluster::{Destination, Message};
 
 use super::floor::Floor;
 use super::tail::size_of;

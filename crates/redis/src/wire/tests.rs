@@ -1,8 +1,8 @@
 //! Channels, and where messages go.
 
 use sockeye::adapter::Packet;
-use sockeye::cluster::RequestId;
 use sockeye::{Args, Target};
+use sockeye_cluster::RequestId;
 
 use super::*;
 

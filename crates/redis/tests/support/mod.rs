@@ -19,7 +19,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use place::Place;
 use sockeye::Server;
-use sockeye::cluster::ClusterOptions;
+use sockeye_cluster::ClusterOptions;
 use sockeye_cluster_suite::{Cluster, Faults, Node};
 use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -310,7 +310,7 @@ pub(crate) fn local(port: u16) -> SocketAddr {
 }
 
 /// Shared counters of a node.
-pub(crate) fn cluster_options() -> (ClusterOptions, Arc<sockeye::cluster::ClusterMetrics>) {
+pub(crate) fn cluster_options() -> (ClusterOptions, Arc<sockeye_cluster::ClusterMetrics>) {
     let options = ClusterOptions::default();
     let metrics = options.metrics.clone();
     (options, metrics)

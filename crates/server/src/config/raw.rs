@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sockeye::cluster::ClusterOptions;
 use sockeye::{AddressRange, ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
+use sockeye_cluster::ClusterOptions;
 use sockeye_redis::StreamOptions;
 
 use super::section::{choices, section};

@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::emit::{check_event, check_server_event};
 pub use answers::Answers;
 pub use local::{Local, OpenBroadcast, RoomEvent};
 pub use memory::MemoryAdapter;

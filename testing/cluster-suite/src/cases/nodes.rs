@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sockeye::cluster::ClusterOptions;
+use sockeye_cluster::ClusterOptions;
 use tokio::time::Instant;
 
 use crate::fleet::eventually;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sockeye::Emit;
 use sockeye::adapter::AdapterError;
-use sockeye::cluster::ClusterOptions;
+use sockeye_cluster::ClusterOptions;
 use tokio::time::Instant;
 
 use crate::fleet::eventually;

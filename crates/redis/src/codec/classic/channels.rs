@@ -1,6 +1,6 @@
 //! The names of the channels of the classic adapter.
 
-use sockeye::cluster::{Destination, Message, NodeId};
+use sockeye_cluster::{Destination, Message, NodeId};
 
 /// The channels of one namespace.
 #[derive(Clone, Debug)]

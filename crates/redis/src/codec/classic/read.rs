@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, Room};
-use sockeye::cluster::{Message, RequestId, Sender};
 use sockeye::{Target, Value};
+use sockeye_cluster::{Message, RequestId, Sender};
 
 use super::Channel;
 use crate::codec::parts::{

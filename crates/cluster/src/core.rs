@@ -14,8 +14,8 @@ use super::adapter::ClusterOptions;
 use super::bus::{Bus, Receiver};
 use super::machine::{Effect, Machine, Outcome};
 use super::message::{Destination, Message, RequestId, Sender};
-use crate::adapter::Local;
-use crate::emit::Target;
+use sockeye::Target;
+use sockeye::adapter::Local;
 
 /// What the adapter, its driver and the bus share.
 pub(super) struct Core {

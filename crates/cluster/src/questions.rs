@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::core::Core;
 use super::machine::{Machine, Outcome, Question, UNKNOWN};
 use super::message::{Destination, Message, RequestId};
-use crate::adapter::{AckListener, AdapterError};
-use crate::emit::Target;
-use crate::error::BroadcastAckError;
+use sockeye::BroadcastAckError;
+use sockeye::Target;
+use sockeye::adapter::{AckListener, AdapterError};
 
 impl Core {
     /// How many other nodes there are, if the bus counts them.
@@ -109,7 +109,7 @@ impl Core {
                 let expected = responses.len();
                 Err(BroadcastAckError::new(responses, expected, missing))
             }
-            Err(error) => Err(BroadcastAckError { missing, ..error }),
+            Err(error) => Err(BroadcastAckError::new(error.responses, error.expected, missing)),
         }
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use sockeye::Server;
-//! use sockeye::cluster::{ClusterAdapter, ClusterOptions, MemoryHub};
+//! use sockeye_cluster::{ClusterAdapter, ClusterOptions, MemoryHub};
 //!
 //! let hub = MemoryHub::default();
 //! let node = |name: &'static str| {
@@ -35,7 +35,6 @@ mod metrics;
 mod questions;
 mod serve;
 
-pub use crate::emit::{check_event, check_server_event};
 pub use adapter::{ClusterAdapter, ClusterOptions};
 pub use bus::{Bus, BusError, Receiver};
 pub use machine::{Effect, Machine, MachineOptions, Outcome, Question, Refusal};

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::telemetry::Counter;
+use sockeye::Counter;
 
 /// The counters of this node's part in the cluster, over all namespaces whose options share them.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! The machine under virtual time.
 
 use super::*;
-use crate::emit::Target;
+use sockeye::Target;
 
 struct Test {
     machine: Machine,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::message::{Destination, Message, NodeId, Sender};
-use crate::adapter::{AdapterFuture, Room};
+use sockeye::adapter::{AdapterFuture, Room};
 
 /// Why a message did not go out.
 #[derive(Clone, Debug, Error)]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::bus::{Bus, BusError, Receiver};
 use super::message::{Destination, Message, NodeId, Sender};
-use crate::adapter::{AdapterFuture, Room};
+use sockeye::adapter::{AdapterFuture, Room};
 
 /// Joins the nodes of one process: what a broker is to the nodes of many. For tests.
 ///

@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../../sockeye/tests/support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye::adapter::{Packet, PacketBody, RoomEvent};
-use sockeye::cluster::{ClusterAdapter, ClusterMetrics, ClusterOptions, MemoryHub, Message};
 use sockeye::{Args, BroadcastError, Server, Target};
+use sockeye_cluster::{ClusterAdapter, ClusterMetrics, ClusterOptions, MemoryHub, Message};
 use support::{WebSocket, request};
 use tokio::time::Instant;
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 use sockeye_protocol::socket::Args;
 
 use super::super::message::{NodeId, Sender};
-use crate::adapter::{Answers, RemoteSocketData};
-use crate::error::BroadcastAckError;
+use sockeye::BroadcastAckError;
+use sockeye::adapter::{Answers, RemoteSocketData};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::bus::Bus;
-use crate::adapter::{Local, Room, RoomEvent};
+use sockeye::adapter::{Local, Room, RoomEvent};
 
 /// Subscribes to the rooms that get their first member, and unsubscribes from those that lose their last.
 pub(super) fn follow(local: &Arc<Local>, bus: Arc<dyn Bus>) {

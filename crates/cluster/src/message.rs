@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sockeye_protocol::socket::{Args, Packet};
 
-use crate::adapter::{RemoteSocketData, Room};
-use crate::emit::Target;
+use sockeye::Target;
+use sockeye::adapter::{RemoteSocketData, Room};
 
 /// The name of a node, of one run of it: a node that starts anew has another. A clone shares it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

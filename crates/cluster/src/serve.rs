@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use super::core::Core;
 use super::message::{Destination, Message, NodeId, RequestId};
-use crate::adapter::AckListener;
-use crate::emit::Target;
+use sockeye::Target;
+use sockeye::adapter::AckListener;
 
 impl Core {
     /// Does for the local sockets, or the program, what another node has sent; with a node, the answer goes there.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sockeye::Server;
-use sockeye::cluster::{ClusterAdapter, ClusterOptions, MemoryHub};
+use sockeye_cluster::{ClusterAdapter, ClusterOptions, MemoryHub};
 use sockeye_cluster_suite::{Cluster, Faults, Node};
 
 /// Nodes that tell one another that they are there.

@@ -16,10 +16,12 @@ use super::interest;
 use super::machine::{Machine, MachineOptions, Outcome, Question};
 use super::message::{Destination, Message, NodeId};
 use super::metrics::ClusterMetrics;
-use crate::adapter::{Adapter, AdapterError, AdapterFuture, Answers, Local, RemoteSocketData, Room, ServerSideAnswers};
-use crate::emit::Target;
-use crate::error::{BroadcastAckError, JoinError};
-use crate::socket::Socket;
+use sockeye::Socket;
+use sockeye::Target;
+use sockeye::adapter::{
+    Adapter, AdapterError, AdapterFuture, Answers, Local, RemoteSocketData, Room, ServerSideAnswers,
+};
+use sockeye::{BroadcastAckError, JoinError};
 
 /// Options of a [`ClusterAdapter`].
 #[derive(Clone, Debug)]
