@@ -1,0 +1,203 @@
+//! The connection to NATS. The library makes it again when it is lost, and tells of that with events.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectError, ConnectOptions, Event, RequestErrorKind, ServerAddr, ServerError};
+use percent_encoding::percent_decode_str;
+use rustls::ClientConfig;
+use thiserror::Error;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::link::Link;
+use crate::options::{Login, NatsOptions};
+use crate::tls;
+
+/// Options that cannot be used.
+#[derive(Clone, Debug, Error)]
+#[error("{what} of NATS cannot be used: {why}")]
+pub struct OptionsError {
+    what: &'static str,
+    why: String,
+}
+
+impl OptionsError {
+    pub(crate) fn new(what: &'static str, why: impl ToString) -> Self {
+        Self { what, why: why.to_string() }
+    }
+}
+
+/// Where NATS is, and how to get in.
+pub(crate) struct Server {
+    addresses: Vec<ServerAddr>,
+    tls: ClientConfig,
+}
+
+impl Server {
+    pub(crate) fn new(options: &NatsOptions) -> Result<Self, OptionsError> {
+        let parse = |url: &str| url.trim().parse::<ServerAddr>().map_err(|error| OptionsError::new("the url", error));
+        let addresses = options.url.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
+        if addresses.iter().any(ServerAddr::is_websocket) {
+            return Err(OptionsError::new("the url", "the scheme must be nats or tls"));
+        }
+        let is_token = |token: &str| !token.is_empty() && !token.contains(['*', '>']) && !token.contains(char::is_whitespace);
+        if !options.prefix.split('.').all(is_token) {
+            return Err(OptionsError::new("the prefix", "it must be the beginning of a subject, such as `sockeye`"));
+        }
+        let server = Self { addresses, tls: tls::config(&options.tls)? };
+        server.log_in(&options.login)?;
+        Ok(server)
+    }
+
+    /// The options of the library that say who this is.
+    fn log_in(&self, login: &Login) -> Result<ConnectOptions, OptionsError> {
+        match login {
+            Login::NKey(seed) => Ok(ConnectOptions::with_nkey(seed.trim().to_owned())),
+            Login::Credentials(text) => {
+                ConnectOptions::with_credentials(text).map_err(|error| OptionsError::new("the credentials", error))
+            }
+            Login::Url => {
+                let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+                let named = self.addresses.iter().find_map(|address| Some((address.username()?, address.password())));
+                Ok(match named {
+                    None => ConnectOptions::new(),
+                    Some((token, None)) => ConnectOptions::with_token(decode(token)),
+                    Some((user, Some(password))) => {
+                        ConnectOptions::with_user_and_password(decode(user), decode(password))
+                    }
+                })
+            }
+        }
+    }
+
+    async fn connect(&self, link: &Arc<Link>) -> Result<Client, String> {
+        let (options, events) = (&link.options, Arc::downgrade(link));
+        let (min, max) = (options.min_backoff, options.max_backoff);
+        // It has been read once.
+        let connect = self.log_in(&options.login).map_err(|error| error.to_string())?;
+        let connect = connect
+            .name(format!("sockeye {}", link.node))
+            .no_echo()
+            .skip_subject_validation(true)
+            .custom_inbox_prefix(format!("{}.inbox", options.prefix))
+            .subscription_capacity(SUBSCRIPTION_CAPACITY)
+            .tls_client_config(self.tls.clone())
+            .connection_timeout(options.timeout)
+            .request_timeout(Some(options.timeout))
+            // The third that is not answered ends the connection.
+            .ping_interval(options.probe_interval)
+            .max_reconnects(None)
+            .reconnect_delay_callback(move |attempts| back_off(attempts, min, max))
+            .event_callback(move |event| {
+                events.upgrade().into_iter().for_each(|link| link.handle_event(&event));
+                std::future::ready(())
+            });
+        connect.connect(&self.addresses[..]).await.map_err(|error| explain(&error))
+    }
+}
+
+/// With its cause, which the library leaves out.
+fn explain(error: &ConnectError) -> String {
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let text = error.to_string();
+    if cause.is_empty() || text.contains(&cause) { text } else { format!("{text}: {cause}") }
+}
+
+/// How long to wait before this attempt. Not all nodes that lost a server come back at the same moment.
+fn back_off(attempts: usize, min: Duration, max: Duration) -> Duration {
+    let Some(doublings) = attempts.checked_sub(2) else { return Duration::ZERO };
+    let factor = 1 << doublings.min(16);
+    (min * factor).min(max).mul_f64(rand::random_range(0.5..=1.0))
+}
+
+/// Makes the first connection, however long that takes. Runs for as long as the adapter.
+pub(crate) async fn run(link: Arc<Link>) {
+    for attempts in 2.. {
+        match link.server.connect(&link).await {
+            Ok(client) => {
+                link.client.send_replace(Some(client));
+                link.changed.notify_waiters();
+                break;
+            }
+            Err(reason) => link.note_lost(reason),
+        }
+        sleep(back_off(attempts, link.options.min_backoff, link.options.max_backoff)).await;
+    }
+    std::future::pending().await
+}
+
+/// Asks for signs of life. Runs for as long as the adapter.
+pub(crate) async fn probe(link: Arc<Link>) {
+    loop {
+        let client = link.connected().await;
+        let is_answered = link.probe(&client).await;
+        let soon = link.options.min_backoff.min(link.options.probe_interval);
+        sleep(if is_answered { link.options.probe_interval } else { soon }).await;
+    }
+}
+
+impl Link {
+    /// Whether the server answers, on this connection, behind what was published before: nobody listens to the subject, and it says so.
+    pub(crate) async fn probe(&self, client: &Client) -> bool {
+        let start = Instant::now();
+        let request = client.request(format!("{}.probe", self.options.prefix), bytes::Bytes::new());
+        let failure = match timeout(self.options.timeout, request).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => None,
+            Ok(Err(error)) if error.kind() != RequestErrorKind::TimedOut => Some(error.to_string()),
+            _ => Some(format!("the server has not answered a probe within {:?}", self.options.timeout)),
+        };
+        let is_answered = failure.is_none();
+        let mut health = self.health.lock();
+        health.is_answered = is_answered;
+        match failure {
+            None => health.round_trip = Some(start.elapsed()),
+            Some(failure) => {
+                self.metrics.deaf.increment();
+                tracing::warn!(failure, "no answer of NATS");
+                health.failure = Some(failure);
+            }
+        }
+        drop(health);
+        self.changed.notify_waiters();
+        is_answered
+    }
+
+    fn handle_event(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                self.health.lock().refusal = None;
+                let is_again = |client: &Client| client.statistics().connects.load(Ordering::Relaxed) > 1;
+                if self.client.borrow().as_ref().is_some_and(is_again) {
+                    self.metrics.reconnects.increment();
+                    tracing::warn!("connected to NATS again; what other nodes sent meanwhile did not come");
+                }
+                self.changed.notify_waiters();
+            }
+            Event::Disconnected => self.note_lost("the connection was lost".to_owned()),
+            Event::SlowConsumer(_) => self.note_dropped_incoming(),
+            Event::LameDuckMode => tracing::info!("the server of NATS is about to stop; another one will be looked for"),
+            Event::ServerError(ServerError::Other(text)) => self.handle_refusal(text),
+            Event::ServerError(error) => self.handle_refusal(&error.to_string()),
+            // While it is tried to connect again.
+            Event::ClientError(error) => {
+                tracing::debug!(%error, "no connection to NATS");
+                self.health.lock().failure = Some(error.to_string());
+            }
+            Event::Draining | Event::Closed => {}
+        }
+    }
+
+    fn handle_refusal(&self, text: &str) {
+        self.metrics.refused.increment();
+        tracing::warn!(error = text, "the server of NATS refuses something");
+        if text.to_ascii_lowercase().contains("permissions violation for subscription") {
+            self.health.lock().refusal = Some(text.to_owned());
+        }
+    }
+}
+
+/// How many messages the library keeps for one subscription that are not yet in [`Link::incoming`]. The task that takes them there does
+/// nothing else. It has its turn between two of the library's, in each of which that reads some megabytes at most.
+const SUBSCRIPTION_CAPACITY: usize = 128 * 1024;

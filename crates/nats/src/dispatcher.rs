@@ -1,0 +1,123 @@
+//! Brings what came from NATS to the namespaces.
+//!
+//! A task for each subscription takes the messages out of the library, where their number is bounded, into a queue that is bounded in
+//! bytes. One task brings them from there to the namespaces, so that each gets them in order.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_nats::{Client, Message, Subject, Subscriber};
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use sockeye_redis::codec::native;
+use tokio::time::sleep;
+
+use crate::link::{Inbox, Incoming, Link};
+use crate::subject;
+
+/// Takes the messages of one namespace. Runs until it closes.
+pub(crate) async fn take_messages(link: Arc<Link>, inbox: Arc<Inbox>) {
+    loop {
+        let (client, mut subscriber) = link.subscribe(&inbox.subjects.subscription).await;
+        // Behind it the server has taken the subscription.
+        while !link.probe(&client).await {
+            sleep(link.options.min_backoff).await;
+        }
+        inbox.is_subscribed.store(true, Ordering::Release);
+        link.changed.notify_waiters();
+        while let Some(message) = next(&mut subscriber).await {
+            let room = inbox.subjects.room_of(&message.subject).unwrap_or_default();
+            link.take(&inbox, room, &message.payload);
+        }
+    }
+}
+
+/// Takes the answers to this node, in all namespaces. Runs for as long as the adapter.
+pub(crate) async fn take_answers(link: Arc<Link>) {
+    let own = subject::own(&link.options.prefix, &link.node);
+    loop {
+        let (_client, mut subscriber) = link.subscribe(&own).await;
+        while let Some(message) = next(&mut subscriber).await {
+            let namespace = message.subject.rsplit('.').next().unwrap_or_default();
+            let inbox = link.inboxes.read().get(namespace).cloned();
+            match inbox {
+                Some(inbox) => link.take(&inbox, "", &message.payload),
+                None => link.metrics.skipped.increment(),
+            }
+        }
+    }
+}
+
+/// Brings them to the namespaces. Runs for as long as the adapter.
+pub(crate) async fn run(link: Arc<Link>) {
+    loop {
+        for (number, incoming) in link.incoming.take(BATCH).await.into_iter().enumerate() {
+            link.deliver(&incoming);
+            if number % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The next message of a subscription.
+pub(crate) async fn next(subscriber: &mut Subscriber) -> Option<Message> {
+    std::future::poll_fn(|cx| Pin::new(&mut *subscriber).poll_next(cx)).await
+}
+
+impl Link {
+    pub(crate) async fn subscribe(&self, subject: &Subject) -> (Client, Subscriber) {
+        loop {
+            let client = self.connected().await;
+            match client.subscribe(subject.clone()).await {
+                Ok(subscriber) => return (client, subscriber),
+                Err(error) => tracing::warn!(%error, %subject, "NATS cannot be listened to"),
+            }
+            sleep(self.options.max_backoff).await;
+        }
+    }
+
+    /// Enters a message into the queue.
+    fn take(&self, inbox: &Arc<Inbox>, room: &str, payload: &[u8]) {
+        self.metrics.received.increment();
+        // Copied: what keeps a part of a message for long must not keep all that came with it.
+        let mut data = BytesMut::with_capacity(room.len() + payload.len());
+        data.extend_from_slice(room.as_bytes());
+        data.extend_from_slice(payload);
+        let bytes = data.len();
+        let incoming = Incoming { inbox: inbox.clone(), room: room.len(), data: data.freeze() };
+        if self.incoming.push(incoming, bytes).is_err() {
+            self.note_dropped_incoming();
+        }
+    }
+
+    /// A message has found no room.
+    pub(crate) fn note_dropped_incoming(&self) {
+        self.metrics.dropped_incoming.increment();
+    }
+
+    fn deliver(&self, incoming: &Incoming) {
+        let Incoming { inbox, room, data } = incoming;
+        let Some(receiver) = inbox.receiver.get() else { return };
+        let payload: Bytes = data.slice(*room..);
+        if *room > 0 {
+            let Some(local) = inbox.local.upgrade() else { return };
+            let room = String::from_utf8_lossy(data.get(..*room).unwrap_or_default());
+            if !local.has_room(&subject::name_of(&room)) {
+                return self.metrics.skipped.increment();
+            }
+        }
+        match native::decode(&payload, &inbox.namespace) {
+            Ok((sender, message)) => receiver.handle_message(sender, message),
+            Err(error) => receiver.handle_garbage(&error),
+        }
+    }
+}
+
+/// About how many bytes are taken from the queue at once.
+const BATCH: usize = 256 * 1024;
+
+/// After how many messages other tasks get a turn.
+const TURN: usize = 64;

@@ -1,0 +1,35 @@
+//! Joins Sockeye servers over NATS.
+//!
+//! Core NATS carries what nodes tell one another. One [`NatsAdapter`] serves all namespaces of a server, over one connection.
+//!
+//! # Example
+//!
+//! ```
+//! use sockeye::Server;
+//! use sockeye_nats::{NatsAdapter, NatsOptions};
+//!
+//! let nats = NatsAdapter::new(NatsOptions::new("nats://127.0.0.1"))?;
+//! let io = Server::builder().adapter(nats.factory()).build();
+//! # let _ = io;
+//! # Ok::<(), sockeye_nats::OptionsError>(())
+//! ```
+
+mod adapter;
+mod bus;
+mod connection;
+mod directory;
+mod dispatcher;
+mod link;
+mod metrics;
+mod options;
+mod publisher;
+mod queue;
+mod subject;
+mod tls;
+
+pub use adapter::NatsAdapter;
+pub use connection::OptionsError;
+pub use directory::NatsDirectory;
+pub use link::Unhealthy;
+pub use metrics::NatsMetrics;
+pub use options::{Login, NatsOptions, TlsOptions};

@@ -1,0 +1,265 @@
+//! What the namespaces of one server and the tasks that serve them share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, Subject};
+use bytes::Bytes;
+use bytestring::ByteString;
+use parking_lot::{Mutex, RwLock};
+use sockeye::adapter::Local;
+use sockeye::cluster::{BusError, NodeId, Receiver};
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::connection::{self, Server};
+use crate::metrics::NatsMetrics;
+use crate::options::NatsOptions;
+use crate::queue::Queue;
+use crate::subject::Subjects;
+use crate::{dispatcher, publisher};
+
+/// What is shared with the tasks.
+pub(crate) struct Link {
+    pub(crate) options: NatsOptions,
+    pub(crate) server: Server,
+    pub(crate) node: NodeId,
+    /// The connection, once there has been one. It connects again by itself.
+    pub(crate) client: watch::Sender<Option<Client>>,
+    pub(crate) outgoing: Queue<Outgoing>,
+    pub(crate) incoming: Queue<Incoming>,
+    /// By the token of the namespace.
+    pub(crate) inboxes: RwLock<HashMap<String, Arc<Inbox>>>,
+    pub(crate) metrics: NatsMetrics,
+    pub(crate) health: Mutex<Health>,
+    /// Is notified when the connection may work, or not any more.
+    pub(crate) changed: Notify,
+    /// Whether the queue to NATS was full since it was emptied last, and how many messages found it so.
+    is_full: AtomicBool,
+    unsent: AtomicU64,
+}
+
+/// What is known of the connection.
+#[derive(Default)]
+pub(crate) struct Health {
+    /// Whether the last probe was answered.
+    pub(crate) is_answered: bool,
+    /// What the last answered one took.
+    pub(crate) round_trip: Option<Duration>,
+    /// What went wrong last.
+    pub(crate) failure: Option<String>,
+    /// That the server refuses a subscription. It is none until another connection is made.
+    pub(crate) refusal: Option<String>,
+}
+
+/// Why a node cannot hear the others, or not reach them.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("no connection to NATS: {0}")]
+pub struct Unhealthy(String);
+
+/// A message to NATS.
+pub(crate) struct Outgoing {
+    pub(crate) subject: Subject,
+    pub(crate) payload: Bytes,
+    pub(crate) is_volatile: bool,
+}
+
+/// A message from NATS: the token of the room that it is for, of this length, and the payload behind it.
+pub(crate) struct Incoming {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) room: usize,
+    pub(crate) data: Bytes,
+}
+
+/// A namespace, as what receives messages.
+pub(crate) struct Inbox {
+    pub(crate) namespace: ByteString,
+    pub(crate) subjects: Subjects,
+    /// Its sockets.
+    pub(crate) local: Weak<Local>,
+    /// None until the bus is opened.
+    pub(crate) receiver: OnceLock<Arc<dyn Receiver>>,
+    /// Whether the server has been told of the subscription.
+    pub(crate) is_subscribed: AtomicBool,
+}
+
+/// The link of one server, and its tasks: they run while a namespace is open.
+pub(crate) struct Hub {
+    pub(crate) link: Arc<Link>,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    namespaces: usize,
+    /// They end when it is dropped.
+    tasks: JoinSet<()>,
+}
+
+impl Hub {
+    pub(crate) fn new(options: NatsOptions, server: Server, node: NodeId) -> Self {
+        let link = Link {
+            client: watch::Sender::new(None),
+            outgoing: Queue::new(options.max_outgoing_bytes),
+            incoming: Queue::new(options.max_incoming_bytes),
+            options,
+            server,
+            node,
+            inboxes: RwLock::default(),
+            metrics: NatsMetrics::default(),
+            health: Mutex::default(),
+            changed: Notify::new(),
+            is_full: AtomicBool::new(false),
+            unsent: AtomicU64::new(0),
+        };
+        Self { link: Arc::new(link), running: Mutex::default() }
+    }
+
+    /// A namespace opens: its messages are taken from now on, until the task that is given back is ended.
+    pub(crate) fn enter(&self, inbox: &Arc<Inbox>) -> AbortHandle {
+        let link = &self.link;
+        let mut running = self.running.lock();
+        running.namespaces += 1;
+        if running.namespaces == 1 {
+            running.tasks.spawn(connection::run(link.clone()));
+            running.tasks.spawn(connection::probe(link.clone()));
+            running.tasks.spawn(publisher::run(link.clone()));
+            running.tasks.spawn(dispatcher::run(link.clone()));
+            running.tasks.spawn(dispatcher::take_answers(link.clone()));
+        }
+        link.inboxes.write().insert(inbox.subjects.namespace().to_owned(), inbox.clone());
+        running.tasks.spawn(dispatcher::take_messages(link.clone(), inbox.clone()))
+    }
+
+    /// A namespace has closed.
+    pub(crate) fn leave(&self, inbox: &Arc<Inbox>) {
+        let mut inboxes = self.link.inboxes.write();
+        if inboxes.get(inbox.subjects.namespace()).is_some_and(|entered| Arc::ptr_eq(entered, inbox)) {
+            inboxes.remove(inbox.subjects.namespace());
+        }
+        drop(inboxes);
+        let mut running = self.running.lock();
+        running.namespaces = running.namespaces.saturating_sub(1);
+        if running.namespaces == 0 {
+            running.tasks = JoinSet::new();
+            // The last handle: the library ends the connection.
+            self.link.client.send_replace(None);
+        }
+    }
+
+    /// Runs a task for as long as a namespace is open.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.lock().tasks.spawn(task);
+    }
+}
+
+impl Link {
+    /// Enters a message into the queue to NATS.
+    ///
+    /// # Errors
+    ///
+    /// It is larger than the server takes, or there is no room; it is dropped.
+    pub(crate) fn send(&self, outgoing: Outgoing) -> Result<(), BusError> {
+        let (bytes, max) = (outgoing.payload.len(), self.max_payload());
+        if bytes > max {
+            self.metrics.too_large.increment();
+            let text = format!("it has {bytes} bytes, and the server of NATS takes {max} (max_payload)");
+            return Err(BusError::Unwritable(text));
+        }
+        let bytes = bytes + outgoing.subject.len();
+        self.outgoing.push(outgoing, bytes).map_err(|_| {
+            self.metrics.dropped_outgoing.increment();
+            self.unsent.fetch_add(1, Ordering::Relaxed);
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the queue to NATS is full (max_outgoing_bytes); messages to other nodes are dropped");
+            }
+            BusError::Full
+        })
+    }
+
+    /// There is room in the queue to NATS again.
+    pub(crate) fn note_room(&self) {
+        if self.is_full.load(Ordering::Relaxed) && self.is_full.swap(false, Ordering::Relaxed) {
+            let dropped = self.unsent.swap(0, Ordering::Relaxed);
+            tracing::warn!(dropped, "the queue to NATS has room again");
+        }
+    }
+
+    /// How large a message may be: what the server said last, or its default.
+    fn max_payload(&self) -> usize {
+        self.client.borrow().as_ref().map_or(DEFAULT_MAX_PAYLOAD, Client::max_payload)
+    }
+
+    /// The connection, whether it works or not: waits for the first.
+    pub(crate) async fn client(&self) -> Client {
+        let mut clients = self.client.subscribe();
+        loop {
+            if let Some(client) = clients.borrow_and_update().clone() {
+                return client;
+            }
+            // The sender is here.
+            let _changed = clients.changed().await;
+        }
+    }
+
+    /// The connection, when it is there.
+    pub(crate) async fn connected(&self) -> Client {
+        let client = self.client().await;
+        loop {
+            let changed = self.changed.notified();
+            if client.connection_state() == State::Connected {
+                return client;
+            }
+            // The library may leave an event out when there are many.
+            let _later = tokio::time::timeout(EVENTS_MAY_BE_MISSED, changed).await;
+        }
+    }
+
+    /// Whether the connection works.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub(crate) fn check(&self) -> Result<(), Unhealthy> {
+        let is_connected =
+            self.client.borrow().as_ref().is_some_and(|client| client.connection_state() == State::Connected);
+        let health = self.health.lock();
+        match &health.refusal {
+            Some(refusal) => Err(Unhealthy(refusal.clone())),
+            None if is_connected && health.is_answered => Ok(()),
+            None => Err(Unhealthy(health.failure.clone().unwrap_or_else(|| "not yet".to_owned()))),
+        }
+    }
+
+    /// Counts the end of a connection, or that there is none.
+    pub(crate) fn note_lost(&self, reason: String) {
+        self.metrics.disconnects.increment();
+        tracing::warn!(reason, "no connection to NATS");
+        let mut health = self.health.lock();
+        health.is_answered = false;
+        health.failure = Some(reason);
+        drop(health);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until something is so that the connection brings about.
+    pub(crate) async fn wait_until(&self, is_so: impl Fn() -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if is_so() {
+                return;
+            }
+            let _later = tokio::time::timeout(EVENTS_MAY_BE_MISSED, changed).await;
+        }
+    }
+}
+
+/// What servers take unless they are told otherwise.
+const DEFAULT_MAX_PAYLOAD: usize = 1024 * 1024;
+
+/// How often the connection is looked at whose events may be left out.
+const EVENTS_MAY_BE_MISSED: Duration = Duration::from_millis(100);

@@ -1,0 +1,114 @@
+//! Options of the adapter over NATS.
+
+use std::fmt;
+use std::time::Duration;
+
+use sockeye::cluster::ClusterOptions;
+
+/// Options of a [`NatsAdapter`](crate::NatsAdapter).
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct NatsOptions {
+    /// Where NATS is: `nats://user:password@host:port`, or `tls://` with encryption; several servers of one cluster with commas
+    /// between them. A user without a password is a token. The servers tell of one another, so one that is up is enough.
+    pub url: String,
+    /// How to log in, if not with what is in the url.
+    pub login: Login,
+    /// Whom to trust, and who this is, with TLS.
+    pub tls: TlsOptions,
+    /// The first token of all subjects. Clusters that share servers of NATS must have different ones. Default: `sockeye`.
+    pub prefix: String,
+    /// How much may wait to be sent to NATS, in bytes. What finds no room is dropped. Default: 64 MiB.
+    pub max_outgoing_bytes: usize,
+    /// How much that came from NATS may wait to be handled, in bytes. What finds no room is dropped. Default: 64 MiB.
+    pub max_incoming_bytes: usize,
+    /// How long a connection may take, and an answer of NATS. Default: 5 s.
+    pub timeout: Duration,
+    /// Time from one probe to the next: a node asks the server for a sign of life, behind all that it publishes. A connection is
+    /// given up when three were not answered. Default: 3 s.
+    pub probe_interval: Duration,
+    /// How long to wait before the second try to connect; before each further one twice as long as before. Default: 50 ms.
+    pub min_backoff: Duration,
+    /// How long to wait at most between tries to connect. Default: 1 s.
+    pub max_backoff: Duration,
+    /// Options of the cluster.
+    pub cluster: ClusterOptions,
+}
+
+/// How to log in to NATS.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Login {
+    /// With user and password, or the token, of the url; without any if there are none.
+    #[default]
+    Url,
+    /// With the seed of an NKey (`SU…`).
+    NKey(String),
+    /// With the text of a credentials file: a JWT and the seed that belongs to it.
+    Credentials(String),
+}
+
+/// Of which kind it is, without the secret.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Url => "Url",
+            Self::NKey(_) => "NKey",
+            Self::Credentials(_) => "Credentials",
+        })
+    }
+}
+
+/// Encryption of the connection to NATS. The servers ask for it, or the url does with `tls://`.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    /// Certificates, in PEM, of the authorities that are trusted instead of the system's.
+    pub ca: Option<Vec<u8>>,
+    /// The certificate that this node shows, and those that lead to its root, in PEM. With [`key`](Self::key) only.
+    pub certificate: Option<Vec<u8>>,
+    /// Its private key, in PEM.
+    pub key: Option<Vec<u8>>,
+}
+
+/// Whether there is one, and nothing of it.
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ca, certificate, key } = self;
+        f.debug_struct("TlsOptions")
+            .field("ca", &ca.is_some())
+            .field("certificate", &certificate.is_some())
+            .field("key", &key.is_some())
+            .finish()
+    }
+}
+
+/// Without the url, which may have a password.
+impl fmt::Debug for NatsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsOptions")
+            .field("login", &self.login)
+            .field("tls", &self.tls)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NatsOptions {
+    /// For servers of NATS at this url.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            login: Login::default(),
+            tls: TlsOptions::default(),
+            prefix: "sockeye".to_owned(),
+            max_outgoing_bytes: 64 * 1024 * 1024,
+            max_incoming_bytes: 64 * 1024 * 1024,
+            timeout: Duration::from_secs(5),
+            probe_interval: Duration::from_secs(3),
+            min_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_secs(1),
+            cluster: ClusterOptions::default(),
+        }
+    }
+}
