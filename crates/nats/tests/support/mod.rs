@@ -1,0 +1,140 @@
+//! A real NATS, and servers that have joined over it.
+
+#![allow(dead_code, reason = "not every test uses everything")]
+
+pub(crate) mod server;
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use server::{CURRENT, OLD, Server as Nats};
+use sockeye::Server;
+use sockeye::cluster::ClusterOptions;
+use sockeye_cluster_suite::{Cluster, Faults, Node};
+use sockeye_nats::{NatsAdapter, NatsOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+/// A way to NATS that can be cut without a word.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) is_cut: watch::Sender<bool>,
+}
+
+impl Proxy {
+    pub(crate) async fn to(port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (is_cut, gate) = watch::channel(false);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let Ok(far) = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { continue };
+                for stream in [&near, &far] {
+                    stream.set_nodelay(true).unwrap();
+                }
+                let (near_read, near_write) = near.into_split();
+                let (far_read, far_write) = far.into_split();
+                tokio::spawn(pass_on(near_read, far_write, gate.clone()));
+                tokio::spawn(pass_on(far_read, near_write, gate.clone()));
+            }
+        });
+        Self { address, is_cut }
+    }
+}
+
+/// Until one side ends.
+async fn pass_on(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut gate: watch::Receiver<bool>,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(len @ 1..) = from.read(&mut buffer).await {
+        if gate.wait_for(|is_cut| !is_cut).await.is_err() || to.write_all(&buffer[..len]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A version of NATS, as a type.
+pub(crate) trait Version: Send + Sync + 'static {
+    const PROGRAM: &str;
+}
+
+pub(crate) struct Current;
+pub(crate) struct Old;
+
+impl Version for Current {
+    const PROGRAM: &str = CURRENT;
+}
+
+impl Version for Old {
+    const PROGRAM: &str = OLD;
+}
+
+/// Servers over one NATS.
+pub(crate) struct Over<V> {
+    nats: Nats,
+    joined: Mutex<HashMap<String, Proxy>>,
+    version: PhantomData<V>,
+}
+
+impl<V: Version> Cluster for Over<V> {
+    async fn start() -> Self {
+        // It takes a while, and other tests go on.
+        let nats = tokio::task::spawn_blocking(|| Nats::start_as(V::PROGRAM, "")).await.unwrap();
+        Self { nats, joined: Mutex::default(), version: PhantomData }
+    }
+
+    async fn join(&self, options: ClusterOptions) -> Node {
+        let proxy = Proxy::to(self.nats.port).await;
+        let metrics = options.metrics.clone();
+        let mut nats = NatsOptions::new(format!("nats://{}", proxy.address));
+        nats.cluster = options;
+        let nats = NatsAdapter::new(nats).unwrap();
+        let server = Server::builder().adapter(nats.factory()).build();
+        let name = nats.node().to_string();
+        self.joined.lock().insert(name.clone(), proxy);
+        Node { server, name, metrics }
+    }
+
+    fn names_nodes(&self) -> bool {
+        true
+    }
+
+    fn faults(&self) -> Option<&dyn Faults> {
+        Some(self)
+    }
+}
+
+impl<V: Version> Faults for Over<V> {
+    fn cut(&self, node: &str) {
+        self.joined.lock()[node].is_cut.send_replace(true);
+    }
+
+    fn heal(&self, node: &str) {
+        self.joined.lock()[node].is_cut.send_replace(false);
+    }
+
+    fn send_garbage(&self) {
+        self.nats.publish("sockeye.to.%2F.all", b"\x01nonsense");
+    }
+
+    fn delivered(&self, _node: &str) -> Option<u64> {
+        None
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not in 20 s: {what}");
+}

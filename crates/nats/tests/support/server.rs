@@ -1,0 +1,133 @@
+//! Servers of NATS with a configuration, which end with the test whatever becomes of it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+/// The server of today, and one of a distribution that is some years old.
+pub(crate) const CURRENT: &str = "nats-server";
+pub(crate) const OLD: &str = "nats-server-old";
+
+/// A `nats-server`.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    program: &'static str,
+    folder: PathBuf,
+    process: Mutex<Option<Child>>,
+    /// Ends the server when this process has ended, however that was.
+    watchdog: Mutex<Option<Child>>,
+}
+
+/// A port where nobody listens.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+impl Server {
+    /// One that runs with this configuration.
+    pub(crate) fn start(config: &str) -> Self {
+        Self::start_as(CURRENT, config)
+    }
+
+    /// One of this program.
+    pub(crate) fn start_as(program: &'static str, config: &str) -> Self {
+        let server = Self::stopped(program, |_| config.to_owned());
+        server.run();
+        server
+    }
+
+    /// A port, and nothing there yet. The configuration may name files in the folder.
+    pub(crate) fn stopped(program: &'static str, config: impl FnOnce(&Path) -> String) -> Self {
+        let port = free_port();
+        let folder = std::env::temp_dir().join(format!("sockeye-nats-{}-{port}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let config = config(&folder);
+        let common = format!("listen: 127.0.0.1:{port}\nserver_name: s{port}\n");
+        fs::write(folder.join("nats.conf"), format!("{common}{config}\n")).unwrap();
+        Self { port, program, folder, process: Mutex::default(), watchdog: Mutex::default() }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, again perhaps.
+    pub(crate) fn run(&self) {
+        let log = fs::File::create(self.folder.join("log")).unwrap();
+        let child = Command::new(self.program)
+            .arg("-c")
+            .arg(self.folder.join("nats.conf"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("nats-server is installed: ./test does that");
+        let script =
+            format!("trap '' TERM INT; cat; kill -9 {} 2>/dev/null; rm -rf '{}'", child.id(), self.folder.display());
+        let watchdog = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        *self.watchdog.lock() = Some(watchdog.unwrap());
+        *self.process.lock() = Some(child);
+        for _ in 0..1_500 {
+            if self.connect().is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("not in 30 s: it answers: {}", fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+    }
+
+    /// A connection that has said what it is.
+    fn connect(&self) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        let mut start = [0; 5];
+        stream.read_exact(&mut start).ok()?;
+        (start == *b"INFO ").then_some(stream)
+    }
+
+    /// Sends a message, where no login is needed.
+    pub(crate) fn publish(&self, subject: &str, payload: &[u8]) {
+        let mut stream = self.connect().expect("it runs");
+        let mut bytes = b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n".to_vec();
+        bytes.extend_from_slice(format!("PUB {subject} {}\r\n", payload.len()).as_bytes());
+        bytes.extend_from_slice(payload);
+        bytes.extend_from_slice(b"\r\nPING\r\n");
+        stream.write_all(&bytes).unwrap();
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        while !answer.windows(6).any(|window| window == b"PONG\r\n") {
+            let len = stream.read(&mut buffer).unwrap();
+            assert!(len > 0, "{}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&buffer[..len]);
+        }
+    }
+
+    /// Ends it without a word.
+    pub(crate) fn kill(&self) {
+        if let Some(mut process) = self.process.lock().take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        if let Some(mut watchdog) = self.watchdog.lock().take() {
+            // Else it would end whoever gets the number of the process next.
+            watchdog.kill().unwrap();
+            watchdog.wait().unwrap();
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.process.lock().as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        let _gone = fs::remove_dir_all(&self.folder);
+    }
+}
