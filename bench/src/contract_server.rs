@@ -3,9 +3,11 @@
 mod tls;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
 use sockeye::{Ack, Args, Data, Namespace, PerMessageDeflate, Server, Socket};
+use sockeye_nats::{NatsAdapter, NatsOptions};
 use sockeye_redis::{Mode, RedisAdapter, RedisOptions};
 use tokio::net::TcpListener;
 
@@ -32,15 +34,33 @@ struct Options {
     /// Serve https, with this certificate and its key, in PEM.
     #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
     tls: Option<Vec<PathBuf>>,
-    /// Serve together with other nodes, over Redis: redis, redis-sharded, redis-streams, redis-native.
+    /// Serve together with other nodes: redis, redis-sharded, redis-streams, redis-native, nats.
     #[arg(long, value_name = "NAME", requires = "url")]
-    adapter: Option<Mode>,
-    /// Where Redis is.
+    adapter: Option<Broker>,
+    /// Where the broker is.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Serve the same in so many namespaces: / and /ns-1, /ns-2, ...
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     namespaces: u32,
+}
+
+/// What the nodes talk over.
+#[derive(Clone, Copy)]
+enum Broker {
+    Redis(Mode),
+    Nats,
+}
+
+impl FromStr for Broker {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "nats" => Ok(Self::Nats),
+            _ => name.parse().map(Self::Redis).map_err(|error| format!("{error}, nats")),
+        }
+    }
 }
 
 /// How packets are written.
@@ -68,10 +88,17 @@ async fn serve(options: Options) -> std::io::Result<()> {
     if let Some(threshold) = options.deflate {
         builder = builder.per_message_deflate(PerMessageDeflate::from_bytes(threshold));
     }
-    if let Some((mode, url)) = options.adapter.zip(options.url) {
-        let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
-        builder = builder.adapter(redis.factory());
-    }
+    builder = match options.adapter.zip(options.url) {
+        None => builder,
+        Some((Broker::Redis(mode), url)) => {
+            let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
+            builder.adapter(redis.factory())
+        }
+        Some((Broker::Nats, url)) => {
+            let nats = NatsAdapter::new(NatsOptions::new(url)).map_err(std::io::Error::other)?;
+            builder.adapter(nats.factory())
+        }
+    };
     let io = builder.build();
     serve_contract(&io.main_namespace());
     for number in 1..options.namespaces {

@@ -46,6 +46,7 @@ section_tools() {
   need_command c++ build-essential
   need_command make build-essential
   need_command redis-server redis-server
+  need_nats
   need_node
   echo "node $(node --version)"
   python_install testing/interop/python/requirements.txt
@@ -65,6 +66,7 @@ section_clippy() { cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 section_unit() {
   need_command redis-server redis-server
+  need_nats
   # Without it cargo runs the tests, which takes longer.
   need_cargo_tool nextest "$NEXTEST" || true
   bash testing/lib/unit

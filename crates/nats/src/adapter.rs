@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye::adapter::Local;
-use sockeye::cluster::{ClusterAdapter, ClusterMetrics, NodeId};
+use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 
 use crate::bus::NatsBus;
 use crate::connection::{OptionsError, Server};

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sockeye::adapter::{AdapterFuture, Local};
-use sockeye::cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
+use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 use sockeye_redis::codec::native;
 use tokio::task::AbortHandle;
 

@@ -27,6 +27,16 @@ mod queue;
 mod subject;
 mod tls;
 
+/// Pages of the guide: their examples must compile.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/src/nats.md")]
+    struct Nats;
+}
+
 pub use adapter::NatsAdapter;
 pub use connection::OptionsError;
 pub use directory::NatsDirectory;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
 use sockeye::adapter::Local;
-use sockeye::cluster::{BusError, NodeId, Receiver};
+use sockeye_cluster::{BusError, NodeId, Receiver};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};

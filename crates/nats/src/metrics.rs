@@ -3,7 +3,7 @@
 use sockeye::Counter;
 
 /// The counters of a [`NatsAdapter`](crate::NatsAdapter), over all its namespaces. What nodes say to one another is counted in
-/// [`ClusterMetrics`](sockeye::cluster::ClusterMetrics).
+/// [`ClusterMetrics`](sockeye_cluster::ClusterMetrics).
 #[derive(Debug, Default)]
 pub struct NatsMetrics {
     /// Connections that could not be made, or were lost.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use sockeye::cluster::ClusterOptions;
+use sockeye_cluster::ClusterOptions;
 
 /// Options of a [`NatsAdapter`](crate::NatsAdapter).
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use server::{CURRENT, OLD, Server as Nats};
 use sockeye::Server;
-use sockeye::cluster::ClusterOptions;
+use sockeye_cluster::ClusterOptions;
 use sockeye_cluster_suite::{Cluster, Faults, Node};
 use sockeye_nats::{NatsAdapter, NatsOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
