@@ -51,7 +51,7 @@ impl NatsAdapter {
     /// Where nodes that forward requests to one another find their addresses, see
     /// [`Server::join_peers`](sockeye::Server::join_peers). It works while the server serves.
     pub fn directory(&self) -> NatsDirectory {
-        NatsDirectory::new(self.0.clone())
+        NatsDirectory(self.0.clone())
     }
 
     /// The name of this node.

@@ -8,7 +8,7 @@ use async_nats::{Client, ConnectError, ConnectOptions, Event, RequestErrorKind, 
 use percent_encoding::percent_decode_str;
 use rustls::ClientConfig;
 use thiserror::Error;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::link::Link;
 use crate::options::{Login, NatsOptions};
@@ -23,7 +23,7 @@ pub struct OptionsError {
 }
 
 impl OptionsError {
-    pub(crate) fn new(what: &'static str, why: impl ToString) -> Self {
+    pub(crate) fn new(what: &'static str, why: &dyn ToString) -> Self {
         Self { what, why: why.to_string() }
     }
 }
@@ -36,14 +36,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(options: &NatsOptions) -> Result<Self, OptionsError> {
-        let parse = |url: &str| url.trim().parse::<ServerAddr>().map_err(|error| OptionsError::new("the url", error));
+        let parse = |url: &str| url.trim().parse::<ServerAddr>().map_err(|error| OptionsError::new("the url", &error));
         let addresses = options.url.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
         if addresses.iter().any(ServerAddr::is_websocket) {
-            return Err(OptionsError::new("the url", "the scheme must be nats or tls"));
+            return Err(OptionsError::new("the url", &"the scheme must be nats or tls"));
         }
-        let is_token = |token: &str| !token.is_empty() && !token.contains(['*', '>']) && !token.contains(char::is_whitespace);
+        let is_token =
+            |token: &str| !token.is_empty() && !token.contains(['*', '>']) && !token.contains(char::is_whitespace);
         if !options.prefix.split('.').all(is_token) {
-            return Err(OptionsError::new("the prefix", "it must be the beginning of a subject, such as `sockeye`"));
+            return Err(OptionsError::new("the prefix", &"it must be the beginning of a subject, such as `sockeye`"));
         }
         let server = Self { addresses, tls: tls::config(&options.tls)? };
         server.log_in(&options.login)?;
@@ -55,7 +56,7 @@ impl Server {
         match login {
             Login::NKey(seed) => Ok(ConnectOptions::with_nkey(seed.trim().to_owned())),
             Login::Credentials(text) => {
-                ConnectOptions::with_credentials(text).map_err(|error| OptionsError::new("the credentials", error))
+                ConnectOptions::with_credentials(text).map_err(|error| OptionsError::new("the credentials", &error))
             }
             Login::Url => {
                 let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -124,16 +125,25 @@ pub(crate) async fn run(link: Arc<Link>) {
         }
         sleep(back_off(attempts, link.options.min_backoff, link.options.max_backoff)).await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
-/// Asks for signs of life. Runs for as long as the adapter.
+/// Asks for signs of life: at once on each new connection, and then from time to time. Runs for as long as the adapter.
 pub(crate) async fn probe(link: Arc<Link>) {
     loop {
         let client = link.connected().await;
-        let is_answered = link.probe(&client).await;
-        let soon = link.options.min_backoff.min(link.options.probe_interval);
-        sleep(if is_answered { link.options.probe_interval } else { soon }).await;
+        link.probe(&client).await;
+        let next = Instant::now() + link.options.probe_interval;
+        let is_answered = || link.health.lock().is_answered;
+        loop {
+            let changed = link.changed.notified();
+            if !is_answered() || timeout_at(next, changed).await.is_err() {
+                break;
+            }
+        }
+        if !is_answered() {
+            sleep(link.options.min_backoff).await;
+        }
     }
 }
 
@@ -177,7 +187,9 @@ impl Link {
             }
             Event::Disconnected => self.note_lost("the connection was lost".to_owned()),
             Event::SlowConsumer(_) => self.note_dropped_incoming(),
-            Event::LameDuckMode => tracing::info!("the server of NATS is about to stop; another one will be looked for"),
+            Event::LameDuckMode => {
+                tracing::info!("the server of NATS is about to stop; another one will be looked for");
+            }
             Event::ServerError(ServerError::Other(text)) => self.handle_refusal(text),
             Event::ServerError(error) => self.handle_refusal(&error.to_string()),
             // While it is tried to connect again.

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, RequestErrorKind};
-use parking_lot::Mutex;
+use async_nats::{Client, RequestErrorKind, Subject, Subscriber};
+use bytes::Bytes;
 use sockeye::peers::{Directory, DirectoryError, DirectoryFuture, NodeTag};
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use crate::dispatcher::next;
@@ -18,51 +19,63 @@ use crate::link::{Hub, Link};
 /// Nothing is stored: a node answers questions for its own address, on the subject `PREFIX.peer.TAG`. So JetStream is not needed, and a node
 /// that has died is not known any more from that moment on.
 #[derive(Clone)]
-pub struct NatsDirectory {
-    hub: Arc<Hub>,
-    announced: Arc<Mutex<Option<(NodeTag, String)>>>,
+pub struct NatsDirectory(pub(crate) Arc<Hub>);
+
+/// That this node answers for its address.
+pub(crate) struct Announced {
+    node: NodeTag,
+    address: Arc<str>,
+    task: AbortHandle,
 }
 
 impl fmt::Debug for NatsDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsDirectory").field("announced", &self.announced.lock()).finish_non_exhaustive()
+        f.debug_struct("NatsDirectory").finish_non_exhaustive()
     }
 }
 
 impl NatsDirectory {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, announced: Arc::default() }
-    }
-
     fn link(&self) -> &Link {
-        &self.hub.link
+        &self.0.link
     }
 
-    fn subject(&self, node: NodeTag) -> String {
-        format!("{}.peer.{node}", self.link().options.prefix)
+    fn subject(&self, node: NodeTag) -> Subject {
+        format!("{}.peer.{node}", self.link().options.prefix).into()
     }
 }
 
 impl Directory for NatsDirectory {
     fn announce<'a>(&'a self, node: NodeTag, address: &'a str, _time_to_live: Duration) -> DirectoryFuture<'a, ()> {
         Box::pin(async move {
-            let client = self.link().connected().await;
-            let before = self.announced.lock().replace((node, address.to_owned()));
-            if before.is_none_or(|(announced, _)| announced != node) {
-                let answering = answer(self.hub.link.clone(), self.announced.clone(), node, self.subject(node));
-                self.hub.spawn(answering);
+            if let Some(announced) = &mut *self.link().announced.lock()
+                && announced.node == node
+                && !announced.task.is_finished()
+            {
+                announced.address = address.into();
+                return Ok(());
             }
-            client.flush().await.map_err(|error| DirectoryError(error.to_string()))
+            let (client, subscriber) = self.link().subscribe(&self.subject(node)).await;
+            if !self.link().probe(&client).await {
+                return Err(DirectoryError("NATS does not answer".to_owned()));
+            }
+            let task = self.0.spawn(answer(self.0.link.clone(), client, subscriber));
+            let announced = Announced { node, address: address.into(), task };
+            if let Some(before) = self.link().announced.lock().replace(announced) {
+                before.task.abort();
+            }
+            Ok(())
         })
     }
 
     fn find(&self, node: NodeTag) -> DirectoryFuture<'_, Option<String>> {
         Box::pin(async move {
-            let subject = self.subject(node);
             for pause in PAUSES {
-                let client: Client = self.link().connected().await;
-                match client.request(subject.clone(), bytes::Bytes::new()).await {
-                    Ok(answer) => return Ok(std::str::from_utf8(&answer.payload).ok().map(str::to_owned)),
+                let client = self.link().connected().await;
+                match client.request(self.subject(node), Bytes::new()).await {
+                    Ok(answer) => {
+                        let address = std::str::from_utf8(&answer.payload).ok().filter(|address| !address.is_empty());
+                        return Ok(address.map(str::to_owned));
+                    }
                     // It may be about to connect again.
                     Err(error) if error.kind() == RequestErrorKind::NoResponders => sleep(pause).await,
                     Err(error) => return Err(DirectoryError(error.to_string())),
@@ -73,26 +86,23 @@ impl Directory for NatsDirectory {
     }
 
     fn withdraw(&self, node: NodeTag) -> DirectoryFuture<'_, ()> {
-        let mut announced = self.announced.lock();
-        if announced.as_ref().is_some_and(|(each, _)| *each == node) {
-            *announced = None;
+        // The task goes on, and says so.
+        if let Some(announced) = &mut *self.link().announced.lock()
+            && announced.node == node
+        {
+            announced.address = "".into();
         }
         Box::pin(std::future::ready(Ok(())))
     }
 }
 
-/// Answers for this node until it withdraws.
-async fn answer(link: Arc<Link>, announced: Arc<Mutex<Option<(NodeTag, String)>>>, node: NodeTag, subject: String) {
-    loop {
-        let (client, mut subscriber) = link.subscribe(&subject.as_str().into()).await;
-        while let Some(question) = next(&mut subscriber).await {
-            let address = announced.lock().clone().filter(|(each, _)| *each == node).map(|(_, address)| address);
-            // Without it the task and its subscription end.
-            let Some(address) = address else { return };
-            if let Some(reply) = question.reply {
-                // Whoever has asked asks again.
-                let _closed = client.publish(reply, address.into()).await;
-            }
+/// Answers for this node, until the task is ended: with nothing once it has withdrawn.
+async fn answer(link: Arc<Link>, client: Client, mut subscriber: Subscriber) {
+    while let Some(question) = next(&mut subscriber).await {
+        let address = link.announced.lock().as_ref().map(|announced| announced.address.clone());
+        if let Some((reply, address)) = question.reply.zip(address) {
+            // Whoever has asked asks again.
+            drop(client.publish(reply, Bytes::copy_from_slice(address.as_bytes())).await);
         }
     }
 }

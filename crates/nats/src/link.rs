@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::connection::{self, Server};
+use crate::directory::Announced;
 use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
 use crate::queue::Queue;
@@ -36,6 +37,7 @@ pub(crate) struct Link {
     pub(crate) inboxes: RwLock<HashMap<String, Arc<Inbox>>>,
     pub(crate) metrics: NatsMetrics,
     pub(crate) health: Mutex<Health>,
+    pub(crate) announced: Mutex<Option<Announced>>,
     /// Is notified when the connection may work, or not any more.
     pub(crate) changed: Notify,
     /// Whether the queue to NATS was full since it was emptied last, and how many messages found it so.
@@ -112,6 +114,7 @@ impl Hub {
             inboxes: RwLock::default(),
             metrics: NatsMetrics::default(),
             health: Mutex::default(),
+            announced: Mutex::default(),
             changed: Notify::new(),
             is_full: AtomicBool::new(false),
             unsent: AtomicU64::new(0),
@@ -152,8 +155,8 @@ impl Hub {
     }
 
     /// Runs a task for as long as a namespace is open.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.running.lock().tasks.spawn(task);
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.running.lock().tasks.spawn(task)
     }
 }
 

@@ -45,7 +45,10 @@ impl Link {
         let is_closed = client.flush().await.is_err();
         if is_closed || connections() != before {
             self.metrics.lost.add(count);
-            tracing::warn!(count, "the connection to NATS was lost with messages on their way, which may not have arrived");
+            tracing::warn!(
+                count,
+                "the connection to NATS was lost with messages on their way, which may not have arrived"
+            );
         } else {
             self.metrics.published.add(count);
         }

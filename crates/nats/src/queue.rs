@@ -22,7 +22,12 @@ struct State<T> {
 impl<T> Queue<T> {
     /// A queue for so many bytes.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { state: Mutex::new(State { items: VecDeque::new(), bytes: 0, is_taken: false }), pushed: Notify::new(), emptied: Notify::new(), max_bytes }
+        Self {
+            state: Mutex::new(State { items: VecDeque::new(), bytes: 0, is_taken: false }),
+            pushed: Notify::new(),
+            emptied: Notify::new(),
+            max_bytes,
+        }
     }
 
     /// Enters an item of so many bytes; gives it back if there is no room. An empty queue takes every item.

@@ -44,6 +44,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, OptionsError
     if certificates.is_empty() { Err(unusable("there is no certificate in it, in PEM")) } else { Ok(certificates) }
 }
 
-fn unusable(why: impl ToString) -> OptionsError {
-    OptionsError::new("the certificates", why)
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
+fn unusable<T: ToString>(why: T) -> OptionsError {
+    OptionsError::new("the certificates", &why)
 }

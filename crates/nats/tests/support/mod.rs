@@ -7,16 +7,18 @@ pub(crate) mod server;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use server::{CURRENT, OLD, Server as Nats};
-use sockeye::Server;
+use sockeye::{Args, Server};
 use sockeye_cluster::ClusterOptions;
 use sockeye_cluster_suite::{Cluster, Faults, Node};
 use sockeye_nats::{NatsAdapter, NatsOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// A way to NATS that can be cut without a word.
 pub(crate) struct Proxy {
@@ -137,4 +139,65 @@ pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("not in 20 s: {what}");
+}
+
+/// A server that has joined, and what it hears of the event `e`.
+pub(crate) struct Joined {
+    pub(crate) nats: NatsAdapter,
+    pub(crate) server: Server,
+    pub(crate) heard: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Joined {
+    pub(crate) fn new(options: NatsOptions) -> Self {
+        let nats = NatsAdapter::new(options).unwrap();
+        let server = Server::builder().adapter(nats.factory()).build();
+        let heard: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let log = heard.clone();
+        server.main_namespace().on_server_event("e", move |args: Args| {
+            log.lock().extend(args.deserialize::<u64>());
+            async { None }
+        });
+        Self { nats, server, heard }
+    }
+
+    /// Makes it join, which may take until NATS is there.
+    pub(crate) fn open(&self) -> JoinHandle<()> {
+        let adapter = self.server.main_namespace().adapter().clone();
+        tokio::spawn(async move { adapter.init().await.unwrap() })
+    }
+
+    pub(crate) async fn opened(options: NatsOptions) -> Self {
+        let joined = Self::new(options);
+        joined.open().await.unwrap();
+        joined
+    }
+
+    /// Tells the others; whether it could be sent.
+    pub(crate) fn say(&self, number: u64) {
+        self.server.server_side_emit("e", number).unwrap();
+    }
+
+    pub(crate) async fn hears(&self, number: u64) {
+        eventually(&format!("{number} is heard"), || self.heard.lock().contains(&number)).await;
+    }
+
+    /// What one says the other hears, and the other way round.
+    pub(crate) async fn talks_with(&self, other: &Self) {
+        let numbers: (u64, u64) = rand::random();
+        self.say(numbers.0);
+        other.hears(numbers.0).await;
+        other.say(numbers.1);
+        self.hears(numbers.1).await;
+    }
+
+    pub(crate) async fn becomes_healthy(&self) {
+        eventually("it is healthy", || self.nats.check().is_ok()).await;
+    }
+
+    /// Waits until it is not, and gives the reason.
+    pub(crate) async fn becomes_unhealthy(&self) -> String {
+        eventually("it is not healthy", || self.nats.check().is_err()).await;
+        self.nats.check().unwrap_err().to_string()
+    }
 }
