@@ -7,6 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sockeye::adapter::{
+    Adapter, AdapterError, AdapterFuture, Answers, Attachment, Local, RecoveredSession, RemoteSocketData, Room,
+    SavedSession, ServerSideAnswers,
+};
+use sockeye::{BroadcastAckError, JoinError, Socket, Target};
 use sockeye_protocol::socket::{Args, Packet};
 use tokio::time::Instant;
 
@@ -16,12 +21,7 @@ use super::interest;
 use super::machine::{Machine, MachineOptions, Outcome, Question};
 use super::message::{Destination, Message, NodeId};
 use super::metrics::ClusterMetrics;
-use sockeye::Socket;
-use sockeye::Target;
-use sockeye::adapter::{
-    Adapter, AdapterError, AdapterFuture, Answers, Local, RemoteSocketData, Room, ServerSideAnswers,
-};
-use sockeye::{BroadcastAckError, JoinError};
+use super::recovery::Recovery;
 
 /// Options of a [`ClusterAdapter`].
 #[derive(Clone, Debug)]
@@ -71,6 +71,16 @@ impl fmt::Debug for ClusterAdapter {
 impl ClusterAdapter {
     /// The adapter of the namespace that `local` belongs to, over the bus of that namespace.
     pub fn new(local: Arc<Local>, bus: impl Bus, options: ClusterOptions) -> Self {
+        Self::with_recovery(local, bus, options, None)
+    }
+
+    /// The same, and clients are recovered on whichever node they come back to.
+    pub fn with_recovery(
+        local: Arc<Local>,
+        bus: impl Bus,
+        options: ClusterOptions,
+        recovery: Option<Arc<Recovery>>,
+    ) -> Self {
         let bus: Arc<dyn Bus> = Arc::new(bus);
         let machine = MachineOptions {
             heartbeat_interval: (!bus.counts_nodes()).then_some(options.heartbeat_interval),
@@ -88,6 +98,7 @@ impl ClusterAdapter {
             options,
             served: AtomicUsize::new(0),
             bus,
+            recovery,
             state: Mutex::new(State { machine, waiters: HashMap::new() }),
             is_closed: AtomicBool::new(false),
             closed: Arc::default(),
@@ -97,6 +108,26 @@ impl ClusterAdapter {
     /// The other nodes that are known to be alive; none if the bus only counts them.
     pub fn nodes(&self) -> Vec<NodeId> {
         self.0.state.lock().machine.nodes().cloned().collect()
+    }
+
+    fn recovery(&self) -> Option<&Recovery> {
+        self.0.recovery.as_deref()
+    }
+
+    /// The session of a socket has changed.
+    fn note_session(&self, socket: &Socket) {
+        if let Some(recovery) = self.recovery() {
+            recovery.note(&self.0.local, socket);
+        }
+    }
+
+    /// Sends an event that is not kept: to the other nodes as ever, and to the own sockets behind what waits for the log.
+    fn broadcast_unkept(&self, recovery: &Recovery, packet: Packet, target: &Target) {
+        if !target.flags.local && recovery.is_open() {
+            let message = Message::Broadcast { packet: packet.clone(), target: target.clone(), request: None };
+            self.0.publish(message, &Destination::All);
+        }
+        recovery.deliver_unkept(packet, target);
     }
 
     /// How many questions of this node are open.
@@ -137,18 +168,31 @@ impl Adapter for ClusterAdapter {
     }
 
     fn add(&self, socket: &Socket, rooms: &[Room]) -> Result<(), JoinError> {
-        self.0.local.add(socket, rooms)
+        self.0.local.add(socket, rooms)?;
+        self.note_session(socket);
+        Ok(())
     }
 
     fn remove(&self, socket: &Socket, rooms: &[Room]) {
         self.0.local.remove(socket, rooms);
+        self.note_session(socket);
     }
 
     fn remove_all(&self, socket: &Socket) {
         self.0.local.remove_all(socket);
+        if let Some(recovery) = self.recovery() {
+            recovery.forget(&self.0.local, socket);
+        }
     }
 
     fn broadcast(&self, packet: Packet, target: &Target) {
+        if let Some(recovery) = self.recovery() {
+            let is_kept = packet.id.is_none() && !target.flags.volatile && !target.flags.local;
+            return match is_kept && recovery.is_open() {
+                true => recovery.emit(packet, target),
+                false => self.broadcast_unkept(recovery, packet, target),
+            };
+        }
         if !target.flags.local {
             let message = Message::Broadcast { packet: packet.clone(), target: target.clone(), request: None };
             self.0.publish(message, &Destination::All);
@@ -163,6 +207,9 @@ impl Adapter for ClusterAdapter {
         timeout: Duration,
     ) -> AdapterFuture<'_, Result<Vec<Args>, BroadcastAckError>> {
         Box::pin(async move {
+            if let Some(recovery) = self.recovery() {
+                recovery.drained().await;
+            }
             match target.flags.local {
                 true => self.0.local.broadcast_with_ack(packet, &target, timeout).await,
                 false => self.0.ask_clients(packet, target, timeout).await,
@@ -219,6 +266,54 @@ impl Adapter for ClusterAdapter {
                 Outcome::Programs(answers) => Ok(answers),
                 _ => Ok(Answers::default()),
             }
+        })
+    }
+
+    fn recovers(&self) -> bool {
+        self.recovery().is_some()
+    }
+
+    fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
+        match self.recovery() {
+            None => enter(Attachment::default()),
+            Some(recovery) => recovery.attach(session, enter),
+        }
+    }
+
+    fn session_began(&self, socket: &Socket) {
+        if let Some(recovery) = self.recovery() {
+            recovery.enter(&self.0.local, socket);
+        }
+    }
+
+    fn session_changed(&self, socket: &Socket) {
+        self.note_session(socket);
+    }
+
+    fn settle(&self, socket: &Socket) {
+        if let Some(recovery) = self.recovery() {
+            recovery.flush_pending_for(socket);
+        }
+    }
+
+    fn settled(&self) -> Option<AdapterFuture<'_, ()>> {
+        let recovery = self.recovery().filter(|recovery| !recovery.is_drained())?;
+        Some(Box::pin(recovery.drained()))
+    }
+
+    fn persist_session(&self, session: SavedSession) {
+        if let Some(recovery) = self.recovery() {
+            recovery.persist(session);
+        }
+    }
+
+    fn restore_session(&self, private_id: &str, offset: Option<&str>) -> AdapterFuture<'_, Option<RecoveredSession>> {
+        let (private_id, offset) = (private_id.to_owned(), offset.map(str::to_owned));
+        Box::pin(async move {
+            let publish = |message| {
+                self.0.publish(message, &Destination::All);
+            };
+            self.recovery()?.restore(&private_id, offset.as_deref(), publish).await
         })
     }
 }

@@ -14,6 +14,7 @@ use super::adapter::ClusterOptions;
 use super::bus::{Bus, Receiver};
 use super::machine::{Effect, Machine, Outcome};
 use super::message::{Destination, Message, RequestId, Sender};
+use super::recovery::Recovery;
 use sockeye::Target;
 use sockeye::adapter::Local;
 
@@ -25,6 +26,7 @@ pub(super) struct Core {
     /// Questions of other nodes that are being worked at.
     pub(super) served: AtomicUsize,
     pub(super) bus: Arc<dyn Bus>,
+    pub(super) recovery: Option<Arc<Recovery>>,
     pub(super) state: Mutex<State>,
     pub(super) is_closed: AtomicBool,
     pub(super) closed: Arc<Notify>,

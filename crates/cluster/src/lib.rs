@@ -33,6 +33,7 @@ mod memory_bus;
 mod message;
 mod metrics;
 mod questions;
+pub mod recovery;
 mod serve;
 
 pub use adapter::{ClusterAdapter, ClusterOptions};

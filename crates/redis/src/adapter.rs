@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redis::RedisError;
 use sockeye::adapter::Local;
-use sockeye_cluster::{ClusterMetrics, NodeId};
+use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 use thiserror::Error;
 
 use crate::bus::RedisBus;
@@ -13,7 +13,6 @@ use crate::directory::RedisDirectory;
 use crate::health::Trouble;
 use crate::link::Hub;
 use crate::metrics::RedisMetrics;
-use crate::node::NodeAdapter;
 use crate::options::RedisOptions;
 use crate::servers::Servers;
 
@@ -59,11 +58,12 @@ impl RedisAdapter {
     }
 
     /// Makes the adapters of a server's namespaces, see [`ServerBuilder::adapter`](sockeye::ServerBuilder::adapter).
-    pub fn factory(&self) -> impl Fn(Arc<Local>) -> NodeAdapter + Send + Sync + 'static {
+    pub fn factory(&self) -> impl Fn(Arc<Local>) -> ClusterAdapter + Send + Sync + 'static {
         let hub = self.0.clone();
         move |local| {
             let bus = RedisBus::new(hub.clone(), &local);
-            NodeAdapter::new(hub.clone(), local, bus)
+            let recovery = bus.recovery();
+            ClusterAdapter::with_recovery(local, bus, hub.link.options.cluster.clone(), recovery)
         }
     }
 

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sockeye::adapter::{AdapterFuture, Local, Room};
+use sockeye_cluster::recovery::Recovery;
 use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::dispatcher::Inbox;
 use crate::link::{Hub, Link};
 use crate::options::Mode;
-use crate::recovery::Journal;
+use crate::recovery;
 use crate::wire::Wire;
 
 /// One namespace of a server.
@@ -28,19 +29,17 @@ impl fmt::Debug for RedisBus {
 
 impl RedisBus {
     pub(crate) fn new(hub: Arc<Hub>, local: &Arc<Local>) -> Self {
-        let wire = Wire::new(&hub.link.options, &hub.link.node, &local.namespace());
-        let journal = (hub.link.options.mode == Mode::Streams)
-            .then(|| Some(Journal::new(local, local.recovery()?, wire.stream_number()?)))
+        let wire = Arc::new(Wire::new(&hub.link.options, &hub.link.node, &local.namespace()));
+        let recovery = (hub.link.options.mode == Mode::Streams)
+            .then(|| recovery::of(&hub.link, &wire, local, &hub.link.node))
             .flatten();
-        let inbox = Arc::new(Inbox { wire, local: Arc::downgrade(local), receiver: OnceLock::new(), journal });
-        if inbox.journal.is_some() {
-            hub.link.recovery.enter(&inbox);
-        }
+        let inbox = Arc::new(Inbox { wire, local: Arc::downgrade(local), receiver: OnceLock::new(), recovery });
         Self { hub, inbox, is_open: AtomicBool::new(false) }
     }
 
-    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
-        &self.inbox
+    /// Recovery of the namespace's sessions, if there is any.
+    pub(crate) fn recovery(&self) -> Option<Arc<Recovery>> {
+        self.inbox.recovery.clone()
     }
 
     fn link(&self) -> &Link {
@@ -71,8 +70,8 @@ impl Bus for RedisBus {
             }
             let link = self.link();
             link.table.enter(&self.inbox);
-            if let Some(journal) = &self.inbox.journal {
-                journal.begin(link, self.wire());
+            if let Some(recovery) = &self.inbox.recovery {
+                recovery.begin();
             }
             self.hub.enter();
             self.is_open.store(true, Ordering::Release);

@@ -4,24 +4,24 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use sockeye::adapter::Local;
+use sockeye_cluster::recovery::{Position, Recovery};
 use sockeye_cluster::{Message, Receiver, Sender};
 
 use crate::codec::CodecError;
 use crate::entries::Fields;
 use crate::link::Link;
 use crate::options::Mode;
-use crate::recovery::{EntryId, Journal};
 use crate::wire::Wire;
 
 /// A namespace, as what receives messages.
 pub(crate) struct Inbox {
-    pub(crate) wire: Wire,
+    pub(crate) wire: Arc<Wire>,
     /// Its sockets.
     pub(crate) local: Weak<Local>,
     /// None until the bus is opened.
     pub(crate) receiver: OnceLock<Arc<dyn Receiver>>,
     /// Its events, where sessions can be recovered.
-    pub(crate) journal: Option<Journal>,
+    pub(crate) recovery: Option<Arc<Recovery>>,
 }
 
 /// What came from Redis.
@@ -29,7 +29,7 @@ pub(crate) enum Incoming {
     /// A message of another node in a channel of this namespace: the channel's name, so many bytes, and the message.
     Message { inbox: Arc<Inbox>, channel: usize, data: Vec<u8> },
     /// An entry of a stream: the stream's number, and the fields.
-    Entry { stream: usize, id: EntryId, fields: Fields },
+    Entry { stream: usize, id: Position, fields: Fields },
 }
 
 impl Incoming {
@@ -69,14 +69,14 @@ impl Link {
             Incoming::Entry { stream, id, fields } => {
                 let pairs = fields.pairs();
                 match field(&pairs, "nsp").and_then(|namespace| self.table.inbox_of(namespace)) {
-                    Some(inbox) => match &inbox.journal {
+                    Some(inbox) => match &inbox.recovery {
                         None => inbox.handle(inbox.wire.read_entry(&pairs)),
-                        Some(journal) => self.deliver_kept(&inbox, journal, id, &pairs),
+                        Some(recovery) => self.deliver_kept(&inbox, recovery, id, &pairs),
                     },
                     None => self.metrics.skipped.increment(),
                 }
-                if self.recovery.is_used() {
-                    self.recovery.places.advance(stream, id);
+                if let Some(cursor) = self.recovery.cursor(stream).filter(|_| self.recovery.is_used()) {
+                    cursor.advance(id);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The entries of streams, as they are read: an answer is not taken apart, and an entry is one piece of it.
 
-use crate::recovery::EntryId;
+use sockeye_cluster::recovery::Position;
+
 use crate::resp::Reader;
 
 /// Names and values of an entry's fields, as Redis has sent them.
@@ -52,7 +53,7 @@ impl<'a> Entries<'a> {
 }
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = (&'a [u8], EntryId, Fields);
+    type Item = (&'a [u8], Position, Fields);
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.entries == 0 {

@@ -102,7 +102,8 @@ impl Hub {
         if self.link.options.mode == Mode::Streams {
             running.tasks.spawn(reader::run(self.link.clone()));
             if self.link.recovery.is_used() {
-                running.tasks.spawn(recovery::run(self.link.clone()));
+                let driver = self.link.recovery.driver.clone();
+                running.tasks.spawn(async move { driver.run().await });
             }
         }
     }
@@ -113,6 +114,8 @@ impl Hub {
         running.namespaces = running.namespaces.saturating_sub(1);
         if running.namespaces == 0 {
             running.tasks = JoinSet::new();
+            // What nobody handles any more does not keep its namespace.
+            drop(self.link.incoming.drain());
             self.link.outgoing.disconnect();
             self.link.replicas.lock().clear();
         }
@@ -120,16 +123,11 @@ impl Hub {
 }
 
 impl Link {
-    /// Counts a message to other nodes.
-    pub(crate) fn note_published(&self, is_sent: bool) {
-        let metrics = &self.options.cluster.metrics;
-        if is_sent { metrics.published.increment() } else { metrics.publish_errors.increment() }
-    }
-
     /// A connection works, for as long as what is given back lives.
     pub(crate) fn working(&self, role: Role) -> Working<'_> {
         let working = self.health.works(role);
         self.progress.notify_waiters();
+        self.recovery.driver.note_available();
         working
     }
 

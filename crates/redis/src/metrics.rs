@@ -1,6 +1,9 @@
 //! What the adapter counts of its dealings with Redis.
 
+use std::sync::Arc;
+
 use sockeye::Counter;
+use sockeye_cluster::recovery::RecoveryMetrics;
 
 /// The counters of a [`RedisAdapter`](crate::RedisAdapter), over all its namespaces. What nodes say to one another is counted in
 /// [`ClusterMetrics`](sockeye_cluster::ClusterMetrics).
@@ -26,11 +29,8 @@ pub struct RedisMetrics {
     pub received: Counter,
     /// Messages that came from Redis and found the queue full: they are lost.
     pub dropped_incoming: Counter,
-    /// Events that were delivered to this node's clients without an offset, because Redis did not bring them back in time. With
-    /// connection state recovery only.
-    pub unlogged: Counter,
-    /// Times that entries of a stream were trimmed or lost before they were read. With connection state recovery only.
-    pub gaps: Counter,
+    /// What connection state recovery counts.
+    pub recovery: Arc<RecoveryMetrics>,
     /// Messages for rooms and namespaces that have no members here any more: they were not read.
     pub skipped: Counter,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value, cmd};
+use sockeye_cluster::recovery::Position;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -16,7 +17,6 @@ use crate::health::Role;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
 use crate::publisher::RETRY;
-use crate::recovery::EntryId;
 use crate::wire;
 
 /// Runs for as long as the adapter: a task for each group of streams that are read together.
@@ -66,7 +66,7 @@ async fn serve(link: Arc<Link>, names: Vec<String>) {
 }
 
 /// A stream, and the id of its last entry that was read.
-type Position = Vec<(String, EntryId)>;
+type Cursors = Vec<(String, Position)>;
 
 /// Why reading has ended.
 enum End {
@@ -95,7 +95,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Reads until the connection ends. A position that is kept from one connection to the next misses nothing.
-    async fn run(&self, position: &mut Option<Position>) -> Result<Infallible, End> {
+    async fn run(&self, position: &mut Option<Cursors>) -> Result<Infallible, End> {
         let timeout = self.link.options.timeout;
         let connection = self.link.servers.connect(self.server, BLOCK + timeout, |_| {}).await?;
         let ends = self.ends_of_streams(&connection).await?;
@@ -107,7 +107,9 @@ impl Reading<'_> {
             }
             None => {
                 for (name, id) in &ends {
-                    self.link.recovery.places.begin(self.link.number_of(name), *id);
+                    if let Some(cursor) = self.link.recovery.cursor(self.link.number_of(name)) {
+                        cursor.begin(*id);
+                    }
                 }
                 position.insert(ends)
             }
@@ -133,7 +135,7 @@ impl Reading<'_> {
         }
     }
 
-    fn read(&self, position: &Position) -> Cmd {
+    fn read(&self, position: &Cursors) -> Cmd {
         let mut read = cmd("XREAD");
         read.arg("COUNT").arg(self.link.options.stream.read_count).arg("BLOCK").arg(BLOCK_MILLIS);
         read.arg("STREAMS");
@@ -159,7 +161,7 @@ impl Reading<'_> {
     }
 
     /// Where the streams end now.
-    async fn ends_of_streams(&self, connection: &Connection) -> Result<Position, End> {
+    async fn ends_of_streams(&self, connection: &Connection) -> Result<Cursors, End> {
         let mut ends = Vec::new();
         for name in self.names {
             let mut last = self.edge(connection, "XREVRANGE", name, "+", "-").await?;
@@ -180,14 +182,14 @@ impl Reading<'_> {
         name: &str,
         from: &str,
         to: &str,
-    ) -> Result<Option<EntryId>, End> {
+    ) -> Result<Option<Position>, End> {
         let first = cmd(command).arg(name).arg(from).arg(to).arg("COUNT").arg(1).take();
         let answer = self.ask(connection, &first).await?;
         Ok(Entries::of_range(&answer).ok_or_else(unexpected)?.next().map(|(_, id, _)| id))
     }
 
     /// Writes an entry that does nothing: nobody is in a room of this name.
-    async fn begin_stream(&self, connection: &Connection, name: &str) -> Result<EntryId, End> {
+    async fn begin_stream(&self, connection: &Connection, name: &str) -> Result<Position, End> {
         let node = &*self.link.node;
         let data = format!(r#"{{"opts":{{"rooms":["{node}"],"except":[],"flags":{{}}}},"rooms":[]}}"#);
         let mut entry = cmd("XADD");
@@ -199,18 +201,20 @@ impl Reading<'_> {
     }
 
     /// Entries may have been trimmed, or lost with their server. That matters to who counts on them.
-    async fn find_gaps(&self, connection: &Connection, position: &Position, ends: &Position) -> Result<(), End> {
+    async fn find_gaps(&self, connection: &Connection, position: &Cursors, ends: &Cursors) -> Result<(), End> {
         if !self.link.recovery.is_used() {
             return Ok(());
         }
         for ((name, last), (_, end)) in position.iter().zip(ends) {
             let first = self.edge(connection, "XRANGE", name, "-", "+").await?;
             let is_unread = first.is_none_or(|first| first > *last);
-            if *last != EntryId::default() && (is_unread || end < last) {
-                self.link.metrics.gaps.increment();
+            if *last != Position::default() && (is_unread || end < last) {
+                self.link.metrics.recovery.gaps.increment();
                 tracing::warn!(stream = name, "entries of the stream were lost");
                 let first = first.unwrap_or_default();
-                self.link.recovery.handle_gap(self.link, self.link.number_of(name), first, is_unread);
+                if let Some(cursor) = self.link.recovery.cursor(self.link.number_of(name)) {
+                    self.link.recovery.driver.handle_gap(cursor, first, is_unread);
+                }
             }
         }
         Ok(())
@@ -219,7 +223,7 @@ impl Reading<'_> {
 
 /// Where a stream ends before the entry that was read last, the server has lost some: what comes next has an id that may be less
 /// than those.
-fn step_back(position: &mut Position, ends: &Position) {
+fn step_back(position: &mut Cursors, ends: &Cursors) {
     for ((_, id), (_, end)) in position.iter_mut().zip(ends) {
         *id = (*id).min(*end);
     }
@@ -245,7 +249,7 @@ impl Link {
         }
     }
 
-    async fn take_entries(&self, answer: &[u8], position: &mut Position) {
+    async fn take_entries(&self, answer: &[u8], position: &mut Cursors) {
         for (name, id, fields) in Entries::of_read(answer) {
             let Some((name, last)) = position.iter_mut().find(|(each, _)| each.as_bytes() == name) else { continue };
             self.metrics.received.increment();

@@ -230,7 +230,7 @@ async fn while_redis_is_away_own_clients_are_served_and_no_offset_lies() {
         let got = event(&mut client).await;
         assert!(got.starts_with(&format!("42[\"e\",{number}")), "{got}");
     }
-    assert!(first.redis.metrics().unlogged.value() >= 3);
+    assert!(first.redis.metrics().recovery.unlogged.value() >= 3);
     first.cut(false);
     // The other node's clients get all of it, once.
     for number in 2..5 {
@@ -357,7 +357,7 @@ async fn a_lost_stream_is_told() {
     redis.command::<()>(&["XADD", "socket.io", "*", "uid", "x", "nsp", "/none", "type", "2"]);
     assert!(matches!(client.next().await, Got::End | Got::Close(_)), "its connection ends");
     eventually("it is connected", || node.redis.is_connected()).await;
-    assert_eq!(node.redis.metrics().gaps.value(), 1);
+    assert_eq!(node.redis.metrics().recovery.gaps.value(), 1);
     assert!(node.restore(&session, None).await.is_none());
     node.logs().await;
     let (client, session) = node.connect().await;

@@ -1,25 +1,25 @@
-//! Takes an entry of the stream to the journal of its namespace, or, if it is no event, to whoever takes all else.
+//! Takes an entry of the stream to the recovery of its namespace, or, if it is no event, to whoever takes all else.
 
 use sockeye_cluster::Message;
+use sockeye_cluster::recovery::{Position, Recovery};
 
-use super::{EntryId, Journal};
 use crate::dispatcher::{Inbox, field};
 use crate::link::Link;
 
 impl Link {
     /// An entry for a namespace with recovery.
-    pub(crate) fn deliver_kept(&self, inbox: &Inbox, journal: &Journal, id: EntryId, fields: &[(&str, &str)]) {
+    pub(crate) fn deliver_kept(&self, inbox: &Inbox, recovery: &Recovery, id: Position, fields: &[(&str, &str)]) {
         let wire = &inbox.wire;
         if field(fields, "uid") == Some(&**wire.node()) {
             if let Some(number) = field(fields, "n").and_then(|number| number.parse().ok()) {
-                journal.handle_own(self, wire, id, number, || wire.read_kept(fields));
+                recovery.handle_own(id, number, || wire.read_kept(fields));
             }
             return;
         }
         match wire.read_entry(fields) {
             Ok((_, Message::Broadcast { packet, target, request: None })) if wire.is_event(&packet) => {
                 self.options.cluster.metrics.received.increment();
-                journal.handle_event(self, id, packet, &target);
+                recovery.handle_event(id, packet, &target);
             }
             other => inbox.handle(other),
         }

@@ -1,29 +1,52 @@
-//! Connection state recovery over streams: a client is found again on any node, whatever became of its own.
-//!
-//! ```text
-//!  emit ─► Journal::emit ─► pending ─► XADD ─► the stream ─► XREAD ─► Journal::handle_own ─┐ with the entry's id
-//!                              │                     └──────────────► Journal::handle_event ┴─► outboxes
-//!                              └── Redis does not answer in time: at once, without an id; then sessions need a newer one
-//!
-//!  session ─► Roster ─► SET in the same queue ─► key `sio:session:<pid>` ─► restore on any node ─► what the stream has since
-//! ```
-//!
-//! An event that is kept reaches the clients of every node in the order of the stream, those of the node that emitted it, too. So
-//! the id that a client got last tells all that it has. See [`journal`] for what happens while Redis does not answer.
+//! Recovery over streams of Redis: the event log is a stream, the session store is keys.
 
 mod deliver;
-mod entry_id;
-mod floor;
-mod journal;
-mod keeper;
-mod pending;
-mod places;
-mod record;
-mod restore;
-mod roster;
-mod tail;
+mod log;
+mod store;
 
-pub(crate) use entry_id::EntryId;
-pub(crate) use journal::Journal;
-pub(crate) use keeper::{Shared, run};
-pub(crate) use places::Places;
+use std::sync::Arc;
+
+use sockeye::adapter::Local;
+use sockeye_cluster::NodeId;
+use sockeye_cluster::recovery::{Cursor, Recovery, RecoveryDriver, RecoveryOptions};
+
+use self::log::StreamLog;
+use self::store::KeyStore;
+use crate::link::Link;
+use crate::wire::Wire;
+
+/// What the namespaces with recovery share.
+pub(crate) struct Shared {
+    pub(crate) driver: Arc<RecoveryDriver>,
+    /// How far each stream has been delivered.
+    cursors: Vec<Arc<Cursor>>,
+}
+
+impl Shared {
+    pub(crate) fn new(streams: usize) -> Self {
+        Self { driver: Arc::default(), cursors: (0..streams).map(|_| Arc::default()).collect() }
+    }
+
+    /// Whether a namespace recovers sessions, or did.
+    pub(crate) fn is_used(&self) -> bool {
+        self.driver.is_used()
+    }
+
+    /// How far the stream with this number has been delivered.
+    pub(crate) fn cursor(&self, stream: usize) -> Option<&Arc<Cursor>> {
+        self.cursors.get(stream)
+    }
+}
+
+/// Recovery for a namespace; none if the server does not recover sessions.
+pub(crate) fn of(link: &Arc<Link>, wire: &Arc<Wire>, local: &Arc<Local>, node: &NodeId) -> Option<Arc<Recovery>> {
+    let cursor = link.recovery.cursor(wire.stream_number()?)?.clone();
+    let log = Arc::new(StreamLog { link: link.clone(), wire: wire.clone(), cursor });
+    let store = Arc::new(KeyStore { link: link.clone(), wire: wire.clone() });
+    let mut options = RecoveryOptions::default();
+    options.timeout = link.options.timeout;
+    options.max_pending_bytes = link.options.max_outgoing_bytes;
+    options.cluster_metrics = link.options.cluster.metrics.clone();
+    options.metrics = link.metrics.recovery.clone();
+    Recovery::new(local, node.clone(), log, store, &link.recovery.driver, options)
+}

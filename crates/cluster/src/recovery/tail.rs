@@ -5,20 +5,20 @@ use std::collections::VecDeque;
 use sockeye::Target;
 use sockeye::adapter::{Packet, PacketBody, Room, RoomSet};
 
-use super::EntryId;
+use super::Position;
 
 /// The events that were delivered last, with their ids as last arguments. Bounded in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     /// All after this entry are here; none if that is not known yet.
-    complete_since: Option<EntryId>,
+    complete_since: Option<Position>,
     bytes: usize,
     entries: VecDeque<Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    id: EntryId,
+    id: Position,
     bytes: usize,
     packet: Packet,
     target: Target,
@@ -26,7 +26,7 @@ struct Entry {
 
 impl Tail {
     /// Begins anew: all that comes after this entry will be here.
-    pub(super) fn begin(&mut self, id: EntryId) {
+    pub(super) fn begin(&mut self, id: Position) {
         *self = Self { complete_since: Some(id), ..Self::default() };
     }
 
@@ -34,7 +34,7 @@ impl Tail {
         self.complete_since.is_some()
     }
 
-    pub(super) fn push(&mut self, id: EntryId, packet: Packet, target: Target) {
+    pub(super) fn push(&mut self, id: Position, packet: Packet, target: Target) {
         let bytes = size_of(&packet);
         self.bytes += bytes;
         self.entries.push_back(Entry { id, bytes, packet, target });
@@ -47,7 +47,7 @@ impl Tail {
     }
 
     /// The events after this entry that are meant for who is in these rooms; none if some are not here any more.
-    pub(super) fn since(&self, id: EntryId, rooms: &[Room]) -> Option<Vec<Packet>> {
+    pub(super) fn since(&self, id: Position, rooms: &[Room]) -> Option<Vec<Packet>> {
         if self.complete_since.is_none_or(|since| id < since) {
             return None;
         }
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    fn id(number: u64) -> EntryId {
+    fn id(number: u64) -> Position {
         format!("1-{number}").parse().unwrap()
     }
 

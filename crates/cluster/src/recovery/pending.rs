@@ -1,4 +1,4 @@
-//! What this node has emitted and the stream has not brought back yet, in order.
+//! What this node has emitted and the log has not brought back yet, in order.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ pub(super) struct Pending {
 
 #[derive(Debug)]
 pub(super) struct Item {
-    /// The number that its entry carries; none if it is not in the stream, and only waits for its turn.
+    /// The number that its entry carries; none if it is not in the log, and only waits for its turn.
     pub(super) number: Option<u64>,
     pub(super) packet: Packet,
     pub(super) target: Target,

@@ -1,4 +1,4 @@
-//! The sessions of a namespace's sockets on this node, as they are written in Redis while the sockets live.
+//! The sessions of a namespace's sockets on this node, which are written into the store while the sockets live.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,10 @@ use sockeye::Socket;
 use sockeye::adapter::{Local, SavedSession};
 use tokio::time::Instant;
 
-use super::EntryId;
-use super::record::{self, Over};
-use crate::link::Link;
-use crate::wire::Wire;
+use super::{Position, PutIf, SessionStore};
 
 /// The sockets, and which of their sessions are to be written.
-pub(super) struct Roster {
+pub(super) struct LiveSessions {
     /// How long a session is kept after its end.
     duration: Duration,
     state: Mutex<State>,
@@ -30,15 +27,15 @@ struct State {
     /// When each is written again although nothing has changed: about in order.
     turns: VecDeque<Turn>,
     next: u64,
-    /// Up to where the stream had been delivered, and when.
-    marks: VecDeque<(Instant, EntryId)>,
+    /// Up to where the log had been delivered, and when.
+    marks: VecDeque<(Instant, Position)>,
 }
 
 struct Entry {
     number: u64,
     socket: Socket,
     is_dirty: bool,
-    /// How many connections to Redis had ended when it was written last: what was written before may be lost.
+    /// The store's generation when it was written last: with another one, what was written may be lost.
     written: Option<u64>,
 }
 
@@ -48,7 +45,7 @@ struct Turn {
     secret: Box<str>,
 }
 
-impl Roster {
+impl LiveSessions {
     pub(super) fn new(duration: Duration) -> Self {
         Self { duration, state: Mutex::default(), is_dirty: AtomicBool::new(false) }
     }
@@ -99,58 +96,55 @@ impl Roster {
         self.is_dirty.load(Ordering::Acquire)
     }
 
-    /// Enters what has changed into the queue to Redis. It waits until the reader has begun, at `begun`: who was there before needs
+    /// Enters what has changed into the queue to the store. It waits until the reader has begun, at `begun`: who was there before needs
     /// nothing from before that.
-    pub(super) fn flush(&self, link: &Link, wire: &Wire, local: &Local, begun: Option<EntryId>) {
+    pub(super) fn flush(&self, store: &dyn SessionStore, local: &Local, begun: Option<Position>) {
         let Some(begun) = begun.filter(|_| self.is_dirty()) else { return };
         let mut state = self.state.lock();
         let dirty = std::mem::take(&mut state.dirty);
         for secret in dirty {
             let Some(entry) = state.by_secret.get_mut(&secret) else { continue };
             entry.is_dirty = false;
-            let ended = link.metrics.disconnects.value();
-            let over = match entry.written.replace(ended) {
-                None => Over::Anything,
-                Some(then) if then == ended => Over::Own,
-                Some(_) => Over::OwnOrNothing,
+            let generation = store.generation();
+            let condition = match entry.written.replace(generation) {
+                None => PutIf::Always,
+                Some(then) if then == generation => PutIf::Own,
+                Some(_) => PutIf::OwnOrAbsent,
             };
             let Some(mut session) = local.session(&entry.socket) else { continue };
             if session.log_start.is_empty() {
                 session.log_start = begun.to_string();
                 local.advance_log_start(&entry.socket, &session.log_start);
             }
-            let written = record::write(link, wire, session, self.keep(), over);
-            if written.is_some_and(|outgoing| !link.send(outgoing)) {
+            if !store.put(session, self.keep(), condition) {
                 // It is written again at its turn.
-                entry.written = (over != Over::Anything).then_some(ended.wrapping_sub(1));
+                entry.written = (condition != PutIf::Always).then_some(generation.wrapping_sub(1));
             }
         }
         self.is_dirty.store(false, Ordering::Release);
     }
 
     /// The socket is gone, and its client may come back.
-    pub(super) fn persist(&self, link: &Link, wire: &Wire, mut session: SavedSession, begun: Option<EntryId>) {
+    pub(super) fn persist(&self, store: &dyn SessionStore, mut session: SavedSession, begun: Option<Position>) {
         if let Some(begun) = begun.filter(|_| session.log_start.is_empty()) {
             session.log_start = begun.to_string();
         }
         let entry = self.state.lock().by_secret.remove(&*session.private_id);
-        let over = match entry {
+        let condition = match entry {
             // It was taken out for a client that did not enter.
-            None => Over::Anything,
+            None => PutIf::Always,
             Some(entry) => match entry.written {
-                None => Over::Anything,
-                Some(then) if then == link.metrics.disconnects.value() => Over::Own,
-                Some(_) => Over::OwnOrNothing,
+                None => PutIf::Always,
+                Some(then) if then == store.generation() => PutIf::Own,
+                Some(_) => PutIf::OwnOrAbsent,
             },
         };
-        if let Some(outgoing) = record::write(link, wire, session, self.duration, over) {
-            // Without room the client is told that it is not recovered.
-            let _full = link.send(outgoing);
-        }
+        // Without room the client is told that it is not recovered.
+        let _full = store.put(session, self.duration, condition);
     }
 
     /// The socket is gone. Unless its session has been kept, its client cannot come back.
-    pub(super) fn remove(&self, link: &Link, local: &Local, socket: &Socket) {
+    pub(super) fn remove(&self, store: &dyn SessionStore, local: &Local, socket: &Socket) {
         let Some(secret) = local.private_id(socket) else { return };
         let mut state = self.state.lock();
         if state.by_secret.get(&*secret).is_none_or(|entry| entry.socket != *socket) {
@@ -158,14 +152,12 @@ impl Roster {
         }
         state.by_secret.remove(&*secret);
         drop(state);
-        if let Some(outgoing) = record::remove(link, &secret) {
-            // What stays ends with its time.
-            let _full = link.send(outgoing);
-        }
+        // What stays ends with its time.
+        let _full = store.remove(&secret);
     }
 
-    /// Notes up to where the stream has been delivered.
-    pub(super) fn mark(&self, id: EntryId) {
+    /// Notes up to where the log has been delivered.
+    pub(super) fn mark(&self, position: Position) {
         let mut state = self.state.lock();
         if state.by_secret.is_empty() {
             state.marks = VecDeque::new();
@@ -173,7 +165,7 @@ impl Roster {
         }
         let now = Instant::now();
         if state.marks.back().is_none_or(|(at, _)| now.duration_since(*at) >= MARK_INTERVAL) {
-            state.marks.push_back((now, id));
+            state.marks.push_back((now, position));
         }
         if state.marks.len() > MAX_MARKS {
             state.marks.pop_front();
@@ -200,18 +192,18 @@ impl Roster {
     }
 }
 
-/// A client that gets no events needs nothing from before what has certainly arrived: else it could not be recovered once the stream
+/// A client that gets no events needs nothing from before what has certainly arrived: else it could not be recovered once the log
 /// has been trimmed behind its last offset.
-fn advance(local: &Local, socket: &Socket, marks: &VecDeque<(Instant, EntryId)>) {
+fn advance(local: &Local, socket: &Socket, marks: &VecDeque<(Instant, Position)>) {
     let Some(until) = local.received_until(socket) else { return };
     let after = marks.partition_point(|(at, _)| at.into_std() <= until);
-    let Some((_, id)) = after.checked_sub(1).and_then(|at| marks.get(at)) else { return };
-    let start = local.session(socket).and_then(|session| session.log_start.parse::<EntryId>().ok());
-    if start.is_none_or(|start| start < *id) {
-        local.advance_log_start(socket, &id.to_string());
+    let Some((_, position)) = after.checked_sub(1).and_then(|at| marks.get(at)) else { return };
+    let start = local.session(socket).and_then(|session| session.log_start.parse::<Position>().ok());
+    if start.is_none_or(|start| start < *position) {
+        local.advance_log_start(socket, &position.to_string());
     }
 }
 
-/// How often it is noted up to where the stream has been delivered, and how often that is remembered: ten minutes.
+/// How often it is noted up to where the log has been delivered, and how often that is remembered: ten minutes.
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_MARKS: usize = 600;
