@@ -9,9 +9,9 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use sockeye::adapter::Packet;
 use sockeye::{Args, Target};
+use sockeye_cluster::codec::cluster::{self, Form};
 use sockeye_cluster::{Message, NodeId};
 use sockeye_redis::codec::classic::{self, Channel};
-use sockeye_redis::codec::cluster::{self, Form};
 
 fn main() {
     let mut criterion = Criterion::default()

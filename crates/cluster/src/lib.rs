@@ -26,6 +26,7 @@
 
 mod adapter;
 mod bus;
+pub mod codec;
 mod core;
 mod interest;
 mod machine;

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sockeye::adapter::{AdapterFuture, Local};
+use sockeye_cluster::codec::native;
 use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
-use sockeye_redis::codec::native;
 use tokio::task::AbortHandle;
 
 use crate::link::{Hub, Inbox, Outgoing};

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use async_nats::{Client, Message, Subject, Subscriber};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use sockeye_redis::codec::native;
+use sockeye_cluster::codec::native;
 use tokio::time::sleep;
 
 use crate::link::{Inbox, Incoming, Link};

@@ -5,10 +5,10 @@ use sockeye::adapter::Local;
 use sockeye::{Socket, Target};
 use sockeye_cluster::{BusError, Destination, RequestId, Sender};
 
-use crate::codec::CodecError;
 use crate::codec::classic::{self, Channel, Incoming};
 use crate::dispatcher::Inbox;
 use crate::link::Link;
+use sockeye_cluster::codec::CodecError;
 
 impl Link {
     /// Brings what came in a channel to its namespace. Broadcasts for a room without members here are not read.

@@ -7,11 +7,11 @@ use sockeye::adapter::Local;
 use sockeye_cluster::recovery::{Position, Recovery};
 use sockeye_cluster::{Message, Receiver, Sender};
 
-use crate::codec::CodecError;
 use crate::entries::Fields;
 use crate::link::Link;
 use crate::options::Mode;
 use crate::wire::Wire;
+use sockeye_cluster::codec::CodecError;
 
 /// A namespace, as what receives messages.
 pub(crate) struct Inbox {

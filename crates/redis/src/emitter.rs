@@ -10,13 +10,14 @@ use redis::Value;
 use sockeye::adapter::{Packet, Room};
 use sockeye::adapter::{check_event, check_server_event};
 use sockeye::{EmitError, IntoArgs, IntoRooms, Target};
+use sockeye_cluster::codec::CodecError;
+use sockeye_cluster::codec::parts::EMITTER;
 use sockeye_cluster::{Destination, Message, NodeId};
 use thiserror::Error;
 
 use self::line::Line;
 use crate::adapter::UrlError;
-use crate::codec::parts::EMITTER;
-use crate::codec::{CodecError, emitter};
+use crate::codec::emitter;
 use crate::options::{Mode, RedisOptions};
 use crate::servers::Servers;
 use crate::wire::{Outgoing, Wire};

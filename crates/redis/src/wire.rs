@@ -7,11 +7,12 @@ use bytestring::ByteString;
 use redis::Cmd;
 use sockeye::Target;
 use sockeye::adapter::{Packet, PacketBody, Room};
+use sockeye_cluster::codec::cluster::{self, Form};
+use sockeye_cluster::codec::{CodecError, native};
 use sockeye_cluster::{Destination, Message, NodeId, Sender};
 
 use crate::codec::classic::{self, Channels};
-use crate::codec::cluster::{self, Form};
-use crate::codec::{CodecError, native};
+
 use crate::options::{Mode, RedisOptions, StreamOptions, Subscription};
 
 /// The name of a channel. A clone shares it.

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody};
 use sockeye::{Args, EventName, Target, Value};
+use sockeye_cluster::codec::CodecError;
+use sockeye_cluster::codec::cluster::{self, Form};
 use sockeye_cluster::{Message, NodeId, RequestId, Sender};
-use sockeye_redis::codec::CodecError;
 use sockeye_redis::codec::classic::{self, Channel, Incoming};
-use sockeye_redis::codec::cluster::{self, Form};
 
 const PLAIN: &str = r#"{"type":3,"data":{"packet":{"type":2,"data":["event",1,"é"]},"opts":{"rooms":["7","b"],"except":["x"],"flags":{"compress":false,"volatile":true,"timeout":800}}},"uid":"n","nsp":"/a"}"#;
 

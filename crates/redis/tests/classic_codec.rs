@@ -6,8 +6,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::adapter::Packet;
 use sockeye::{Args, Target, Value};
+use sockeye_cluster::codec::CodecError;
 use sockeye_cluster::{Destination, Message, NodeId, RequestId, Sender};
-use sockeye_redis::codec::CodecError;
 use sockeye_redis::codec::classic::{
     Channel, Channels, Incoming, decode, encode, encode_done, encode_rooms, encode_sockets,
 };

@@ -7,11 +7,11 @@ use bytestring::ByteString;
 use serde_json::Value as Json;
 use sockeye::adapter::{Packet, PacketBody, Room};
 use sockeye::{Args, Target, Value};
+use sockeye_cluster::codec::cluster::decode_entry;
+use sockeye_cluster::codec::{CodecError, native};
 use sockeye_cluster::{Message, Sender};
 use sockeye_redis::codec::classic::{Channel, Channels, Incoming, decode, encode};
-use sockeye_redis::codec::cluster::decode_entry;
 use sockeye_redis::codec::emitter::{encode_classic, encode_entry};
-use sockeye_redis::codec::{CodecError, native};
 
 /// How a message to all ends: of the emitter, and of a node.
 const TAILS: [&[u8]; 2] =

@@ -5,7 +5,7 @@ const LAST: u64 = 8_640_000_000_000_000;
 const DAY: i64 = 86_400_000;
 
 /// What `new Date(milliseconds).toISOString()` gives, for the dates that JavaScript has.
-pub(super) fn iso_string(milliseconds: i64) -> Option<String> {
+pub fn iso_string(milliseconds: i64) -> Option<String> {
     if milliseconds.unsigned_abs() > LAST {
         return None;
     }

@@ -29,12 +29,13 @@ mod scan;
 mod value;
 
 pub use args::{Args, ArgsError};
-pub use date::date_string;
+pub use date::{date_string, iso_string};
 pub use decode::Decoder;
 pub use error::DecodeError;
 pub use into_args::{FromArgs, IntoArgs};
 pub use json::from_json;
 pub use limits::Limits;
+pub use msgpack::primitives as msgpack_primitives;
 pub use name::EventName;
 pub use packet::{Encoded, Packet, PacketBody, Parser};
 pub use value::Value;

@@ -34,8 +34,9 @@ use sockeye_cluster::{Message, NodeId, RequestId};
 
 pub use self::channels::{Channel, Channels};
 pub use self::read::{Incoming, decode};
-use super::parts::{answer, event, object, options, rooms, sockets, write_object};
-use super::{CodecError, json, msgpack};
+use sockeye_cluster::codec::parts::{answer, event, object, options, rooms, sockets, write_object};
+use sockeye_cluster::codec::{CodecError, json, msgpack};
+use sockeye_protocol::socket::msgpack_primitives::write_text;
 
 /// Writes a message of the node `me`. [`Channels::of`] says where it goes.
 ///
@@ -144,20 +145,20 @@ pub(super) fn encode_broadcast(
     match request {
         None => {
             out.push(0x93);
-            msgpack::write_text(me, &mut out);
+            write_text(&mut out, me);
             packet.encode_msgpack_into(&mut out);
         }
         Some(request) => {
             out.push(0x85);
             for (key, value) in [("uid", me), ("requestId", &*request)] {
-                msgpack::write_text(key, &mut out);
-                msgpack::write_text(value, &mut out);
+                write_text(&mut out, key);
+                write_text(&mut out, value);
             }
-            msgpack::write_text("type", &mut out);
+            write_text(&mut out, "type");
             out.push(7);
-            msgpack::write_text("packet", &mut out);
+            write_text(&mut out, "packet");
             packet.encode_msgpack_into(&mut out);
-            msgpack::write_text("opts", &mut out);
+            write_text(&mut out, "opts");
         }
     }
     msgpack::write(options, &mut out);

@@ -11,8 +11,8 @@ use sockeye::{Target, Value};
 use sockeye_cluster::Message;
 
 use super::classic::{encode_broadcast, filter};
-use super::parts::{EMITTER, event, flags, object, rooms};
-use super::{CodecError, json, msgpack};
+use sockeye_cluster::codec::parts::{EMITTER, event, flags, object, rooms};
+use sockeye_cluster::codec::{CodecError, json, msgpack};
 
 /// Writes a message for nodes with the classic adapter. [`Channels::of`](super::classic::Channels::of) says where it goes.
 ///

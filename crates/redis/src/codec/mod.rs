@@ -1,53 +1,6 @@
-//! What nodes write into Redis, and read.
+//! What nodes write into Redis, and read, where it is of Redis only. What other brokers have, too, is in [`sockeye_cluster::codec`].
 //!
-//! [`classic`] has the messages of the classic adapter, [`cluster`] those of the sharded adapter and of the one over streams, and
-//! [`native`] those between nodes of Sockeye. All of them read the messages of emitters, too; [`emitter`] writes these. [`session`] has
-//! the sessions of clients that come back.
+//! [`classic`] has the messages of the classic adapter; [`emitter`] writes those of emitters.
 
 pub mod classic;
-pub mod cluster;
-mod direct;
 pub mod emitter;
-mod json;
-mod msgpack;
-pub mod native;
-pub(crate) mod parts;
-pub mod session;
-
-use thiserror::Error;
-
-/// Why bytes are no message.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CodecError {
-    /// Not JSON.
-    #[error("not JSON")]
-    Json,
-    /// Not MessagePack.
-    #[error("not MessagePack")]
-    MsgPack,
-    /// Not in the form of the native mode.
-    #[error("not in the form of the native mode")]
-    Native,
-    /// Not base64.
-    #[error("not base64")]
-    Base64,
-    /// Arrays and maps nest too deep.
-    #[error("nested too deep")]
-    TooDeep,
-    /// This member is missing, or is not what it should be.
-    #[error("the member \"{0}\" is missing or wrong")]
-    Member(&'static str),
-    /// A type of message that is not known.
-    #[error("an unknown type of message")]
-    UnknownType,
-    /// It belongs to another namespace.
-    #[error("a message of another namespace")]
-    OtherNamespace,
-    /// There are binaries, and an object that is none but looks like the placeholder of one: clients would take it for one.
-    #[error("an object looks like a binary's placeholder")]
-    Placeholder,
-    /// It cannot be said in this format: the broker's nodes have no such message, or the arguments are not valid.
-    #[error("it cannot be written")]
-    Unwritable,
-}

@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use redis::cmd;
 use sockeye::adapter::{AdapterFuture, SavedSession};
 use sockeye_cluster::NodeId;
+use sockeye_cluster::codec::session::{self, Session};
 use sockeye_cluster::recovery::{LogError, LowWatermark, PutIf, SessionStore, StoredSession};
 
 use super::log::unavailable;
-use crate::codec::session::{self, Session};
 use crate::link::Link;
 use crate::map;
 use crate::wire::{Outgoing, Wire};

@@ -14,6 +14,7 @@
 //! On the way out whole numbers take the smallest integer form and others are doubles; an absent key is not written.
 
 mod cursor;
+pub mod primitives;
 mod read;
 mod write;
 

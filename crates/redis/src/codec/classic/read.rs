@@ -7,11 +7,11 @@ use sockeye::{Target, Value};
 use sockeye_cluster::{Message, RequestId, Sender};
 
 use super::Channel;
-use crate::codec::parts::{
+use sockeye_cluster::codec::parts::{
     member, read_answer, read_close, read_count, read_event, read_object, read_options, read_packet, read_rooms,
     read_sockets, sender, text,
 };
-use crate::codec::{CodecError, direct, msgpack};
+use sockeye_cluster::codec::{CodecError, direct, msgpack};
 
 /// What has come.
 #[derive(Clone, Debug)]

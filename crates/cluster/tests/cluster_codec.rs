@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::{Args, Value};
+use sockeye_cluster::codec::CodecError;
+use sockeye_cluster::codec::cluster::{Form, decode, decode_entry, encode, encode_entry};
 use sockeye_cluster::{Message, NodeId, Sender};
-use sockeye_redis::codec::CodecError;
-use sockeye_redis::codec::cluster::{Form, decode, decode_entry, encode, encode_entry};
 
 /// In the main namespace, by this node.
 const NODE: &str = "e9e8b44928da1447";

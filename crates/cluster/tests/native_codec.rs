@@ -6,9 +6,9 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody, Room};
 use sockeye::{Args, EventName, Target, Value};
+use sockeye_cluster::codec::CodecError;
+use sockeye_cluster::codec::native::{decode, encode, is_own};
 use sockeye_cluster::{Message, NodeId, Sender};
-use sockeye_redis::codec::CodecError;
-use sockeye_redis::codec::native::{decode, encode, is_own};
 
 const NAMESPACE: ByteString = ByteString::from_static("/chat");
 

@@ -3,10 +3,12 @@
 //! Sockeye adds who wrote it, in which namespace, and where the log stood when the client had all. The official adapter does not
 //! look at it.
 
+use crate::NodeId;
 use bytes::Bytes;
 use sockeye::Value;
 use sockeye::adapter::SavedSession;
-use sockeye_cluster::NodeId;
+
+use sockeye_protocol::socket::msgpack_primitives::write_text;
 
 use super::parts::{member, object, read_rooms, rooms, text};
 use super::{CodecError, msgpack};
@@ -40,8 +42,8 @@ pub fn encode(session: SavedSession, me: &NodeId, namespace: &str) -> Vec<u8> {
 /// How all begins that [`encode`] writes for this node: a multiple of three bytes, so that it can be told in base64, too.
 pub fn beginning(me: &NodeId) -> Vec<u8> {
     let mut text = vec![0x87];
-    msgpack::write_text("node", &mut text);
-    msgpack::write_text(&padded(me), &mut text);
+    write_text(&mut text, "node");
+    write_text(&mut text, &padded(me));
     text
 }
 

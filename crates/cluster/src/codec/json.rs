@@ -8,7 +8,7 @@ use sockeye::{Args, Value};
 use super::CodecError;
 
 /// Reads a value. What JavaScript allows in JSON and serde_json does not, such as halves of surrogate pairs, is read as well.
-pub(super) fn read(text: &str) -> Result<Value, CodecError> {
+pub fn read(text: &str) -> Result<Value, CodecError> {
     // The parser of arguments wants an array, and bounds how deep it nests.
     let array = ByteString::from(format!("[{text}]"));
     let args = Args::from_json_array(&array, Vec::new()).map_err(|_| CodecError::Json)?;
@@ -20,7 +20,7 @@ pub(super) fn read(text: &str) -> Result<Value, CodecError> {
 }
 
 /// Writes an object; none if there are binaries in it.
-pub(super) fn write(object: &Value) -> Result<Option<String>, CodecError> {
+pub fn write(object: &Value) -> Result<Option<String>, CodecError> {
     if has_binary(object) {
         return Ok(None);
     }
@@ -29,7 +29,7 @@ pub(super) fn write(object: &Value) -> Result<Option<String>, CodecError> {
 }
 
 /// Writes a value as `JSON.stringify` of Node.js does: binaries become `{"type":"Buffer","data":[…]}`.
-pub(super) fn stringify(value: &Value) -> Result<String, CodecError> {
+pub fn stringify(value: &Value) -> Result<String, CodecError> {
     let args = Args::from_serialize(&Stringified(value)).map_err(|_| CodecError::Unwritable)?;
     Ok(args.json_elements().to_owned())
 }
@@ -54,7 +54,7 @@ impl Serialize for Stringified<'_> {
     }
 }
 
-pub(super) fn has_binary(value: &Value) -> bool {
+pub fn has_binary(value: &Value) -> bool {
     match value {
         Value::Binary(_) => true,
         Value::Array(items) => items.iter().any(has_binary),

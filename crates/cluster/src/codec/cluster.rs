@@ -3,12 +3,12 @@
 //! A message is `{type, data, uid, nsp}`, in JSON, or in MessagePack where it must carry binaries. In a stream the members are the
 //! fields of the entry, and `data` is JSON, or MessagePack in base64.
 
+use crate::{Message, NodeId, RequestId, Sender};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::Value;
-use sockeye_cluster::{Message, NodeId, RequestId, Sender};
 
 use super::parts::{
     answer, event, member, object, options, packet, read_answer, read_close, read_count, read_event, read_object,
@@ -183,7 +183,6 @@ fn parts(message: Message) -> Result<(u8, Option<Value>), CodecError> {
         }
         Message::Acknowledgement { request, args } => (12, Some(answered(text(request), answer(&args)?))),
         Message::Close => (13, None),
-        _ => return Err(CodecError::Unwritable),
     })
 }
 

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
+use crate::Sender;
 use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody, RemoteSocketData, Room};
 use sockeye::{Args, EventName, Target, Value};
-use sockeye_cluster::Sender;
 
 use super::{CodecError, json, msgpack};
 
 /// The name that emitters go by: programs that are no nodes.
-pub(crate) const EMITTER: &str = "emitter";
+pub const EMITTER: &str = "emitter";
 
 /// Reads JSON or MessagePack: a message is an object, so the first byte tells.
-pub(super) fn read_object(data: &Bytes) -> Result<Value, CodecError> {
+pub fn read_object(data: &Bytes) -> Result<Value, CodecError> {
     match data.first() {
         Some(b'{') => json::read(std::str::from_utf8(data).map_err(|_| CodecError::Json)?),
         _ => msgpack::read(data),
@@ -22,38 +22,38 @@ pub(super) fn read_object(data: &Bytes) -> Result<Value, CodecError> {
 }
 
 /// Writes JSON where it can be, and MessagePack where there are binaries.
-pub(super) fn write_object(value: &Value) -> Result<Vec<u8>, CodecError> {
+pub fn write_object(value: &Value) -> Result<Vec<u8>, CodecError> {
     Ok(match json::write(value)? {
         Some(text) => text.into_bytes(),
         None => msgpack::to_vec(value),
     })
 }
 
-pub(super) fn sender(uid: Option<&str>) -> Sender {
+pub fn sender(uid: Option<&str>) -> Sender {
     match uid {
         None | Some(EMITTER) => Sender::Unnamed,
         Some(node) => Sender::Node(node.into()),
     }
 }
 
-pub(super) fn object<const N: usize>(members: [(&'static str, Value); N]) -> Value {
+pub fn object<const N: usize>(members: [(&'static str, Value); N]) -> Value {
     Value::Object(members.into_iter().map(|(key, value)| (ByteString::from_static(key), value)).collect())
 }
 
-pub(super) fn member<'a>(value: &'a Value, name: &'static str) -> Result<&'a Value, CodecError> {
+pub fn member<'a>(value: &'a Value, name: &'static str) -> Result<&'a Value, CodecError> {
     value.get(name).ok_or(CodecError::Member(name))
 }
 
-pub(super) fn text(value: &Value, name: &'static str) -> Result<String, CodecError> {
+pub fn text(value: &Value, name: &'static str) -> Result<String, CodecError> {
     member(value, name)?.as_str().map(str::to_owned).ok_or(CodecError::Member(name))
 }
 
-pub(super) fn rooms(rooms: &[Room]) -> Value {
+pub fn rooms(rooms: &[Room]) -> Value {
     rooms.iter().map(|room| &**room).collect::<Vec<&str>>().into()
 }
 
 /// Rooms are text; those of JavaScript programs may be numbers.
-pub(super) fn read_rooms(value: &Value, name: &'static str) -> Result<Vec<Room>, CodecError> {
+pub fn read_rooms(value: &Value, name: &'static str) -> Result<Vec<Room>, CodecError> {
     let items = member(value, name)?.as_array().ok_or(CodecError::Member(name))?;
     let room = |item: &Value| match item {
         Value::String(room) => Ok(Room::from(&**room)),
@@ -64,11 +64,11 @@ pub(super) fn read_rooms(value: &Value, name: &'static str) -> Result<Vec<Room>,
 }
 
 /// `opts`: rooms, exceptions and flags. Flags are always there, for some nodes read them without looking.
-pub(super) fn options(target: &Target) -> Value {
+pub fn options(target: &Target) -> Value {
     object([("rooms", rooms(&target.rooms)), ("except", rooms(&target.except)), ("flags", flags(target))])
 }
 
-pub(super) fn flags(target: &Target) -> Value {
+pub fn flags(target: &Target) -> Value {
     let mut flags = Vec::new();
     if !target.flags.compress {
         flags.push((ByteString::from_static("compress"), false.into()));
@@ -83,7 +83,7 @@ pub(super) fn flags(target: &Target) -> Value {
     Value::Object(flags)
 }
 
-pub(super) fn read_options(options: &Value) -> Result<Target, CodecError> {
+pub fn read_options(options: &Value) -> Result<Target, CodecError> {
     // Official nodes make a `Set` of what is there, and emitters of other languages send an empty text for no rooms, or nothing.
     let rooms = |name| match options.get(name) {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -101,7 +101,7 @@ pub(super) fn read_options(options: &Value) -> Result<Target, CodecError> {
 }
 
 /// The name of an event and its arguments, in one array.
-pub(super) fn event(name: &EventName, args: &Args) -> Result<Value, CodecError> {
+pub fn event(name: &EventName, args: &Args) -> Result<Value, CodecError> {
     let name = match name.is_number() {
         true => name.as_str().parse::<f64>().map_or(Value::Null, Value::from),
         false => name.as_str().into(),
@@ -111,7 +111,7 @@ pub(super) fn event(name: &EventName, args: &Args) -> Result<Value, CodecError> 
     Ok(Value::Array(items))
 }
 
-pub(super) fn read_event(value: &Value, name: &'static str) -> Result<(EventName, Args), CodecError> {
+pub fn read_event(value: &Value, name: &'static str) -> Result<(EventName, Args), CodecError> {
     let [event, args @ ..] = member(value, name)?.as_array().ok_or(CodecError::Member(name))? else {
         return Err(CodecError::Member(name));
     };
@@ -140,12 +140,12 @@ fn read_args(values: Vec<Value>) -> Result<Args, CodecError> {
 }
 
 /// An event's packet, `{type: 2, data}`.
-pub(super) fn packet(packet: &Packet) -> Result<Value, CodecError> {
+pub fn packet(packet: &Packet) -> Result<Value, CodecError> {
     let PacketBody::Event { name, args } = &packet.body else { return Err(CodecError::Unwritable) };
     Ok(object([("type", 2.into()), ("data", event(name, args)?)]))
 }
 
-pub(super) fn read_packet(packet: &Value, namespace: &ByteString) -> Result<Packet, CodecError> {
+pub fn read_packet(packet: &Value, namespace: &ByteString) -> Result<Packet, CodecError> {
     if member(packet, "type")?.as_u64() != Some(2) {
         return Err(CodecError::Member("type"));
     }
@@ -157,24 +157,24 @@ pub(super) fn read_packet(packet: &Value, namespace: &ByteString) -> Result<Pack
 }
 
 /// An answer: what a callback was called with, of which only the first counts; none if there was nothing.
-pub(super) fn answer(args: &Args) -> Result<Option<Value>, CodecError> {
+pub fn answer(args: &Args) -> Result<Option<Value>, CodecError> {
     Ok(args.to_values().map_err(|_| CodecError::Unwritable)?.into_iter().next())
 }
 
-pub(super) fn read_answer(value: &Value, name: &str) -> Result<Args, CodecError> {
+pub fn read_answer(value: &Value, name: &str) -> Result<Args, CodecError> {
     value.get(name).map_or_else(|| Ok(Args::empty()), |answer| read_args(vec![answer.clone()]))
 }
 
-pub(super) fn read_count(value: &Value) -> Result<usize, CodecError> {
+pub fn read_count(value: &Value) -> Result<usize, CodecError> {
     let count = member(value, "clientCount")?.as_u64().and_then(|count| usize::try_from(count).ok());
     count.ok_or(CodecError::Member("clientCount"))
 }
 
-pub(super) fn read_close(value: &Value) -> bool {
+pub fn read_close(value: &Value) -> bool {
     value.get("close").and_then(Value::as_bool).unwrap_or(false)
 }
 
-pub(super) fn sockets(sockets: Vec<RemoteSocketData>) -> Value {
+pub fn sockets(sockets: Vec<RemoteSocketData>) -> Value {
     let describe = |socket: RemoteSocketData| {
         object([
             ("id", socket.id.into()),
@@ -186,7 +186,7 @@ pub(super) fn sockets(sockets: Vec<RemoteSocketData>) -> Value {
     Value::Array(sockets.into_iter().map(describe).collect())
 }
 
-pub(super) fn read_sockets(value: &Value) -> Result<Vec<RemoteSocketData>, CodecError> {
+pub fn read_sockets(value: &Value) -> Result<Vec<RemoteSocketData>, CodecError> {
     let read = |socket: &Value| {
         let data = match socket.get("data").map(Value::to_json) {
             Some(serde_json::Value::Object(data)) => data,

@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
+use crate::{Message, NodeId, Sender};
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
 use sockeye::adapter::{Packet, PacketBody, Room};
 use sockeye::{Args, EventName, Target};
-use sockeye_cluster::{Message, NodeId, Sender};
 
 use super::cluster::{self, Form};
 use super::{CodecError, parts};

@@ -1,8 +1,15 @@
-//! Values as MessagePack, in the dialect that the adapters' libraries share: `nil`, `bin`, timestamps as extension -1.
+//! Values as MessagePack, in the dialects of the adapters' libraries.
+//!
+//! They share `nil` and `bin`. A date is the timestamp of MessagePack, extension -1, since notepack 3; notepack 2, which servers with
+//! older adapters and emitters have, writes a date as `d7 00` and `undefined` as `d4 00 00`.
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use sockeye::Value;
+use sockeye_protocol::socket::iso_string;
+use sockeye_protocol::socket::msgpack_primitives::{
+    ARRAY, MAP, write_binary, write_f64, write_head, write_i64, write_text, write_u64,
+};
 
 use super::CodecError;
 
@@ -10,21 +17,22 @@ use super::CodecError;
 const MAX_DEPTH: usize = 128;
 
 /// Reads the value that `data` is, to its last byte. Binaries are slices of it.
-pub(super) fn read(data: &Bytes) -> Result<Value, CodecError> {
+pub fn read(data: &Bytes) -> Result<Value, CodecError> {
     let mut reader = Reader { data, at: 0 };
     let value = reader.value(MAX_DEPTH)?;
     if reader.at == data.len() { Ok(value) } else { Err(CodecError::MsgPack) }
 }
 
 /// A value as it is written.
-pub(super) struct Raw {
-    pub(super) data: Bytes,
+#[derive(Debug)]
+pub struct Raw {
+    pub data: Bytes,
     /// Whether there are extensions in it: they mean one thing in this dialect and another elsewhere.
-    pub(super) has_extension: bool,
+    pub has_extension: bool,
 }
 
 /// Divides an array of three values.
-pub(super) fn read_three(data: &Bytes) -> Result<[Raw; 3], CodecError> {
+pub fn read_three(data: &Bytes) -> Result<[Raw; 3], CodecError> {
     let mut reader = Reader { data, at: 0 };
     if reader.array()? != [0x93] {
         return Err(CodecError::MsgPack);
@@ -89,6 +97,14 @@ impl<'a> Reader<'a> {
             0xd1 => i16::from_be_bytes(self.array()?).into(),
             0xd2 => i32::from_be_bytes(self.array()?).into(),
             0xd3 => i64::from_be_bytes(self.array()?).into(),
+            0xd4 if self.next_is(&UNDEFINED[1..]) => {
+                self.take(2)?;
+                Value::Null
+            }
+            0xd7 if self.next_is(&[0x00]) => {
+                self.take(1)?;
+                date(i64::from_be_bytes(self.array()?))
+            }
             0xd4..=0xd8 => self.extension(1 << (prefix - 0xd4))?,
             0xd9..=0xdb => {
                 let len = self.len(prefix - 0xd9)?;
@@ -137,6 +153,10 @@ impl<'a> Reader<'a> {
         Ok(Raw { data: self.data.slice(start..self.at), has_extension })
     }
 
+    fn next_is(&self, bytes: &[u8]) -> bool {
+        self.data.get(self.at..).is_some_and(|rest| rest.starts_with(bytes))
+    }
+
     fn text(&mut self, len: usize) -> Result<Value, CodecError> {
         Ok(Value::String(String::from_utf8_lossy(self.take(len)?).into_owned().into()))
     }
@@ -167,7 +187,7 @@ impl<'a> Reader<'a> {
             }
             _ => return Err(CodecError::MsgPack),
         };
-        Ok(millis_text(millis).map_or(Value::Null, Value::from))
+        Ok(date(millis))
     }
 
     fn items(&mut self, len: usize, depth_left: usize) -> Result<Value, CodecError> {
@@ -189,134 +209,100 @@ impl<'a> Reader<'a> {
                 Value::Number(number) => number.to_string().into(),
                 _ => return Err(CodecError::MsgPack),
             };
-            members.push((key, self.value(depth_left)?));
+            // As in JSON, a member that is undefined is none.
+            let is_undefined = self.next_is(UNDEFINED);
+            let value = self.value(depth_left)?;
+            if !is_undefined {
+                members.push((key, value));
+            }
         }
         Ok(Value::Object(members))
     }
 }
 
-/// A date as JavaScript writes it, `2026-11-24T09:30:00.000Z`; none out of its years 0 to 9999.
-fn millis_text(millis: i64) -> Option<String> {
-    let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
-    // Days to a date of the Gregorian calendar, counted from 1 March of the year 0.
-    let shifted = days.checked_add(719_468)?;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    if !(0..=9999).contains(&year) {
-        return None;
-    }
-    let (seconds, millis) = (rest / 1000, rest % 1000);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    Some(format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z"))
+/// A date is its text, as JSON has it; null beyond what JavaScript has.
+fn date(millis: i64) -> Value {
+    iso_string(millis).map_or(Value::Null, Value::from)
 }
 
+/// `undefined` of notepack 2.
+const UNDEFINED: &[u8] = &[0xd4, 0x00, 0x00];
+
 /// Writes a value.
-pub(super) fn to_vec(value: &Value) -> Vec<u8> {
+pub fn to_vec(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     write(value, &mut out);
     out
 }
 
 /// Appends a value.
-pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
+pub fn write(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.push(0xc0),
         Value::Bool(value) => out.push(0xc2 + u8::from(*value)),
         Value::Number(number) => {
             if let Some(number) = number.as_u64() {
-                write_u64(number, out);
+                write_u64(out, number);
             } else if let Some(number) = number.as_i64() {
-                write_i64(number, out);
+                write_i64(out, number);
             } else {
-                out.push(0xcb);
-                out.extend_from_slice(&number.as_f64().unwrap_or_default().to_be_bytes());
+                write_f64(out, number.as_f64().unwrap_or_default());
             }
         }
-        Value::String(text) => write_text(text, out),
-        Value::Binary(data) => {
-            write_len(data.len(), [None, Some((0xc4, 0xff))], 0xc5, out);
-            out.extend_from_slice(data);
-        }
+        Value::String(text) => write_text(out, text),
+        Value::Binary(data) => write_binary(out, data),
         Value::Array(items) => {
-            write_len(items.len(), [Some((0x90, 15)), None], 0xdc, out);
+            write_head(out, items.len(), ARRAY);
             items.iter().for_each(|item| write(item, out));
         }
         Value::Object(members) => {
-            write_len(members.len(), [Some((0x80, 15)), None], 0xde, out);
+            write_head(out, members.len(), MAP);
             for (key, value) in members {
-                write_text(key, out);
+                write_text(out, key);
                 write(value, out);
             }
         }
     }
 }
 
-/// Appends a string.
-pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
-    write_len(text.len(), [Some((0xa0, 31)), Some((0xd9, 0xff))], 0xda, out);
-    out.extend_from_slice(text.as_bytes());
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A length in its smallest form: within the first byte, in one byte, in two from `wide` on, or in four.
-fn write_len(len: usize, [fixed, narrow]: [Option<(u8, u8)>; 2], wide: u8, out: &mut Vec<u8>) {
-    let fits = |form: Option<(u8, u8)>| form.and_then(|(prefix, max)| Some((prefix, u8::try_from(len).ok()?, max)));
-    match (fits(fixed), fits(narrow), u16::try_from(len)) {
-        (Some((prefix, len, max)), ..) if len <= max => out.push(prefix | len),
-        (_, Some((prefix, len, _)), _) => out.extend_from_slice(&[prefix, len]),
-        (_, _, Ok(len)) => {
-            out.push(wide);
-            out.extend_from_slice(&len.to_be_bytes());
+    #[test]
+    fn dates_of_both_dialects() {
+        let date = "2026-11-24T09:30:00.123Z";
+        let millis: u64 = 1_795_512_600_123;
+        let mut notepack_2 = vec![0xd7, 0x00];
+        notepack_2.extend_from_slice(&millis.to_be_bytes());
+        let mut notepack_3 = vec![0xd7, 0xff];
+        notepack_3.extend_from_slice(&(((millis % 1000 * 1_000_000) << 34) | (millis / 1000)).to_be_bytes());
+        for data in [notepack_2, notepack_3] {
+            assert_eq!(read(&data.into()), Ok(Value::from(date)));
         }
-        _ => {
-            out.push(wide + 1);
-            // No message is as large as four gigabytes.
-            out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
-        }
+        // Before 1970, and beyond what JavaScript has.
+        let of = |millis: i64| [&[0xd7, 0x00][..], &millis.to_be_bytes()].concat().into();
+        assert_eq!(read(&of(-1)), Ok(Value::from("1969-12-31T23:59:59.999Z")));
+        assert_eq!(read(&of(i64::MAX)), Ok(Value::Null));
     }
-}
 
-fn write_u64(number: u64, out: &mut Vec<u8>) {
-    match (u8::try_from(number), u16::try_from(number), u32::try_from(number)) {
-        (Ok(number @ 0..=0x7f), ..) => out.push(number),
-        (Ok(number), ..) => out.extend_from_slice(&[0xcc, number]),
-        (_, Ok(number), _) => {
-            out.push(0xcd);
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-        (_, _, Ok(number)) => {
-            out.push(0xce);
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-        _ => {
-            out.push(0xcf);
-            out.extend_from_slice(&number.to_be_bytes());
-        }
+    #[test]
+    fn undefined_is_null_in_an_array_and_no_member() {
+        assert_eq!(read(&vec![0x92, 0xd4, 0x00, 0x00, 0x01].into()), Ok(Value::Array(vec![Value::Null, 1.into()])));
+        let object = [0x82, 0xa1, b'a', 0xd4, 0x00, 0x00, 0xa1, b'b', 0x02];
+        assert_eq!(read(&object.to_vec().into()), Ok(Value::Object(vec![("b".into(), 2.into())])));
     }
-}
 
-fn write_i64(number: i64, out: &mut Vec<u8>) {
-    match (i8::try_from(number), i16::try_from(number), i32::try_from(number)) {
-        (Ok(number @ -32..), ..) => out.extend_from_slice(&number.to_be_bytes()),
-        (Ok(number), ..) => {
-            out.push(0xd0);
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-        (_, Ok(number), _) => {
-            out.push(0xd1);
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-        (_, _, Ok(number)) => {
-            out.push(0xd2);
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-        _ => {
-            out.push(0xd3);
-            out.extend_from_slice(&number.to_be_bytes());
+    #[test]
+    fn an_array_buffer_of_eight_bytes_is_no_date() {
+        let data = [0xc7, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(read(&data.to_vec().into()), Ok(Value::Binary(Bytes::from_static(&[1, 2, 3, 4, 5, 6, 7, 8]))));
+    }
+
+    #[test]
+    fn what_is_cut_is_refused() {
+        for data in [&[0xd4][..], &[0xd4, 0x00], &[0xd7, 0x00, 1, 2], &[0xd7], &[0x91]] {
+            assert_eq!(read(&data.to_vec().into()), Err(CodecError::MsgPack), "{data:?}");
         }
     }
 }

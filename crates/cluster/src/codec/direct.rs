@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
+use crate::{Message, NodeId, RequestId, Sender};
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sockeye::adapter::{Packet, PacketBody, Room};
 use sockeye::{Args, EventName, Target};
-use sockeye_cluster::{Message, NodeId, RequestId, Sender};
 use sockeye_protocol::socket::{Decoder, Limits, Parser};
 
 use super::parts::{flags, sender};
@@ -20,7 +20,7 @@ use super::parts::{flags, sender};
 const START: &str = r#"{"type":3,"data":"#;
 
 /// A broadcast as JSON: `{type, data, uid, nsp}`.
-pub(super) fn write_message(
+pub fn write_message(
     packet: &Packet,
     target: &Target,
     request: Option<&RequestId>,
@@ -39,7 +39,7 @@ pub(super) fn write_message(
 }
 
 /// The data of a broadcast as JSON: `{packet, requestId?, opts}`.
-pub(super) fn write_data(packet: &Packet, target: &Target, request: Option<&RequestId>) -> Option<String> {
+pub fn write_data(packet: &Packet, target: &Target, request: Option<&RequestId>) -> Option<String> {
     let mut out = with_room_for(packet)?;
     push_data(packet, target, request, &mut out)?;
     String::from_utf8(out).ok()
@@ -136,7 +136,7 @@ struct Flags {
 }
 
 /// Reads what [`write_message`] writes.
-pub(super) fn read_message(data: &[u8], namespace: &ByteString) -> Option<(Sender, Message)> {
+pub fn read_message(data: &[u8], namespace: &ByteString) -> Option<(Sender, Message)> {
     if !data.starts_with(START.as_bytes()) {
         return None;
     }
@@ -148,7 +148,7 @@ pub(super) fn read_message(data: &[u8], namespace: &ByteString) -> Option<(Sende
 }
 
 /// Reads what [`write_data`] writes.
-pub(super) fn read_data(text: &str, namespace: &ByteString) -> Option<Message> {
+pub fn read_data(text: &str, namespace: &ByteString) -> Option<Message> {
     serde_json::from_str::<Data<'_>>(text).ok()?.into_message(namespace)
 }
 
@@ -185,7 +185,7 @@ fn name_and_args(data: &str) -> Option<(EventName, Args)> {
 }
 
 /// Reads a packet in MessagePack that has no extensions: without them it is the same in the dialect that clients speak.
-pub(super) fn read_packet(data: Bytes, namespace: &ByteString) -> Option<Packet> {
+pub fn read_packet(data: Bytes, namespace: &ByteString) -> Option<Packet> {
     let limits = Limits { max_namespace_len: usize::MAX, max_event_name_len: usize::MAX, ..Limits::default() };
     let packet = Decoder::new(Parser::MsgPack).decode_binary(data, &limits).ok()??;
     let is_broadcast = matches!(packet.body, PacketBody::Event { .. }) && packet.id.is_none();
