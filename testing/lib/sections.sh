@@ -62,7 +62,7 @@ section_self_check() {
 
 section_fmt() { cargo fmt --all --check; }
 
-section_clippy() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
+section_clippy() { cargo clippy --quiet --workspace --all-targets --features sockeye-server/full -- -D warnings; }
 
 section_unit() {
   need_command redis-server redis-server
@@ -74,11 +74,11 @@ section_unit() {
 
 section_docs() {
   RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
-  cargo test --quiet --workspace --no-fail-fast --doc
+  cargo test --quiet --workspace --features sockeye-server/full --no-fail-fast --doc
   python3 docs/check
 }
 
-section_release() { cargo build --quiet --release --workspace; }
+section_release() { cargo build --quiet --release --workspace --features sockeye-server/full; }
 
 section_instructions() {
   need_script bench/instructions/check

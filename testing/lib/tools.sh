@@ -91,7 +91,7 @@ need_nats() {
 
 # Builds one program of the workspace in release mode.
 build_release() {
-  cargo build --quiet --release --workspace --bin "$1"
+  cargo build --quiet --release --workspace --features sockeye-server/full --bin "$1"
 }
 
 # As in cargo-tools.txt.

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::bus::RedisBus;
 use crate::directory::RedisDirectory;
-use crate::health::Trouble;
+use crate::health::Unhealthy;
 use crate::link::Hub;
 use crate::metrics::RedisMetrics;
 use crate::options::RedisOptions;
@@ -89,8 +89,8 @@ impl RedisAdapter {
     ///
     /// # Errors
     ///
-    /// Which connections are in trouble, and why. Nothing needs to be done: the adapter goes on trying.
-    pub fn check(&self) -> Result<(), Trouble> {
+    /// Which connections do not work, and why. Nothing needs to be done: the adapter goes on trying.
+    pub fn check(&self) -> Result<(), Unhealthy> {
         self.0.link.check()
     }
 

@@ -27,8 +27,19 @@ impl fmt::Display for Role {
 
 /// Why a node cannot hear the others, or not reach them.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no connection to Redis: {}", .0.join("; "))]
-pub struct Trouble(Vec<String>);
+#[error("no connection to Redis: {}", failures.join("; "))]
+pub struct Unhealthy {
+    failures: Vec<String>,
+    is_alone: bool,
+}
+
+impl Unhealthy {
+    /// Whether some connections to Redis work: then other nodes may hear one another while this one does not. If none works, Redis
+    /// is away, as far as this node can tell, and no node hears another.
+    pub fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+}
 
 /// The connections of one server.
 #[derive(Default)]
@@ -59,14 +70,18 @@ impl Health {
     /// # Errors
     ///
     /// What is wrong where there are fewer.
-    pub(crate) fn check(&self, needed: &[(Role, usize)]) -> Result<(), Trouble> {
+    pub(crate) fn check(&self, needed: &[(Role, usize)]) -> Result<(), Unhealthy> {
         let states = self.0.lock();
         let wrong = needed.iter().filter_map(|(role, needed)| {
             let state = states.get(*role as usize).filter(|state| state.working < *needed)?;
             Some(format!("{role}: {}", state.failure.as_deref().unwrap_or("not yet")))
         });
         let wrong: Vec<_> = wrong.collect();
-        if wrong.is_empty() { Ok(()) } else { Err(Trouble(wrong)) }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let is_alone = states.iter().any(|state| state.working > 0);
+        Err(Unhealthy { failures: wrong, is_alone })
     }
 
     fn change(&self, role: Role, change: impl FnOnce(&mut State)) {
@@ -90,11 +105,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_which_connection_is_in_trouble_and_why() {
+    fn it_says_which_connection_does_not_work_and_why() {
         let health = Health::default();
         let check = |needed| {
             let checked = health.check(&[(Role::Publishing, needed), (Role::Subscribing, 1), (Role::Reading, 0)]);
-            checked.map_err(|trouble| trouble.to_string())
+            checked.map_err(|error| error.to_string())
         };
         assert_eq!(check(1).unwrap_err(), "no connection to Redis: publishing: not yet; subscribing: not yet");
         let publishing = health.works(Role::Publishing);
@@ -103,10 +118,15 @@ mod tests {
         drop(subscribing);
         health.lost(Role::Subscribing, "host:1: hung up".to_owned());
         assert_eq!(check(1).unwrap_err(), "no connection to Redis: subscribing: host:1: hung up");
-        let _subscribing = health.works(Role::Subscribing);
+        let subscribing = health.works(Role::Subscribing);
         assert_eq!(check(1), Ok(()));
         assert_eq!(check(2).unwrap_err(), "no connection to Redis: publishing: not yet");
-        drop(publishing);
-        assert!(check(1).is_err());
+        let is_alone = || {
+            let checked = health.check(&[(Role::Publishing, 2), (Role::Subscribing, 1)]);
+            checked.is_err_and(|error| error.is_alone())
+        };
+        assert!(is_alone());
+        drop((publishing, subscribing));
+        assert!(!is_alone(), "nothing works any more");
     }
 }

@@ -63,6 +63,6 @@ mod guide {
 pub use adapter::{RedisAdapter, UrlError};
 pub use directory::RedisDirectory;
 pub use emitter::{EmitterError, Receipt, RedisEmit, RedisEmitter};
-pub use health::Trouble;
+pub use health::Unhealthy;
 pub use metrics::RedisMetrics;
 pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription, TlsOptions};

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::census::Replicas;
 use crate::dispatcher::{self, Incoming};
-use crate::health::{Health, Role, Trouble, Working};
+use crate::health::{Health, Role, Unhealthy, Working};
 use crate::lanes::Lanes;
 use crate::map::{Address, Map};
 use crate::metrics::RedisMetrics;
@@ -136,7 +136,7 @@ impl Link {
     /// # Errors
     ///
     /// What is wrong.
-    pub(crate) fn check(&self) -> Result<(), Trouble> {
+    pub(crate) fn check(&self) -> Result<(), Unhealthy> {
         let Some(map) = self.map.lock().clone() else { return self.health.check(&[(Role::Asking, 1)]) };
         let readers = if self.options.mode == Mode::Streams { reader::groups(self).len() } else { 0 };
         self.health.check(&[

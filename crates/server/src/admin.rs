@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,11 +19,11 @@ use http::{HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use sockeye_redis::RedisAdapter;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::backend::{Backend, Health};
 use crate::config::Admin;
 use crate::metrics::Metrics;
 
@@ -33,7 +34,9 @@ pub(crate) struct Readiness(Arc<State>);
 #[derive(Debug)]
 struct State {
     phase: watch::Sender<Phase>,
-    adapter: Option<RedisAdapter>,
+    backend: Option<Arc<dyn Backend>>,
+    /// Whether the node heard the others once since it serves.
+    has_joined: AtomicBool,
 }
 
 /// Where the server is between its start and its end.
@@ -45,26 +48,38 @@ pub(crate) enum Phase {
 }
 
 impl Readiness {
-    pub(crate) fn new(adapter: Option<RedisAdapter>) -> Self {
-        Self(Arc::new(State { phase: watch::Sender::new(Phase::Starting), adapter }))
+    pub(crate) fn new(backend: Option<Arc<dyn Backend>>) -> Self {
+        let has_joined = AtomicBool::new(false);
+        Self(Arc::new(State { phase: watch::Sender::new(Phase::Starting), backend, has_joined }))
     }
 
     pub(crate) fn set(&self, phase: Phase) {
         self.0.phase.send_replace(phase);
     }
 
-    /// Whether the server is ready.
+    /// Whether the server is ready, and if something does not work nevertheless, what.
+    ///
+    /// A broker that all nodes share gates the start only. When it goes away later, all of them would be unready at once, and the
+    /// load balancer would take out a site whose clients are served. A node that alone is deaf is unready: others do better.
     ///
     /// # Errors
     ///
     /// Why it is not.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<Option<String>, String> {
         match *self.0.phase.borrow() {
             Phase::Starting => Err("the server is starting".to_owned()),
             Phase::Stopping => Err("the server is stopping".to_owned()),
             Phase::Serving => Ok(()),
         }?;
-        self.0.adapter.as_ref().map_or(Ok(()), |adapter| adapter.check().map_err(|trouble| trouble.to_string()))
+        let Some(backend) = &self.0.backend else { return Ok(None) };
+        match backend.health() {
+            Health::Well => {
+                self.0.has_joined.store(true, Ordering::Release);
+                Ok(None)
+            }
+            Health::BrokerAway(reason) if self.0.has_joined.load(Ordering::Acquire) => Ok(Some(reason)),
+            Health::BrokerAway(reason) | Health::Deaf(reason) => Err(reason),
+        }
     }
 }
 
@@ -84,7 +99,8 @@ fn router(readiness: Readiness, metrics: Metrics, hosts: Vec<String>) -> Router 
     let (metrics, hosts) = (Arc::new(metrics), Arc::new(hosts));
     let ready = move || {
         std::future::ready(match readiness.check() {
-            Ok(()) => text(StatusCode::OK, "ready\n"),
+            Ok(None) => text(StatusCode::OK, "ready\n"),
+            Ok(Some(reason)) => text(StatusCode::OK, format!("ready, but degraded: {reason}\n")),
             Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
         })
     };

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use bytes::Bytes;
 use clap::Args;
-use sockeye_redis::{EmitterError, Mode, Receipt, RedisEmitter, RedisOptions, Subscription};
 
+use crate::backend::{Emitter, Order, Sent};
 use crate::cli::complain;
 use crate::{config, log};
 
@@ -79,7 +79,7 @@ pub(crate) struct Emit {
 #[derive(Debug, Args)]
 struct Cluster {
     /// Where Redis is: redis://HOST:PORT. Others on this machine see the command line: keep a password in the configuration, or in
-    /// SOCKEYE__CLUSTER__URL.
+    /// SOCKEYE__CLUSTER__REDIS__URL.
     #[arg(long)]
     url: Option<String>,
 
@@ -109,8 +109,8 @@ nobody got it."#;
 
 /// Does it.
 pub(crate) fn run(emit: &Emit, file: Option<&Path>) -> ExitCode {
-    let options = match config::load_cluster(file, std::env::vars_os(), emit.cluster.flags()) {
-        Ok(Some(options)) => options,
+    let emitter = match config::load_emitter(file, std::env::vars_os(), emit.cluster.flags()) {
+        Ok(Some(emitter)) => emitter,
         Ok(None) => return complain(&[match file {
             Some(file) => {
                 format!("{}: has no [cluster]: a server alone cannot be reached from outside", file.display())
@@ -126,20 +126,17 @@ pub(crate) fn run(emit: &Emit, file: Option<&Path>) -> ExitCode {
         Ok(args) => args,
         Err(error) => return complain(&[error]),
     };
-    let mode = options.mode;
-    if emit.require_recipient && mode == Mode::Streams {
-        let text =
-            "--require-recipient: with redis-streams the servers fetch what is sent, and Redis does not know who does";
-        return complain(&[text.to_owned()]);
+    if let Some(reason) = emitter.cannot_tell_recipients().filter(|_| emit.require_recipient) {
+        return complain(&[format!("--require-recipient: {reason}")]);
     }
-    match send(emit, options, args) {
-        Ok(receipts) => {
-            if receipts.iter().any(|receipt| receipt.listeners == Some(0)) {
-                if emit.require_recipient {
-                    complain(&[emit.unheard(mode)]);
-                    return ExitCode::from(NOBODY);
-                }
-                note(&emit.unheard(mode));
+    match send(&*emitter, &emit.order(args)) {
+        Ok(Sent { unheard: Some(text) }) if emit.require_recipient => {
+            complain(&[text]);
+            ExitCode::from(NOBODY)
+        }
+        Ok(sent) => {
+            if let Some(text) = sent.unheard {
+                note(&text);
             }
             ExitCode::SUCCESS
         }
@@ -147,34 +144,26 @@ pub(crate) fn run(emit: &Emit, file: Option<&Path>) -> ExitCode {
     }
 }
 
-fn send(emit: &Emit, options: RedisOptions, args: sockeye::Args) -> Result<Vec<Receipt>, String> {
-    let emitter = RedisEmitter::new(options).map_err(|error| format!("cluster.url: {error}"))?.of(&emit.namespace);
+fn send(emitter: &dyn Emitter, order: &Order) -> Result<Sent, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(emit.send(&emitter, args)).map_err(|error| advice(&error))
+    runtime.block_on(emitter.send(order))
 }
 
 impl Emit {
-    /// Sends what was asked for. There may be several orders.
-    async fn send(&self, emitter: &RedisEmitter, args: sockeye::Args) -> Result<Vec<Receipt>, EmitterError> {
-        let to = emitter.to(&self.room[..]).except(&self.except[..]);
-        let mut receipts = Vec::new();
-        match &self.event {
-            Some(event) if self.servers => receipts.push(emitter.server_side_emit(event, args).await?),
-            Some(event) if self.volatile => receipts.push(to.clone().volatile().emit(event, args).await?),
-            Some(event) => receipts.push(to.emit(event, args).await?),
-            None => {}
+    /// What is to be sent.
+    fn order(&self, args: sockeye::Args) -> Order {
+        Order {
+            namespace: self.namespace.clone(),
+            rooms: self.room.clone(),
+            except: self.except.clone(),
+            volatile: self.volatile,
+            to_servers: self.servers,
+            event: self.event.clone().map(|event| (event, args)),
+            join: self.join.clone(),
+            leave: self.leave.clone(),
+            disconnect: self.disconnect.then_some(self.close),
         }
-        if !self.join.is_empty() {
-            receipts.push(to.sockets_join(&self.join[..]).await?);
-        }
-        if !self.leave.is_empty() {
-            receipts.push(to.sockets_leave(&self.leave[..]).await?);
-        }
-        if self.disconnect {
-            receipts.push(to.disconnect_sockets(self.close).await?);
-        }
-        Ok(receipts)
     }
 
     /// The arguments of the event.
@@ -191,47 +180,18 @@ impl Emit {
         }
         json::arguments(&texts, files)
     }
-
-    /// What it may mean that Redis knows of nobody who listens.
-    fn unheard(&self, mode: Mode) -> String {
-        let has_channels = match mode {
-            Mode::Sharded { subscription } => subscription != Subscription::Static,
-            mode => mode == Mode::Native,
-        };
-        let cause = "no server runs, or its adapter, channel prefix or namespace is another";
-        match &self.room[..] {
-            [room] if has_channels && self.event.is_some() => {
-                format!("nobody got it: the room {room:?} is empty; or {cause}")
-            }
-            _ => format!("nobody got it: {cause}"),
-        }
-    }
 }
 
 impl Cluster {
-    /// Key, value and name of the options that are given.
-    fn flags(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    /// Path of the key, value and name of the options that are given.
+    fn flags(&self) -> impl Iterator<Item = (&'static [&'static str], String, &'static str)> {
         let all = [
-            ("url", &self.url, "--url"),
-            ("adapter", &self.adapter, "--adapter"),
-            ("channel_prefix", &self.channel_prefix, "--channel-prefix"),
-            ("subscription_mode", &self.subscription_mode, "--subscription-mode"),
+            (&["cluster", "redis", "url"][..], &self.url, "--url"),
+            (&["cluster", "adapter"], &self.adapter, "--adapter"),
+            (&["cluster", "redis", "channel_prefix"], &self.channel_prefix, "--channel-prefix"),
+            (&["cluster", "redis", "subscription_mode"], &self.subscription_mode, "--subscription-mode"),
         ];
         all.into_iter().filter_map(|(key, value, flag)| Some((key, value.clone()?, flag)))
-    }
-}
-
-/// What went wrong, and what to do.
-fn advice(error: &EmitterError) -> String {
-    match error {
-        EmitterError::Unreachable(_) => {
-            format!("{error}\nNothing was sent. Does Redis run at this url, and accept this user and password?")
-        }
-        EmitterError::Refused(text) if text.contains("unknown command") => {
-            format!("{error}\nNothing was sent. redis-sharded needs Redis 7")
-        }
-        EmitterError::Refused(_) => format!("{error}\nNothing was sent"),
-        _ => error.to_string(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The standalone server.
 
+#![cfg_attr(not(feature = "redis"), allow(dead_code, reason = "some of it is for Redis only"))]
+
 mod admin;
+mod backend;
 mod cli;
 mod config;
 mod emit;

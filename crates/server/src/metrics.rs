@@ -12,9 +12,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sockeye::peers::{ForwardFailure, PeerMetrics};
 use sockeye::{Bound, CloseReason, Counter, Gauge, Holder, Server};
-use sockeye_redis::RedisAdapter;
+use sockeye_cluster::recovery::Refusal;
 
 use crate::admin::Readiness;
+use crate::backend::{Backend, Health};
 use crate::log;
 
 /// All that is counted.
@@ -45,7 +46,7 @@ impl Metrics {
 pub(crate) struct Sources {
     pub(crate) server: Server,
     pub(crate) readiness: Readiness,
-    pub(crate) adapter: Option<RedisAdapter>,
+    pub(crate) backend: Option<Arc<dyn Backend>>,
     pub(crate) peers: Option<Arc<PeerMetrics>>,
 }
 
@@ -60,8 +61,9 @@ impl Collector for Sources {
                 ("log_suppressed", "Lines of the log left out as repeats.", suppressed),
             ])?;
         }
-        if let Some(adapter) = &self.adapter {
-            page.redis(adapter)?;
+        if let Some(backend) = &self.backend {
+            page.cluster(&**backend)?;
+            backend.collect(&mut page)?;
         }
         match &self.peers {
             Some(peers) => page.peers(peers),
@@ -70,7 +72,8 @@ impl Collector for Sources {
     }
 }
 
-struct Page<'a>(DescriptorEncoder<'a>);
+/// The page that is being written.
+pub(crate) struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
     fn server(&mut self, server: &Server) -> fmt::Result {
@@ -116,25 +119,11 @@ impl Page<'_> {
         self.family("bound_reached", "Times that a bound of [limits] was reached.", "bound", reached)
     }
 
-    fn redis(&mut self, adapter: &RedisAdapter) -> fmt::Result {
-        self.gauge("redis_connected", "Whether this node hears the others.", adapter.is_connected().into())?;
-        self.gauge("redis_outgoing_bytes", "What waits to be sent to Redis.", size(adapter.outgoing_bytes()))?;
-        self.gauge("redis_incoming_bytes", "What came from Redis and waits.", size(adapter.incoming_bytes()))?;
-        let (redis, cluster) = (adapter.metrics(), adapter.cluster_metrics());
+    fn cluster(&mut self, backend: &dyn Backend) -> fmt::Result {
+        let is_well = backend.health() == Health::Well;
+        self.gauge("cluster_connected", "Whether this node hears the others.", is_well.into())?;
+        let cluster = backend.cluster_metrics();
         self.counters(&[
-            ("redis_disconnects", "Connections that were lost, or could not be made.", &redis.disconnects),
-            ("redis_deaf", "Connections given up because nothing was heard on them.", &redis.deaf),
-            ("redis_resubscribed", "Times that all channels were subscribed to again.", &redis.resubscribed),
-            ("redis_owner_changes", "Times that other servers own the keys.", &redis.owner_changes),
-            ("redis_published", "Messages that Redis took.", &redis.published),
-            ("redis_received", "Messages that came from Redis.", &redis.received),
-            ("redis_dropped_outgoing", "Messages that found the queue to Redis full.", &redis.dropped_outgoing),
-            ("redis_dropped_incoming", "Messages from Redis that found the queue full.", &redis.dropped_incoming),
-            ("redis_lost", "Messages on their way when the connection was lost.", &redis.lost),
-            ("redis_refused", "Messages that Redis refused.", &redis.refused),
-            ("redis_unlogged", "Events delivered here without an offset: Redis was late.", &redis.recovery.unlogged),
-            ("redis_gaps", "Times that a stream had lost what was not read yet.", &redis.recovery.gaps),
-            ("redis_skipped", "Messages that concern nobody here.", &redis.skipped),
             ("cluster_published", "Messages for other nodes.", &cluster.published),
             ("cluster_received", "Messages of other nodes.", &cluster.received),
             ("cluster_publish_errors", "Messages for other nodes that were not sent.", &cluster.publish_errors),
@@ -142,7 +131,15 @@ impl Page<'_> {
             ("cluster_requests_refused", "Questions not asked, or not answered: too many.", &cluster.requests_refused),
             ("cluster_requests_incomplete", "Questions not answered by all in time.", &cluster.requests_incomplete),
             ("cluster_nodes_lost", "Nodes that said nothing for too long.", &cluster.nodes_lost),
-        ])
+        ])?;
+        let Some(recovery) = backend.recovery_metrics() else { return Ok(()) };
+        self.counters(&[
+            ("recovery_recovered", "Clients recovered over the cluster.", &recovery.recovered),
+            ("recovery_unlogged", "Events delivered without an offset: the broker was late.", &recovery.unlogged),
+            ("recovery_gaps", "Times that a log had lost what was not read yet.", &recovery.gaps),
+        ])?;
+        let refused = Refusal::ALL.map(|reason| (reason.label(), recovery.refused_for(reason)));
+        self.family("recovery_refused", "Clients that began anew.", "reason", refused)
     }
 
     fn peers(&mut self, peers: &PeerMetrics) -> fmt::Result {
@@ -160,7 +157,8 @@ impl Page<'_> {
         self.family("peers_failed", "Requests not forwarded, or not answered.", "reason", failed)
     }
 
-    fn counters(&mut self, all: &[(&str, &str, &Counter)]) -> fmt::Result {
+    /// Counters.
+    pub(crate) fn counters(&mut self, all: &[(&str, &str, &Counter)]) -> fmt::Result {
         all.iter().try_for_each(|(name, help, counter)| {
             ConstCounter::new(counter.value()).encode(self.0.encode_descriptor(
                 name,
@@ -175,11 +173,17 @@ impl Page<'_> {
         all.iter().try_for_each(|(name, help, gauge)| self.gauge(name, help, gauge.value()))
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
+    /// A gauge.
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
         ConstGauge::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
     }
 
     /// A gauge with a label.
+    /// A gauge of bytes.
+    pub(crate) fn size(&mut self, name: &str, help: &str, bytes: usize) -> fmt::Result {
+        self.gauge(name, help, size(bytes))
+    }
+
     fn gauge_family<const N: usize>(
         &mut self,
         name: &str,

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use sockeye::peers::{PeerError, PeerOptions};
 use sockeye::{Server, ServerBuilder};
-use sockeye_redis::RedisAdapter;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Phase, Readiness};
+use crate::backend::Backend;
 use crate::cli::complain;
 use crate::config::Config;
 use crate::metrics::{Metrics, Sources};
@@ -59,10 +59,11 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
     // Its handlers, the routes, do not wait; but what goes through a cluster does.
     let mut builder = ServerBuilder::from(config.options.clone()).dedicated_threads(config.cluster.is_none());
     if let Some(cluster) = &config.cluster {
-        builder = builder.adapter(cluster.adapter.factory());
+        let backend = cluster.backend.clone();
+        builder = builder.adapter(move |local| backend.adapter(local));
     }
     let server = builder.build();
-    let readiness = Readiness::new(config.cluster.as_ref().map(|cluster| cluster.adapter.clone()));
+    let readiness = Readiness::new(config.cluster.as_ref().map(|cluster| cluster.backend.clone()));
     let admin = match start_admin(&config, &server, &readiness).await {
         Ok(address) => address,
         Err(error) => return complain(&[error]),
@@ -75,7 +76,7 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         && let Some(peers) = &cluster.peers
     {
         let joined = tokio::select! {
-            joined = join_peers(&server, peers, &cluster.adapter) => joined,
+            joined = join_peers(&server, peers, &*cluster.backend) => joined,
             (signal, _) = signals.next() => {
                 tracing::info!(signal, "stopped before it has served");
                 return ExitCode::SUCCESS;
@@ -130,7 +131,7 @@ async fn start_admin(config: &Config, server: &Server, readiness: &Readiness) ->
     let metrics = Metrics::new(Sources {
         server: server.clone(),
         readiness: readiness.clone(),
-        adapter: cluster.map(|cluster| cluster.adapter.clone()),
+        backend: cluster.map(|cluster| cluster.backend.clone()),
         peers: cluster.and_then(|cluster| cluster.peers.as_ref()).map(|peers| peers.metrics.clone()),
     });
     let started = admin::start(admin, readiness.clone(), metrics).await;
@@ -139,10 +140,10 @@ async fn start_admin(config: &Config, server: &Server, readiness: &Readiness) ->
     Ok(Some(address))
 }
 
-/// Joins the other nodes. While Redis is not reached it tries again: sessions that begin before would be found by no other node.
-async fn join_peers(server: &Server, options: &PeerOptions, adapter: &RedisAdapter) -> Result<(), PeerError> {
+/// Joins the other nodes. While the broker is not reached it tries again: sessions that begin before would be found by no other node.
+async fn join_peers(server: &Server, options: &PeerOptions, backend: &dyn Backend) -> Result<(), PeerError> {
     loop {
-        match server.join_peers(options.clone(), adapter.directory()).await {
+        match server.join_peers(options.clone(), backend.directory()).await {
             Err(PeerError::Directory(error)) => tracing::warn!(%error, "cannot join the other nodes yet"),
             joined => return joined,
         }

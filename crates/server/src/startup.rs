@@ -97,7 +97,7 @@ fn facts(text: &mut String, config: &Config) {
     };
     row(text, "client", &client);
     if let Some(cluster) = &config.cluster {
-        row(text, "cluster", &format!("{}, as node {}", cluster.name, cluster.adapter.node()));
+        row(text, "cluster", &format!("{}, as node {}", cluster.name, cluster.backend.node()));
     }
     row(text, "config", &config.source);
 }

@@ -113,8 +113,10 @@ fn the_printed_configurations_are_valid() {
 fn the_documented_reference_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sockeye.toml");
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    let how = "docs/sockeye.toml is out of date; make it anew with: cargo run -- config > docs/sockeye.toml && docs/check --write";
-    assert!(committed == run(["config"]).1, "{how}");
+    let how = "docs/sockeye.toml is out of date; make it anew with: cargo run --features full -- config > docs/sockeye.toml && docs/check --write";
+    // A program without all brokers does not know all keys.
+    let is_whole = cfg!(all(feature = "nats", feature = "redis"));
+    assert!(!is_whole || committed == run(["config"]).1, "{how}");
 }
 
 #[test]
@@ -130,7 +132,7 @@ fn emit_says_what_it_needs() {
         complaint
     };
     let (_dir, alone) = config("[server]\nport = 1");
-    let (_dir, wrong) = config("[cluster]\nadapter = \"redis-nativ\"\nurl = \"redis://127.0.0.1:1\"");
+    let (_dir, wrong) = config("[cluster]\nadapter = \"redis-nativ\"\n[cluster.redis]\nurl = \"redis://127.0.0.1:1\"");
     let closed = ["emit", "--url", "redis://127.0.0.1:1", "--adapter", "redis-native"];
     let with = |more: &[&'static str]| [&closed[..], more].concat();
     for (arguments, expected) in [

@@ -22,7 +22,7 @@ for (const name of BALANCERS) {
       for (let n = 0; n < 3; n += 1) {
         nodes.push(await Sockeye.start({
           SOCKEYE__CLUSTER__ADAPTER: "redis-native",
-          SOCKEYE__CLUSTER__URL: redis.url,
+          SOCKEYE__CLUSTER__REDIS__URL: redis.url,
           SOCKEYE__CLUSTER__PEERS__SECRET: "a secret of the nodes in this test",
         }));
       }

@@ -215,7 +215,7 @@ describe("recovery over redis-streams", { skip: servesNode && "the official serv
   });
 
   test("three standalone servers, by configuration alone", async (context) => {
-    const settings = { SOCKEYE__CLUSTER__ADAPTER: "redis-streams", SOCKEYE__CLUSTER__URL: redis.url };
+    const settings = { SOCKEYE__CLUSTER__ADAPTER: "redis-streams", SOCKEYE__CLUSTER__REDIS__URL: redis.url };
     const [home, other, speaker] = [await Sockeye.start(settings), await Sockeye.start(settings), await Sockeye.start(settings)];
     context.after(async () => { for (const server of [other, speaker]) await server.stop(); });
     const auth = (name) => ({ name, color: "#123456" });

@@ -48,7 +48,7 @@ class Drill {
     for (let n = 0; n < 3; n += 1) {
       this.nodes.push(await Sockeye.start({
         SOCKEYE__CLUSTER__ADAPTER: "redis-streams",
-        SOCKEYE__CLUSTER__URL: this.redis.url,
+        SOCKEYE__CLUSTER__REDIS__URL: this.redis.url,
         SOCKEYE__CLUSTER__PEERS__SECRET: "a secret of the nodes in this drill",
         SOCKEYE__LOG__LEVEL: "warn,sockeye=info",
       }));

@@ -16,7 +16,7 @@ for (const adapter of ["redis-native", "redis", "redis-sharded", "redis-streams"
     before(async () => {
       redis = await Redis.start();
       for (let n = 0; n < 2; n += 1) {
-        const server = await Sockeye.start({ SOCKEYE__CLUSTER__ADAPTER: adapter, SOCKEYE__CLUSTER__URL: redis.url });
+        const server = await Sockeye.start({ SOCKEYE__CLUSTER__ADAPTER: adapter, SOCKEYE__CLUSTER__REDIS__URL: redis.url });
         servers.push(server);
         const client = io(server.url, { forceNew: true, reconnection: false, auth: { name: `n${n}`, color: "#123456" } });
         clients.push(client);

@@ -30,7 +30,7 @@ for (const { adapter, keeps } of VARIANTS) {
 
     before(async () => {
       redis = await Redis.start({ keeps });
-      const environment = { SOCKEYE__CLUSTER__ADAPTER: adapter, SOCKEYE__CLUSTER__URL: redis.url };
+      const environment = { SOCKEYE__CLUSTER__ADAPTER: adapter, SOCKEYE__CLUSTER__REDIS__URL: redis.url };
       for (let n = 0; n < NODES; n += 1) {
         const node = await Sockeye.start(environment);
         nodes.push(node);

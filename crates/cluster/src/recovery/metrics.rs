@@ -22,9 +22,9 @@ impl RecoveryMetrics {
         }
     }
 
-    /// How many clients were refused, for each reason.
-    pub fn refused(&self) -> impl Iterator<Item = (Refusal, &Counter)> {
-        Refusal::ALL.into_iter().zip(&self.refused)
+    /// How many clients were refused for this reason.
+    pub fn refused_for(&self, reason: Refusal) -> u64 {
+        self.refused.get(reason as usize).map_or(0, Counter::value)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
+use super::moved::moved;
 use super::problems::{Problems, nearest};
 use super::setting::{Kind, Schema};
 use super::tree::{Node, Origin, Table, Value, parse_value};
@@ -48,7 +49,8 @@ pub(crate) fn overlay(
             continue;
         };
         if let Err(text) = set(table, schema, &segments, value, &origin) {
-            let text = text.unwrap_or_else(|| unknown(&name, schema));
+            let now = || moved(&segments.join(".")).map(|new| format!("is now {}{}", PREFIX, variable(new)));
+            let text = text.or_else(now).unwrap_or_else(|| unknown(&name, schema));
             problems.add_at("", origin, text);
         }
     }
@@ -90,6 +92,11 @@ fn set(
     };
     table.insert(first.clone(), node);
     Ok(())
+}
+
+/// How the path of a key is written in the name of a variable.
+fn variable(path: &str) -> String {
+    path.replace('.', "__").to_uppercase()
 }
 
 fn read_file(path: &str) -> Result<String, String> {

@@ -5,27 +5,27 @@
 
 mod cluster;
 mod environment;
+mod moved;
 mod namespaces;
-mod problems;
+pub(crate) mod problems;
 mod raw;
 mod reference;
 mod resolve;
-mod section;
-mod setting;
+pub(crate) mod section;
+pub(crate) mod setting;
 mod tls;
-mod tree;
+pub(crate) mod tree;
 
 use std::ffi::OsString;
 use std::path::Path;
 
 pub(crate) use namespaces::{EventRule, NamespaceName, NamespaceRule, OWN_EVENTS, RelayRule, RouteRule};
-pub(crate) use raw::{LogFormat, UnknownEvents};
+pub(crate) use raw::{ClusterSection, LogFormat, UnknownEvents};
 pub(crate) use reference::reference;
 pub(crate) use resolve::{Admin, Config, Log};
 pub(crate) use tls::Tls;
 
-use sockeye_redis::RedisOptions;
-
+use crate::backend::{self, Emitter};
 use problems::Problems;
 use raw::RawConfig;
 use setting::Section;
@@ -68,46 +68,45 @@ fn parse(
     flags: Flags,
 ) -> Result<Config, Vec<String>> {
     let mut problems = Problems::new(name.as_str());
-    let host = flags.host.map(|host| ("host", Value::Text(host), "--host"));
-    let port = flags.port.map(|port| ("port", Value::Integer(port.into()), "--port"));
-    let raw = read_raw(text, variables, "server", host.into_iter().chain(port), &mut problems)
+    let host = flags.host.map(|host| (&["server", "host"][..], Value::Text(host), "--host"));
+    let port = flags.port.map(|port| (&["server", "port"][..], Value::Integer(port.into()), "--port"));
+    let raw = read_raw(text, variables, host.into_iter().chain(port), &mut problems)
         .map_err(|error| vec![format!("{name}: {error}")])?;
     resolve::resolve(raw, name, &mut problems).filter(|_| problems.is_empty()).ok_or_else(|| problems.lines())
 }
 
-/// Loads what a program needs to send to the cluster of a configuration, with the environment and the command line over it: of the
-/// other tables, only the names are checked. None if there is no `[cluster]`. Without a file, the rest is enough.
+/// Loads what sends to the cluster of a configuration, with the environment and the command line over it: of the other tables, only
+/// the names are checked. None if there is no `[cluster]`. Without a file, the rest is enough.
 ///
 /// # Errors
 ///
 /// All that is wrong.
-pub(crate) fn load_cluster(
+pub(crate) fn load_emitter(
     file: Option<&Path>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
-    flags: impl IntoIterator<Item = (&'static str, String, &'static str)>,
-) -> Result<Option<RedisOptions>, Vec<String>> {
+    flags: impl IntoIterator<Item = (&'static [&'static str], String, &'static str)>,
+) -> Result<Option<Box<dyn Emitter>>, Vec<String>> {
     let name = file.map_or_else(|| "no configuration".to_owned(), |path| path.display().to_string());
     let text = file.map_or_else(|| Ok(String::new()), read).map_err(|error| vec![error])?;
     let flags = flags.into_iter().map(|(key, value, flag)| (key, Value::Text(value), flag));
     let mut problems = Problems::new(name.as_str());
-    let raw = read_raw(&text, variables, "cluster", flags, &mut problems)
-        .map_err(|error| vec![format!("{name}: {error}")])?;
-    let options = raw.cluster.map(|section| cluster::options(&section, &mut problems));
-    if problems.is_empty() { Ok(options.flatten()) } else { Err(problems.lines()) }
+    let raw = read_raw(&text, variables, flags, &mut problems).map_err(|error| vec![format!("{name}: {error}")])?;
+    let emitter = raw.cluster.map(|section| backend::emitter(&section, &mut problems));
+    if problems.is_empty() { Ok(emitter.flatten()) } else { Err(problems.lines()) }
 }
 
-/// Reads a text, with the environment over it, and options of the command line over one of its tables. The error is one of the text.
+/// Reads a text, with the environment over it, and over that options of the command line, each with the path of its key. The error is
+/// one of the text.
 fn read_raw(
     text: &str,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
-    section: &str,
-    flags: impl Iterator<Item = (&'static str, Value, &'static str)>,
+    flags: impl Iterator<Item = (&'static [&'static str], Value, &'static str)>,
     problems: &mut Problems,
 ) -> Result<RawConfig, String> {
     let mut table = parse_toml(text).map_err(|error| error.trim_end().to_owned())?;
     environment::overlay(&mut table, RawConfig::SCHEMA, variables, problems);
-    for (key, value, flag) in flags {
-        set(&mut table, section, key, Node { value, origin: Origin::Flag(flag) });
+    for (path, value, flag) in flags {
+        set(&mut table, path, Node { value, origin: Origin::Flag(flag) });
     }
     Ok(RawConfig::read_table(&table, "", problems))
 }
@@ -120,10 +119,16 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn set(table: &mut Table, section: &str, key: &str, node: Node) {
-    let empty = || Node { value: Value::Table(Table::new()), origin: node.origin.clone() };
-    if let Value::Table(section) = &mut table.entry(section.to_owned()).or_insert_with(empty).value {
-        section.insert(key.to_owned(), node);
+fn set(table: &mut Table, path: &[&str], node: Node) {
+    match path {
+        [] => {}
+        [key] => drop(table.insert((*key).to_owned(), node)),
+        [section, rest @ ..] => {
+            let empty = || Node { value: Value::Table(Table::new()), origin: node.origin.clone() };
+            if let Value::Table(section) = &mut table.entry((*section).to_owned()).or_insert_with(empty).value {
+                set(section, rest, node);
+            }
+        }
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use sockeye::{AddressRange, ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
 use sockeye_cluster::ClusterOptions;
-use sockeye_redis::StreamOptions;
 
 use super::section::{choices, section};
 use super::setting::Size;
+use crate::backend::{AdapterName, NatsSection, RedisSection};
 
 section! {
     /// The configuration.
@@ -92,67 +92,21 @@ section! {
     /// Other nodes that serve the same clients, each with this table.
     struct ClusterSection {
         /// How the nodes talk to one another. "redis", "redis-sharded" and "redis-streams": as the official adapters of these
-        /// names, so that servers with Node.js can be among them. "redis-native": nodes of Sockeye only, and the cheapest.
-        /// Required.
-        adapter: Option<ClusterMode> = None, example "\"redis-native\"";
-        /// Where Redis is. One server: "redis://user:password@host:6379"; with sentinels, and the name of their service:
-        /// "redis+sentinel://user:password@host:26379,host:26379/main"; some servers of a Redis Cluster:
-        /// "redis+cluster://user:password@host:6379,host:6379". With TLS it begins with "rediss". Required.
-        url: Option<String> = None, example "\"redis://127.0.0.1:6379\"";
-        /// What the names of channels begin with. Unset: as in the official adapters, and "sockeye" with "redis-native".
-        channel_prefix: Option<String> = None, example "\"socket.io\"";
-        /// Which channels a node with "redis-sharded" subscribes to. "dynamic": one for each room that has members on it;
-        /// "dynamic-private": also one for each of its clients; "static": one for all. The same on all nodes.
-        subscription_mode: SubscriptionMode = SubscriptionMode::Dynamic;
-        /// The stream of "redis-streams"; of several, what their names begin with. The same on all nodes.
-        stream_name: String = StreamOptions::default().name;
-        /// How many streams the namespaces of "redis-streams" are spread over. The same on all nodes.
-        stream_count: u16 = StreamOptions::default().count;
-        /// About how many entries a stream of "redis-streams" keeps: all that the nodes say to one another. A client that was
-        /// away while more were written is not recovered.
-        stream_max_len: usize = StreamOptions::default().max_len;
-        /// Whether what "redis-streams" does not keep in a stream goes by sharded channels. The same on all nodes.
-        stream_sharded_pubsub: bool = StreamOptions::default().sharded_pubsub;
-        /// What the keys of sessions begin with, where "redis-streams" recovers them. The same on all nodes.
-        session_key_prefix: String = StreamOptions::default().session_key_prefix;
+        /// names, so that servers with Node.js can be among them. "redis-native", "nats": nodes of Sockeye only, and cheaper. Required.
+        adapter: Option<AdapterName> = None, example "\"redis-native\"";
         /// How long other nodes may take to answer.
         request_timeout: Duration = ClusterOptions::default().request_timeout;
-        /// Where servers are reached from here that sentinels, or the servers of a Redis Cluster, call otherwise, as they do behind
-        /// a NAT or in containers: "theirs=ours", both host:port.
-        addresses: Vec<String> = Vec::new(), example "[\"10.0.0.7:6379=redis.example.com:7007\"]";
-        /// Certificates for a url that begins with "rediss". Without this table the server's must be one that the system trusts.
-        tls: Option<RedisTlsSection> = None;
-        /// How to log in to sentinels that want it. User and password in the url are the servers' ones.
-        sentinel: Option<SentinelSection> = None;
-        /// How much may wait to be sent to Redis. What finds no room is dropped and counted.
+        /// How much may wait to be sent to the broker. What finds no room is dropped and counted.
         max_outgoing_bytes: Size = Size(64 << 20);
-        /// How much that came from Redis may wait. What finds no room is dropped and counted; streams are read more slowly.
+        /// How much that came from the broker may wait. What finds no room is dropped and counted; streams are read more slowly.
         max_incoming_bytes: Size = Size(64 << 20);
+        /// Redis, for the adapters whose names begin with "redis".
+        redis: Option<RedisSection> = None;
+        /// NATS, for the adapter "nats".
+        nats: Option<NatsSection> = None;
         /// Forwarding between the nodes, so that the load balancer may send each request to any of them. Without this table it
         /// must send a long-polling client to the same node again.
         peers: Option<PeersSection> = None;
-    }
-}
-
-section! {
-    /// Encryption of the connections to Redis and its sentinels.
-    struct RedisTlsSection {
-        /// Certificates of the authorities that are trusted instead of the system's, a PEM file.
-        ca: Option<PathBuf> = None, example "\"redis-ca.pem\"";
-        /// The certificate that this node shows, where Redis asks for one, a PEM file.
-        cert: Option<PathBuf> = None, example "\"node.pem\"";
-        /// Its private key, a PEM file.
-        key: Option<PathBuf> = None, example "\"node-key.pem\"";
-    }
-}
-
-section! {
-    /// How to log in to sentinels.
-    struct SentinelSection {
-        /// The user. Unset: the default one.
-        user: Option<String> = None, example "\"sockeye\"";
-        /// The password.
-        password: Option<String> = None, example "\"secret\"";
     }
 }
 
@@ -176,32 +130,6 @@ section! {
         /// Names by which it is asked, besides "localhost" and IP addresses: the host in the url, without the port. Requests for
         /// other names are refused with HTTP 421, so that pages in a browser cannot read it by a name of their own.
         hosts: Vec<String> = Vec::new(), example "[\"sockeye.internal\"]";
-    }
-}
-
-choices! {
-    /// How nodes talk to one another.
-    enum ClusterMode {
-        /// As the classic adapter of `@socket.io/redis-adapter`.
-        Classic = "redis",
-        /// As the sharded adapter of `@socket.io/redis-adapter`.
-        Sharded = "redis-sharded",
-        /// As `@socket.io/redis-streams-adapter`.
-        Streams = "redis-streams",
-        /// Nodes of Sockeye only.
-        Native = "redis-native",
-    }
-}
-
-choices! {
-    /// Which channels a node subscribes to.
-    enum SubscriptionMode {
-        /// Those of rooms.
-        Dynamic = "dynamic",
-        /// Those of rooms and of clients.
-        DynamicPrivate = "dynamic-private",
-        /// None besides the main one.
-        Static = "static",
     }
 }
 
@@ -378,7 +306,7 @@ section! {
         /// Whether a recovered client keeps the data of its first connection; if not, its `auth` is looked at again.
         skip_middlewares: bool = ConnectionStateRecovery::default().skip_middlewares;
         /// Events that each namespace keeps for replay. The oldest go; a client that needs one of them is not recovered. In a
-        /// cluster they are in the stream, see `cluster.stream_max_len`.
+        /// cluster they are in the stream, see `cluster.redis.stream_max_len`.
         max_log_bytes: Size = Size(ConnectionStateRecovery::default().max_log_bytes);
         /// Sessions that each namespace keeps. The oldest go.
         max_sessions: usize = ConnectionStateRecovery::default().max_sessions;

@@ -1,6 +1,7 @@
 //! From the configuration as it is written to what the server works with: checked, typed, files read.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
@@ -9,18 +10,18 @@ use sockeye::{
     Budgets, ClientFiles, ConnectionStateRecovery, Cookie, Cors, Holder, HttpCompression, Limits, Options,
     OriginPattern, Parser, PerMessageDeflate, SameSite, TransportKind,
 };
-use sockeye_redis::RedisAdapter;
 use tracing_subscriber::EnvFilter;
 
-use super::cluster::{cluster, peers};
+use super::cluster::peers;
 use super::namespaces::{NamespaceRule, resolve_namespaces};
 use super::problems::Problems;
 use super::raw::{
-    AdminSection, BudgetsSection, ClusterMode, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat,
-    ParserChoice, RawConfig, RecoverySection, SameSiteChoice, ServerSection, Transport,
+    AdminSection, BudgetsSection, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice,
+    RawConfig, RecoverySection, SameSiteChoice, ServerSection, Transport,
 };
 use super::setting::Size;
 use super::tls::{Tls, tls};
+use crate::backend::{AdapterName, Backend, backend};
 
 /// What the server works with.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(crate) struct Config {
 pub(crate) struct Cluster {
     /// The word in the configuration.
     pub(crate) name: &'static str,
-    pub(crate) adapter: RedisAdapter,
+    pub(crate) backend: Arc<dyn Backend>,
     /// Forwarding between the nodes.
     pub(crate) peers: Option<PeerOptions>,
 }
@@ -107,15 +108,15 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     let admin = raw.admin.as_ref().map(|section| admin(section, problems));
     let tls = raw.server.tls.as_ref().map(|section| tls(section, problems));
     let cluster = raw.cluster.as_ref().map(|section| {
-        let name = section.adapter.map(ClusterMode::as_str).unwrap_or_default();
+        let name = section.adapter.map(AdapterName::as_str).unwrap_or_default();
         let peers = section.peers.as_ref().map(|section| peers(section, problems));
         if peers.as_ref().is_some_and(Option::is_none) {
             return None;
         }
-        cluster(section, problems).map(|adapter| Cluster { name, adapter, peers: peers.flatten() })
+        backend(section, problems).map(|backend| Cluster { name, backend, peers: peers.flatten() })
     });
-    let keeps_log = raw.cluster.as_ref().is_none_or(|section| section.adapter == Some(ClusterMode::Streams));
-    if !keeps_log && options.connection_state_recovery.take().is_some() {
+    let recovers = raw.cluster.as_ref().is_none_or(|section| section.adapter.is_some_and(AdapterName::recovers));
+    if !recovers && options.connection_state_recovery.take().is_some() {
         let text = "socket.recovery is off in a [cluster] unless its adapter is \"redis-streams\"; who comes back is told that it is not recovered";
         warnings.push(text.to_owned());
     }

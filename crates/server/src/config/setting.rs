@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sockeye::AddressRange;
 
+use super::moved::moved;
 use super::problems::{Problems, nearest, one_of};
 use super::tree::{Node, Table, Value};
 
@@ -97,7 +98,9 @@ impl<T: Section> Setting for T {
 pub(crate) fn refuse_unknown(table: &Table, schema: &Schema, path: &str, problems: &mut Problems) {
     for (name, node) in table {
         if schema.key(name).is_none() {
-            problems.add_at(&join(path, name), node.origin.clone(), schema.suggestion(name));
+            let path = join(path, name);
+            let text = moved(&path).map_or_else(|| schema.suggestion(name), |new| format!("is now {new}"));
+            problems.add_at(&path, node.origin.clone(), text);
         }
     }
 }

@@ -25,31 +25,39 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
         ("[server]\nprot = 1", "a.toml:2: server.prot: unknown key; did you mean \"port\"?"),
         (
             "[cluster]\nadapter = \"redis-native\"",
-            "a.toml:1: cluster.url: is missing: such as \"redis://127.0.0.1:6379\"",
+            "a.toml:1: cluster.redis.url: is missing: such as \"redis://127.0.0.1:6379\"",
         ),
         (
-            "[cluster]\nurl = \"redis://127.0.0.1\"",
-            "a.toml:1: cluster.adapter: is missing: \"redis\", \"redis-sharded\", \"redis-streams\" or \"redis-native\"",
+            "[cluster]\n[cluster.redis]\nurl = \"redis://127.0.0.1\"",
+            "a.toml:1: cluster.adapter: is missing: \"redis\", \"redis-sharded\", \"redis-streams\", \"redis-native\" or \"nats\"",
         ),
         (
-            "[cluster]\nadapter = \"redis-native\"\nurl = \"redis://x\"\naddresses = [\"a:1=b\"]",
-            "a.toml:4: cluster.addresses: \"a:1=b\" is not of the form \"host:port=host:port\"",
+            "[cluster]\nadapter = \"redis\"\nurl = \"redis://x\"\n[cluster.redis]\nurl = \"redis://x\"",
+            "a.toml:3: cluster.url: is now cluster.redis.url",
         ),
         (
-            "[cluster]\nadapter = \"redis-native\"\nurl = \"http://secret@x\"",
-            "a.toml:3: cluster.url: the url of Redis cannot be used",
+            "[cluster]\nadapter = \"redis\"\nredis.url = \"redis://x\"\n[cluster.tls]\nca = \"/no\"",
+            "a.toml:4: cluster.tls: is now cluster.redis.tls",
         ),
         (
-            "[cluster]\nadapter = \"redis-native\"\nurl = \"redis+sentinel://:secret@x\"",
-            "a.toml:3: cluster.url: the url of Redis cannot be used: the name of the sentinels' service is missing",
+            "[cluster]\nadapter = \"redis-native\"\n[cluster.redis]\nurl = \"redis://x\"\naddresses = [\"a:1=b\"]",
+            "a.toml:5: cluster.redis.addresses: \"a:1=b\" is not of the form \"host:port=host:port\"",
         ),
         (
-            "[cluster]\nadapter = \"redis-native\"\nurl = \"rediss+cluster://x\"\n[cluster.tls]\nca = \"/no\"",
-            "a.toml:5: cluster.tls.ca: /no: No such file",
+            "[cluster]\nadapter = \"redis-native\"\n[cluster.redis]\nurl = \"http://secret@x\"",
+            "a.toml:4: cluster.redis.url: the url of Redis cannot be used",
         ),
         (
-            "[cluster]\nadapter = \"redis-native\"\nurl = \"rediss://x\"\n[cluster.tls]\nca = \"/dev/null\"",
-            "a.toml:4: cluster.tls: a certificate or key of Redis cannot be used",
+            "[cluster]\nadapter = \"redis-native\"\n[cluster.redis]\nurl = \"redis+sentinel://:secret@x\"",
+            "a.toml:4: cluster.redis.url: the url of Redis cannot be used: the name of the sentinels' service is missing",
+        ),
+        (
+            "[cluster]\nadapter = \"redis-native\"\n[cluster.redis]\nurl = \"rediss+cluster://x\"\ntls.ca = \"/no\"",
+            "a.toml:5: cluster.redis.tls.ca: /no: No such file",
+        ),
+        (
+            "[cluster]\nadapter = \"redis-native\"\n[cluster.redis]\nurl = \"rediss://x\"\n[cluster.redis.tls]\nca = \"/dev/null\"",
+            "a.toml:5: cluster.redis.tls: a certificate or key of Redis cannot be used",
         ),
         ("[server]\nport = 70000", "a.toml:2: server.port: must be a whole number from 0 to 65535, not 70000"),
         ("[server]\nhost = 1", "a.toml:2: server.host: must be a string, not 1"),
@@ -285,4 +293,43 @@ fn fields_of(debug: &str) -> Vec<String> {
         .lines()
         .filter_map(|line| line.strip_prefix("    ").filter(|line| !line.starts_with([' ', '}', ']', ')'])));
     own.filter_map(|line| Some(line.split_once(':')?.0.to_owned())).collect()
+}
+
+#[test]
+fn a_variable_of_a_key_that_has_moved_is_told_its_new_name() {
+    let variables = [("SOCKEYE__CLUSTER__URL", "redis://x")].map(|(name, value)| (name.into(), value.into()));
+    let problems = parse("a.toml".to_owned(), "", variables, Flags::default()).unwrap_err();
+    assert!(problems.join("\n").contains("SOCKEYE__CLUSTER__URL: is now SOCKEYE__CLUSTER__REDIS__URL"), "{problems:?}");
+}
+
+#[test]
+fn a_broker_that_was_left_out_is_named_with_its_flag() {
+    let text = "[cluster]\nadapter = \"nats\"\n[cluster.nats]\nurl = \"nats://127.0.0.1\"\nprefix = \"p\"";
+    match load_text(text) {
+        Ok(config) => assert!(cfg!(feature = "nats") && config.cluster.is_some()),
+        Err(problems) => {
+            let expected = "a.toml:2: cluster.adapter: this program was built without \"nats\": build it with `cargo build --release --features nats`";
+            assert!(!cfg!(feature = "nats") && problems.join("\n").contains(expected), "{problems:?}");
+        }
+    }
+}
+
+#[cfg(feature = "nats")]
+#[test]
+fn mistakes_about_nats_are_named() {
+    for (rest, expected) in [
+        ("", "a.toml:1: cluster.nats.url: is missing: such as"),
+        ("[cluster.nats]\nurl = \"http://secret@x\"", "a.toml:3: cluster.nats: "),
+        (
+            "[cluster.nats]\nurl = \"nats://x\"\ncredentials = \"/no\"",
+            "a.toml:5: cluster.nats.credentials: /no: No such file",
+        ),
+        (
+            "[cluster.nats]\nurl = \"nats://x\"\nnkey = \"SU\"\ncredentials = \"/dev/null\"",
+            "a.toml:5: cluster.nats.nkey: cannot be there beside credentials",
+        ),
+    ] {
+        let told = problems(&format!("[cluster]\nadapter = \"nats\"\n{rest}"));
+        assert!(told.contains(expected) && !told.contains("secret"), "{told}");
+    }
 }

@@ -73,6 +73,20 @@ pub trait Directory: Send + Sync + fmt::Debug + 'static {
     fn withdraw(&self, node: NodeTag) -> DirectoryFuture<'_, ()>;
 }
 
+impl<D: Directory + ?Sized> Directory for Arc<D> {
+    fn announce<'a>(&'a self, node: NodeTag, address: &'a str, time_to_live: Duration) -> DirectoryFuture<'a, ()> {
+        (**self).announce(node, address, time_to_live)
+    }
+
+    fn find(&self, node: NodeTag) -> DirectoryFuture<'_, Option<String>> {
+        (**self).find(node)
+    }
+
+    fn withdraw(&self, node: NodeTag) -> DirectoryFuture<'_, ()> {
+        (**self).withdraw(node)
+    }
+}
+
 /// A directory for the nodes of one process: for tests. A clone is another handle to the same.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDirectory(Arc<Mutex<HashMap<NodeTag, (String, Instant)>>>);

@@ -22,7 +22,7 @@ export class Command {
     const [name, mode] = adapter.split(", ");
     command.config = join(command.folder, "cluster.toml");
     const subscription = mode ? `subscription_mode = "${mode}"\n` : "";
-    writeFileSync(command.config, `[cluster]\nadapter = "${name}"\nurl = "${redis.url}"\n${subscription}`);
+    writeFileSync(command.config, `[cluster]\nadapter = "${name}"\n[cluster.redis]\nurl = "${redis.url}"\n${subscription}`);
     return command;
   }
 
