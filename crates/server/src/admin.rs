@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,68 +19,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::backend::{Backend, Health};
 use crate::config::Admin;
 use crate::metrics::Metrics;
-
-/// Whether clients should come.
-#[derive(Clone, Debug)]
-pub(crate) struct Readiness(Arc<State>);
-
-#[derive(Debug)]
-struct State {
-    phase: watch::Sender<Phase>,
-    backend: Option<Arc<dyn Backend>>,
-    /// Whether the node heard the others once since it serves.
-    has_joined: AtomicBool,
-}
-
-/// Where the server is between its start and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Starting,
-    Serving,
-    Stopping,
-}
-
-impl Readiness {
-    pub(crate) fn new(backend: Option<Arc<dyn Backend>>) -> Self {
-        let has_joined = AtomicBool::new(false);
-        Self(Arc::new(State { phase: watch::Sender::new(Phase::Starting), backend, has_joined }))
-    }
-
-    pub(crate) fn set(&self, phase: Phase) {
-        self.0.phase.send_replace(phase);
-    }
-
-    /// Whether the server is ready, and if something does not work nevertheless, what.
-    ///
-    /// A broker that all nodes share gates the start only. When it goes away later, all of them would be unready at once, and the
-    /// load balancer would take out a site whose clients are served. A node that alone is deaf is unready: others do better.
-    ///
-    /// # Errors
-    ///
-    /// Why it is not.
-    pub(crate) fn check(&self) -> Result<Option<String>, String> {
-        match *self.0.phase.borrow() {
-            Phase::Starting => Err("the server is starting".to_owned()),
-            Phase::Stopping => Err("the server is stopping".to_owned()),
-            Phase::Serving => Ok(()),
-        }?;
-        let Some(backend) = &self.0.backend else { return Ok(None) };
-        match backend.health() {
-            Health::Well => {
-                self.0.has_joined.store(true, Ordering::Release);
-                Ok(None)
-            }
-            Health::BrokerAway(reason) if self.0.has_joined.load(Ordering::Acquire) => Ok(Some(reason)),
-            Health::BrokerAway(reason) | Health::Deaf(reason) => Err(reason),
-        }
-    }
-}
+use crate::readiness::Readiness;
 
 /// Listens, and serves from now on for as long as the runtime.
 ///

@@ -10,6 +10,7 @@ mod emit;
 mod log;
 mod metrics;
 mod page;
+mod readiness;
 mod routes;
 mod serve;
 mod signals;

@@ -14,9 +14,9 @@ use sockeye::peers::{ForwardFailure, PeerMetrics};
 use sockeye::{Bound, CloseReason, Counter, Gauge, Holder, Server};
 use sockeye_cluster::recovery::Refusal;
 
-use crate::admin::Readiness;
 use crate::backend::{Backend, Health};
 use crate::log;
+use crate::readiness::Readiness;
 
 /// All that is counted.
 #[derive(Debug)]

@@ -10,11 +10,12 @@ use sockeye::{Server, ServerBuilder};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Phase, Readiness};
+use crate::admin;
 use crate::backend::Backend;
 use crate::cli::complain;
 use crate::config::Config;
 use crate::metrics::{Metrics, Sources};
+use crate::readiness::{Phase, Readiness};
 use crate::routes::{Stopping, install};
 use crate::signals::Signals;
 use crate::{log, page, startup, tls};

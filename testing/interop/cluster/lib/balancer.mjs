@@ -35,7 +35,7 @@ const CONFIGURATIONS = {
         }
       }
     }`,
-  haproxy: (_folder, port, nodes) => `
+  haproxy: (_folder, port, nodes, checks, statistics) => `
 global
   maxconn 4000
 defaults
@@ -49,7 +49,12 @@ frontend clients
   default_backend nodes
 backend nodes
   balance roundrobin
-${nodes.map((node, n) => `  server node${n} 127.0.0.1:${node}\n`).join("")}`,
+${checks ? "  option httpchk GET /readyz\n" : ""}${nodes.map((node, n) => `  server node${n} 127.0.0.1:${node}${checks ? ` check port ${checks[n]} inter 200ms fall 2 rise 1` : ""}\n`).join("")}
+frontend statistics
+  bind 127.0.0.1:${statistics}
+  stats enable
+  stats uri /
+`,
 };
 const COMMANDS = {
   nginx: (file, folder) => ["nginx", ["-c", file, "-p", folder, "-e", join(folder, "error.log")]],
@@ -61,12 +66,14 @@ export const BALANCERS = Object.keys(CONFIGURATIONS);
 
 /** A running load balancer. */
 export class Balancer {
-  static async start(name, nodes) {
+  /** HAProxy asks each node for `/readyz` at a port of `checks`, if there are any. */
+  static async start(name, nodes, checks) {
     const balancer = new Balancer();
     balancer.folder = mkdtempSync(join(tmpdir(), `${name}-`));
     balancer.port = await freePort();
+    balancer.statistics = await freePort();
     const file = join(balancer.folder, "configuration");
-    writeFileSync(file, CONFIGURATIONS[name](balancer.folder, balancer.port, nodes));
+    writeFileSync(file, CONFIGURATIONS[name](balancer.folder, balancer.port, nodes, checks, balancer.statistics));
     const [program, words] = COMMANDS[name](file, balancer.folder);
     balancer.child = spawn(program, words, { stdio: ["ignore", "ignore", "pipe"] });
     let log = "";
@@ -79,6 +86,14 @@ export class Balancer {
       throw new Error(`${error.message}: ${log}`);
     });
     return balancer;
+  }
+
+  /** Of HAProxy: for each node, whether it is in, and how often it was taken out. */
+  async states() {
+    const page = await (await fetch(`http://127.0.0.1:${this.statistics}/;csv`)).text();
+    const [head, ...rows] = page.trim().split("\n").map((line) => line.replace(/^# /, "").split(","));
+    const states = rows.map((row) => Object.fromEntries(head.map((name, n) => [name, row[n]])));
+    return states.filter((row) => row.svname.startsWith("node")).map((row) => ({ status: row.status, down: Number(row.chkdown) }));
   }
 
   get url() { return `http://127.0.0.1:${this.port}`; }

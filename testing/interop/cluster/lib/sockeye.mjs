@@ -50,11 +50,10 @@ export class Sockeye {
 
   get port() { return Number(new URL(this.url).port); }
 
-  /** What `/readyz` says; nothing where it is ready. */
+  /** What `/readyz` says does not work; nothing where all works. */
   async trouble() {
-    const response = await fetch(`${this.admin}/readyz`);
-    const text = await response.text();
-    return response.ok ? "" : text.trim();
+    const text = (await (await fetch(`${this.admin}/readyz`)).text()).trim();
+    return text === "ready" ? "" : text;
   }
 
   /** A value of `/metrics`. */
