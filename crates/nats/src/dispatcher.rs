@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_nats::{Client, Message, Subject, Subscriber};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures_core::Stream;
 use sockeye_cluster::codec::native;
 use tokio::time::sleep;
 
 use crate::link::{Inbox, Incoming, Link};
+use crate::parts::Assembly;
 use crate::subject;
 
 /// Takes the messages of one namespace. Runs until it closes.
@@ -51,9 +52,10 @@ pub(crate) async fn take_answers(link: Arc<Link>) {
 
 /// Brings them to the namespaces. Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
+    let mut assembly = Assembly::new(link.options.max_incoming_bytes);
     loop {
         for (number, incoming) in link.incoming.take(BATCH).await.into_iter().enumerate() {
-            link.deliver(&incoming);
+            link.deliver(&incoming, &mut assembly);
             if number % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
@@ -98,10 +100,9 @@ impl Link {
         self.metrics.dropped_incoming.increment();
     }
 
-    fn deliver(&self, incoming: &Incoming) {
+    fn deliver(&self, incoming: &Incoming, assembly: &mut Assembly) {
         let Incoming { inbox, room, data } = incoming;
         let Some(receiver) = inbox.receiver.get() else { return };
-        let payload: Bytes = data.slice(*room..);
         if *room > 0 {
             let Some(local) = inbox.local.upgrade() else { return };
             let room = String::from_utf8_lossy(data.get(..*room).unwrap_or_default());
@@ -109,6 +110,7 @@ impl Link {
                 return self.metrics.skipped.increment();
             }
         }
+        let Some(payload) = assembly.take(data.slice(*room..)) else { return };
         match native::decode(&payload, &inbox.namespace) {
             Ok((sender, message)) => receiver.handle_message(sender, message),
             Err(error) => receiver.handle_garbage(&error),

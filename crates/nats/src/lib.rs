@@ -22,6 +22,7 @@ mod dispatcher;
 mod link;
 mod metrics;
 mod options;
+mod parts;
 mod publisher;
 mod queue;
 mod subject;

@@ -165,15 +165,9 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// It is larger than the server takes, or there is no room; it is dropped.
+    /// There is no room, and it is dropped.
     pub(crate) fn send(&self, outgoing: Outgoing) -> Result<(), BusError> {
-        let (bytes, max) = (outgoing.payload.len(), self.max_payload());
-        if bytes > max {
-            self.metrics.too_large.increment();
-            let text = format!("it has {bytes} bytes, and the server of NATS takes {max} (max_payload)");
-            return Err(BusError::Unwritable(text));
-        }
-        let bytes = bytes + outgoing.subject.len();
+        let bytes = outgoing.payload.len() + outgoing.subject.len();
         self.outgoing.push(outgoing, bytes).map_err(|_| {
             self.metrics.dropped_outgoing.increment();
             self.unsent.fetch_add(1, Ordering::Relaxed);
@@ -190,11 +184,6 @@ impl Link {
             let dropped = self.unsent.swap(0, Ordering::Relaxed);
             tracing::warn!(dropped, "the queue to NATS has room again");
         }
-    }
-
-    /// How large a message may be: what the server said last, or its default.
-    fn max_payload(&self) -> usize {
-        self.client.borrow().as_ref().map_or(DEFAULT_MAX_PAYLOAD, Client::max_payload)
     }
 
     /// The connection, whether it works or not: waits for the first.
@@ -260,9 +249,6 @@ impl Link {
         }
     }
 }
-
-/// What servers take unless they are told otherwise.
-const DEFAULT_MAX_PAYLOAD: usize = 1024 * 1024;
 
 /// How often the connection is looked at whose events may be left out.
 const EVENTS_MAY_BE_MISSED: Duration = Duration::from_millis(100);

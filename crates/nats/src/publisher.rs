@@ -7,6 +7,7 @@ use async_nats::connection::State;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::link::{Link, Outgoing};
+use crate::parts;
 
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
@@ -36,10 +37,10 @@ impl Link {
         let connections = || client.statistics().connects.load(Ordering::Relaxed);
         let before = connections();
         for Outgoing { subject, payload, .. } in batch {
-            if let Err(error) = client.publish(subject, payload).await {
-                // The server that it is connected with now takes less than the one before.
-                self.metrics.too_large.increment();
-                tracing::warn!(%error, "a message to other nodes was not sent");
+            for part in parts::split(&payload, client.max_payload()) {
+                if let Err(error) = client.publish(subject.clone(), part).await {
+                    tracing::warn!(%error, "a message to other nodes was not sent");
+                }
             }
         }
         let is_closed = client.flush().await.is_err();

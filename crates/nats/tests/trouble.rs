@@ -113,20 +113,20 @@ async fn a_full_queue_drops() {
     first.talks_with(&second).await;
 }
 
-/// It is refused with a reason, and everything else goes on.
+/// What is larger than the server takes goes in parts, and in order.
 #[tokio::test]
-async fn a_message_that_is_too_large_is_refused() {
+async fn a_large_message_arrives() {
     let nats = Nats::start("max_payload: 20000");
     let first = Joined::opened(NatsOptions::new(nats.url())).await;
     let second = Joined::opened(NatsOptions::new(nats.url())).await;
-    let (mut own, _) = WebSocket::joined(&first.server).await;
     let (mut other, _) = WebSocket::joined(&second.server).await;
-    let text = "x".repeat(30_000);
-    first.server.emit("e", text.as_str());
-    assert_eq!(own.text().await.len(), 30_010);
-    assert_eq!(first.nats.metrics().too_large.value(), 1);
+    let text = "x".repeat(100_000);
     first.server.emit("e", 1);
+    first.server.emit("e", text.as_str());
+    first.server.emit("e", 2);
     assert_eq!(other.text().await, "42[\"e\",1]");
+    assert_eq!(other.text().await, format!("42[\"e\",\"{text}\"]"));
+    assert_eq!(other.text().await, "42[\"e\",2]");
     assert_eq!(first.nats.metrics().disconnects.value(), 0);
 }
 
