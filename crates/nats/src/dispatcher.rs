@@ -6,11 +6,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject, Subscriber};
 use bytes::BytesMut;
 use futures_core::Stream;
 use sockeye_cluster::codec::native;
+use tokio::task::unconstrained;
 use tokio::time::sleep;
 
 use crate::link::{Inbox, Incoming, Link};
@@ -27,7 +29,12 @@ pub(crate) async fn take_messages(link: Arc<Link>, inbox: Arc<Inbox>) {
         }
         inbox.is_subscribed.store(true, Ordering::Release);
         link.changed.notify_waiters();
+        let mut taken = 0_u32;
         while let Some(message) = next(&mut subscriber).await {
+            taken = taken.wrapping_add(1);
+            if taken.is_multiple_of(TAKEN) {
+                tokio::task::yield_now().await;
+            }
             let room = inbox.subjects.room_of(&message.subject).unwrap_or_default();
             link.take(&inbox, room, &message.payload);
         }
@@ -54,10 +61,14 @@ pub(crate) async fn take_answers(link: Arc<Link>) {
 pub(crate) async fn run(link: Arc<Link>) {
     let mut assembly = Assembly::new(link.options.max_incoming_bytes);
     loop {
-        for (number, incoming) in link.incoming.take(BATCH).await.into_iter().enumerate() {
+        let batch = link.incoming.take(BATCH).await;
+        let mut start = Instant::now();
+        for incoming in batch {
             link.deliver(&incoming, &mut assembly);
-            if number % TURN == TURN - 1 {
+            // By time: so much as a shard's turn takes, so that neither waits longer for the other than the other way round.
+            if start.elapsed() > TURN {
                 tokio::task::yield_now().await;
+                start = Instant::now();
             }
         }
         tokio::task::yield_now().await;
@@ -66,7 +77,8 @@ pub(crate) async fn run(link: Arc<Link>) {
 
 /// The next message of a subscription.
 pub(crate) async fn next(subscriber: &mut Subscriber) -> Option<Message> {
-    std::future::poll_fn(|cx| Pin::new(&mut *subscriber).poll_next(cx)).await
+    // Tokio would let it take 128 messages only before all other tasks get a turn.
+    unconstrained(std::future::poll_fn(|cx| Pin::new(&mut *subscriber).poll_next(cx))).await
 }
 
 impl Link {
@@ -121,5 +133,8 @@ impl Link {
 /// About how many bytes are taken from the queue at once.
 const BATCH: usize = 256 * 1024;
 
-/// After how many messages other tasks get a turn.
-const TURN: usize = 64;
+/// After how many messages that were only taken over other tasks get a turn.
+const TAKEN: u32 = 4_096;
+
+/// After how much time other tasks get a turn.
+const TURN: Duration = Duration::from_millis(1);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_nats::connection::State;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::link::{Link, Outgoing};
@@ -38,7 +39,8 @@ impl Link {
         let before = connections();
         for Outgoing { subject, payload, .. } in batch {
             for part in parts::split(&payload, client.max_payload()) {
-                if let Err(error) = client.publish(subject.clone(), part).await {
+                // Tokio would let it send 128 messages only before all other tasks get a turn.
+                if let Err(error) = unconstrained(client.publish(subject.clone(), part)).await {
                     tracing::warn!(%error, "a message to other nodes was not sent");
                 }
             }
