@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye::adapter::Local;
+use sockeye_cluster::recovery::RecoveryMetrics;
 use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 
 use crate::bus::NatsBus;
@@ -44,7 +45,8 @@ impl NatsAdapter {
         let hub = self.0.clone();
         move |local| {
             let bus = NatsBus::new(hub.clone(), &local);
-            ClusterAdapter::new(local, bus, hub.link.options.cluster.clone())
+            let recovery = bus.recovery();
+            ClusterAdapter::with_recovery(local, bus, hub.link.options.cluster.clone(), recovery)
         }
     }
 
@@ -93,6 +95,11 @@ impl NatsAdapter {
     /// What nodes say to one another, counted.
     pub fn cluster_metrics(&self) -> &ClusterMetrics {
         &self.0.link.options.cluster.metrics
+    }
+
+    /// What recovery has counted, with JetStream.
+    pub fn recovery_metrics(&self) -> &RecoveryMetrics {
+        &self.0.link.jetstream.metrics
     }
 
     /// What was counted.

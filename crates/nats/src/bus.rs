@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sockeye::adapter::{AdapterFuture, Local};
-use sockeye_cluster::codec::native;
+use sockeye_cluster::recovery::Recovery;
 use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 use tokio::task::AbortHandle;
 
+use crate::jetstream;
 use crate::link::{Hub, Inbox, Outgoing};
 use crate::subject::Subjects;
 
@@ -37,9 +38,15 @@ impl NatsBus {
             namespace: namespace.into(),
             local: Arc::downgrade(local),
             receiver: OnceLock::new(),
+            recovery: jetstream::recovery(&hub.link, local),
             is_subscribed: AtomicBool::new(false),
         };
         Self { hub, inbox: Arc::new(inbox), task: Mutex::default(), is_open: AtomicBool::new(false) }
+    }
+
+    /// Recovery of the namespace's sessions, if there is any.
+    pub(crate) fn recovery(&self) -> Option<Arc<Recovery>> {
+        self.inbox.recovery.clone()
     }
 
     fn leave(&self) {
@@ -61,6 +68,9 @@ impl Bus for NatsBus {
             if self.inbox.receiver.set(receiver).is_err() {
                 return Err(BusError::Closed);
             }
+            if let Some(recovery) = &self.inbox.recovery {
+                recovery.begin();
+            }
             *self.task.lock() = Some(self.hub.enter(&self.inbox));
             self.is_open.store(true, Ordering::Release);
             let link = &self.hub.link;
@@ -74,15 +84,19 @@ impl Bus for NatsBus {
             return Err(BusError::Closed);
         }
         let Inbox { subjects, namespace, .. } = &*self.inbox;
+        let link = &self.hub.link;
+        if link.options.jetstream.is_some() && *to == Destination::All && jetstream::goes_to_log(&message) {
+            let entry = jetstream::write(message, 0, &link.node, namespace)?;
+            return link.send(Outgoing::kept(subjects.log.clone(), entry));
+        }
         let subject = match to {
             Destination::Node(node) => subjects.node(node),
             Destination::All => message.room().map_or_else(|| subjects.all.clone(), |room| subjects.room(room)),
         };
         let is_volatile = matches!(&message, Message::Broadcast { target, request: None, .. } if target.flags.volatile);
-        let link = &self.hub.link;
         let payload = native::encode(message, &link.node, namespace);
         let payload = payload.map_err(|error| BusError::Unwritable(error.to_string()))?;
-        link.send(Outgoing { subject, payload: Bytes::from(payload), is_volatile })
+        link.send(Outgoing { subject, payload: Bytes::from(payload), is_volatile, is_kept: false })
     }
 
     fn close(&self) -> AdapterFuture<'_, ()> {

@@ -48,6 +48,10 @@ pub(crate) async fn take_answers(link: Arc<Link>) {
         let (_client, mut subscriber) = link.subscribe(&own).await;
         while let Some(message) = next(&mut subscriber).await {
             let namespace = message.subject.rsplit('.').next().unwrap_or_default();
+            if namespace == subject::KEPT {
+                link.handle_kept(&message);
+                continue;
+            }
             let inbox = link.inboxes.read().get(namespace).cloned();
             match inbox {
                 Some(inbox) => link.take(&inbox, "", &message.payload),
@@ -77,8 +81,12 @@ pub(crate) async fn run(link: Arc<Link>) {
 
 /// The next message of a subscription.
 pub(crate) async fn next(subscriber: &mut Subscriber) -> Option<Message> {
+    next_of(subscriber).await
+}
+
+pub(crate) async fn next_of<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     // Tokio would let it take 128 messages only before all other tasks get a turn.
-    unconstrained(std::future::poll_fn(|cx| Pin::new(&mut *subscriber).poll_next(cx))).await
+    unconstrained(std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx))).await
 }
 
 impl Link {
@@ -101,7 +109,7 @@ impl Link {
         data.extend_from_slice(room.as_bytes());
         data.extend_from_slice(payload);
         let bytes = data.len();
-        let incoming = Incoming { inbox: inbox.clone(), room: room.len(), data: data.freeze() };
+        let incoming = Incoming { inbox: Some(inbox.clone()), position: None, room: room.len(), data: data.freeze() };
         if self.incoming.push(incoming, bytes).is_err() {
             self.note_dropped_incoming();
         }
@@ -113,7 +121,14 @@ impl Link {
     }
 
     fn deliver(&self, incoming: &Incoming, assembly: &mut Assembly) {
-        let Incoming { inbox, room, data } = incoming;
+        let Incoming { inbox, position, room, data } = incoming;
+        if let Some(position) = *position {
+            if let Some(inbox) = inbox {
+                self.deliver_entry(inbox, position, data.clone());
+            }
+            return self.jetstream.cursor.advance(position);
+        }
+        let Some(inbox) = inbox else { return };
         let Some(receiver) = inbox.receiver.get() else { return };
         if *room > 0 {
             let Some(local) = inbox.local.upgrade() else { return };

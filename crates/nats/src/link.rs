@@ -11,6 +11,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
 use sockeye::adapter::Local;
+use sockeye_cluster::recovery::{Position, Recovery};
 use sockeye_cluster::{BusError, NodeId, Receiver};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
@@ -22,7 +23,7 @@ use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
 use crate::queue::Queue;
 use crate::subject::Subjects;
-use crate::{dispatcher, publisher};
+use crate::{dispatcher, jetstream, publisher};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
@@ -38,6 +39,7 @@ pub(crate) struct Link {
     pub(crate) metrics: NatsMetrics,
     pub(crate) health: Mutex<Health>,
     pub(crate) announced: Mutex<Option<Announced>>,
+    pub(crate) jetstream: jetstream::Shared,
     /// Is notified when the connection may work, or not any more.
     pub(crate) changed: Notify,
     /// Whether the queue to NATS was full since it was emptied last, and how many messages found it so.
@@ -68,13 +70,31 @@ pub(crate) struct Outgoing {
     pub(crate) subject: Subject,
     pub(crate) payload: Bytes,
     pub(crate) is_volatile: bool,
+    /// Whether JetStream keeps it, and says so.
+    pub(crate) is_kept: bool,
 }
 
-/// A message from NATS: the token of the room that it is for, of this length, and the payload behind it.
+impl Outgoing {
+    /// One that JetStream keeps.
+    pub(crate) fn kept(subject: Subject, payload: Bytes) -> Self {
+        Self { subject, payload, is_volatile: false, is_kept: true }
+    }
+}
+
+/// A message from NATS: the token of the room that it is for, of this length, and the payload behind it; or an entry of the stream.
 pub(crate) struct Incoming {
-    pub(crate) inbox: Arc<Inbox>,
+    /// None if the namespace is not here.
+    pub(crate) inbox: Option<Arc<Inbox>>,
+    pub(crate) position: Option<Position>,
     pub(crate) room: usize,
     pub(crate) data: Bytes,
+}
+
+impl Incoming {
+    /// An entry of the stream.
+    pub(crate) fn entry(inbox: Option<Arc<Inbox>>, position: Position, payload: &[u8]) -> Self {
+        Self { inbox, position: Some(position), room: 0, data: Bytes::copy_from_slice(payload) }
+    }
 }
 
 /// A namespace, as what receives messages.
@@ -85,6 +105,8 @@ pub(crate) struct Inbox {
     pub(crate) local: Weak<Local>,
     /// None until the bus is opened.
     pub(crate) receiver: OnceLock<Arc<dyn Receiver>>,
+    /// Its events and sessions, where these can be recovered.
+    pub(crate) recovery: Option<Arc<Recovery>>,
     /// Whether the server has been told of the subscription.
     pub(crate) is_subscribed: AtomicBool,
 }
@@ -115,6 +137,7 @@ impl Hub {
             metrics: NatsMetrics::default(),
             health: Mutex::default(),
             announced: Mutex::default(),
+            jetstream: jetstream::Shared::default(),
             changed: Notify::new(),
             is_full: AtomicBool::new(false),
             unsent: AtomicU64::new(0),
@@ -133,6 +156,11 @@ impl Hub {
             running.tasks.spawn(publisher::run(link.clone()));
             running.tasks.spawn(dispatcher::run(link.clone()));
             running.tasks.spawn(dispatcher::take_answers(link.clone()));
+            if let Some(options) = link.options.jetstream.clone() {
+                running.tasks.spawn(jetstream::run(link.clone(), options));
+                let driver = link.jetstream.driver.clone();
+                running.tasks.spawn(async move { driver.run().await });
+            }
         }
         link.inboxes.write().insert(inbox.subjects.namespace().to_owned(), inbox.clone());
         running.tasks.spawn(dispatcher::take_messages(link.clone(), inbox.clone()))
@@ -165,8 +193,18 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// There is no room, and it is dropped.
+    /// There is no room, or it is larger than what JetStream keeps; it is dropped.
     pub(crate) fn send(&self, outgoing: Outgoing) -> Result<(), BusError> {
+        let max = self.client.borrow().as_ref().map_or(usize::MAX, Client::max_payload);
+        if outgoing.is_kept && outgoing.payload.len() > max {
+            let text = format!(
+                "JetStream keeps messages of {max} bytes at most (max_payload), and it has {}",
+                outgoing.payload.len()
+            );
+            tracing::warn!(error = text, "an event for other nodes was not sent");
+            self.metrics.too_large.increment();
+            return Err(BusError::Unwritable(text));
+        }
         let bytes = outgoing.payload.len() + outgoing.subject.len();
         self.outgoing.push(outgoing, bytes).map_err(|_| {
             self.metrics.dropped_outgoing.increment();
@@ -222,8 +260,18 @@ impl Link {
         let health = self.health.lock();
         match &health.refusal {
             Some(refusal) => Err(Unhealthy(refusal.clone())),
-            None if is_connected && health.is_answered => Ok(()),
+            None if is_connected && health.is_answered => self.check_jetstream(),
             None => Err(Unhealthy(health.failure.clone().unwrap_or_else(|| "not yet".to_owned()))),
+        }
+    }
+
+    fn check_jetstream(&self) -> Result<(), Unhealthy> {
+        if let Some((refusal, _)) = &*self.jetstream.refusal.lock() {
+            return Err(Unhealthy(format!("JetStream refuses: {refusal}")));
+        }
+        match self.options.jetstream.is_none() || self.jetstream.is_followed.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => Err(Unhealthy("JetStream: the stream of events is not followed".to_owned())),
         }
     }
 

@@ -20,6 +20,8 @@ pub struct NatsMetrics {
     pub dropped_volatile: Counter,
     /// Messages that were on their way to NATS when the connection was lost: some of them may have arrived.
     pub lost: Counter,
+    /// Messages that are larger than what JetStream keeps (`max_payload`): they did not go out.
+    pub too_large: Counter,
     /// Errors that the server told of, such as a subject that this user may not publish to.
     pub refused: Counter,
     /// Messages that came from NATS.

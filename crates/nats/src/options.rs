@@ -31,8 +31,39 @@ pub struct NatsOptions {
     pub min_backoff: Duration,
     /// How long to wait at most between tries to connect. Default: 1 s.
     pub max_backoff: Duration,
+    /// Events in a stream of JetStream and sessions in its key-value store: so nodes miss nothing while they have no connection, and
+    /// clients are recovered on any node. All nodes of a cluster must have it, or none. Default: none.
+    pub jetstream: Option<JetStreamOptions>,
     /// Options of the cluster.
     pub cluster: ClusterOptions,
+}
+
+/// What JetStream keeps. The stream and the bucket are called as the prefix is; where they are there already, they stay as they are.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct JetStreamOptions {
+    /// On how many servers. Default: 1; in a cluster of NATS servers take 3.
+    pub replicas: usize,
+    /// Whether it is kept in memory only. Default: no.
+    pub in_memory: bool,
+    /// How large the stream of events may become; the oldest make room. Default: 256 MiB.
+    pub max_log_bytes: u64,
+    /// How large the bucket of sessions may become: then the server refuses more. Default: 256 MiB.
+    pub max_session_bytes: u64,
+    /// How long both are kept: longer, by a third, than clients may be away. Default: 10 minutes.
+    pub max_age: Duration,
+}
+
+impl Default for JetStreamOptions {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            in_memory: false,
+            max_log_bytes: 256 * 1024 * 1024,
+            max_session_bytes: 256 * 1024 * 1024,
+            max_age: Duration::from_secs(600),
+        }
+    }
 }
 
 /// How to log in to NATS.
@@ -108,6 +139,7 @@ impl NatsOptions {
             probe_interval: Duration::from_secs(3),
             min_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(1),
+            jetstream: None,
             cluster: ClusterOptions::default(),
         }
     }

@@ -8,7 +8,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::link::{Link, Outgoing};
-use crate::parts;
+use crate::{parts, subject};
 
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
@@ -37,7 +37,14 @@ impl Link {
         let count = batch.len() as u64;
         let connections = || client.statistics().connects.load(Ordering::Relaxed);
         let before = connections();
-        for Outgoing { subject, payload, .. } in batch {
+        // The server says of the last one whether it is kept: if not, others were not either.
+        let asked = batch.iter().rposition(|outgoing| outgoing.is_kept);
+        for (at, Outgoing { subject, payload, is_kept, .. }) in batch.into_iter().enumerate() {
+            if is_kept && asked == Some(at) {
+                let reply = subject::kept(&self.options.prefix, &self.node);
+                drop(unconstrained(client.publish_with_reply(subject, reply, payload)).await);
+                continue;
+            }
             for part in parts::split(&payload, client.max_payload()) {
                 // Tokio would let it send 128 messages only before all other tasks get a turn.
                 if let Err(error) = unconstrained(client.publish(subject.clone(), part)).await {

@@ -5,6 +5,10 @@
 //! | `PREFIX.to.NAMESPACE.all` | what is for all nodes | all nodes of the namespace: `PREFIX.to.NAMESPACE.>` |
 //! | `PREFIX.to.NAMESPACE.room.ROOM` | events for one room | the same |
 //! | `PREFIX.node.NODE.NAMESPACE` | answers to a node | this node: `PREFIX.node.NODE.*` |
+//! | `PREFIX.log.NAMESPACE` | with JetStream: events, and what must be in order with them | the stream |
+//! | `PREFIX.out.NAMESPACE` | the same, by the stream | all nodes: `PREFIX.out.*` |
+//! | `PREFIX.node.NODE.kept` | the server's answers to what is to be kept | this node |
+//! | `PREFIX.peer.TAG` | questions for a node's address | the node |
 //! | `PREFIX.probe` | probes | nobody |
 //!
 //! Both kinds of a namespace's subjects come by one subscription, for NATS keeps the order of messages only within one: a room's event must not
@@ -23,6 +27,8 @@ pub(crate) struct Subjects {
     namespace: String,
     /// Where messages for all go.
     pub(crate) all: Subject,
+    /// What the stream keeps.
+    pub(crate) log: Subject,
     /// What this node subscribes to.
     pub(crate) subscription: Subject,
     /// What the subjects of rooms begin with.
@@ -35,6 +41,7 @@ impl Subjects {
         Self {
             prefix: prefix.to_owned(),
             all: format!("{prefix}.to.{namespace}.all").into(),
+            log: format!("{prefix}.log.{namespace}").into(),
             subscription: format!("{prefix}.to.{namespace}.>").into(),
             rooms: format!("{prefix}.to.{namespace}.room."),
             namespace,
@@ -68,6 +75,11 @@ pub(crate) fn own(prefix: &str, node: &str) -> Subject {
     format!("{prefix}.node.{}.*", token(node)).into()
 }
 
+/// Where the server answers to what is to be kept.
+pub(crate) fn kept(prefix: &str, node: &str) -> Subject {
+    format!("{prefix}.node.{}.{KEPT}", token(node)).into()
+}
+
 /// A name as one token of a subject.
 fn token(name: &str) -> impl fmt::Display {
     // An empty token is not allowed, and a lone percent sign means nothing else.
@@ -82,6 +94,9 @@ pub(crate) fn name_of(token: &str) -> Cow<'_, str> {
 /// What has no meaning in subjects stays, so that they can be read.
 const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 const EMPTY: AsciiSet = AsciiSet::EMPTY;
+
+/// What the server answers to what is to be kept comes under this name; those of namespaces begin with a slash.
+pub(crate) const KEPT: &str = "kept";
 
 /// The servers take lines of 4,096 bytes.
 const MAX_SUBJECT: usize = 2_048;
