@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sockeye::adapter::{AdapterFuture, Local};
+use sockeye_cluster::codec::native;
 use sockeye_cluster::recovery::Recovery;
 use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 use tokio::task::AbortHandle;

@@ -11,3 +11,11 @@ mod current {
 mod old {
     sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::Old>);
 }
+
+mod jetstream {
+    sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::JetStream>, flavor = "multi_thread");
+}
+
+mod old_jetstream {
+    sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::OldJetStream>);
+}

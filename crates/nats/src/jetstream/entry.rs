@@ -4,9 +4,9 @@ use bytes::{Buf, BufMut, Bytes};
 use bytestring::ByteString;
 use sockeye::Target;
 use sockeye::adapter::Packet;
+use sockeye_cluster::codec::native;
 use sockeye_cluster::recovery::Position;
 use sockeye_cluster::{BusError, Message, NodeId};
-use sockeye_redis::codec::native;
 
 use crate::link::{Inbox, Link};
 

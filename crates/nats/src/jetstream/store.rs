@@ -12,8 +12,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sockeye::adapter::{AdapterFuture, SavedSession};
 use sockeye_cluster::NodeId;
+use sockeye_cluster::codec::session;
 use sockeye_cluster::recovery::{LogError, LowWatermark, PutIf, SessionStore, StoredSession};
-use sockeye_redis::codec::session;
 use tokio::time::Instant;
 
 use super::stream::{JetStream, name};

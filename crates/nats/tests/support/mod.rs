@@ -15,7 +15,7 @@ use server::{CURRENT, OLD, Server as Nats};
 use sockeye::{Args, Server};
 use sockeye_cluster::ClusterOptions;
 use sockeye_cluster_suite::{Cluster, Faults, Node};
-use sockeye_nats::{NatsAdapter, NatsOptions};
+use sockeye_nats::{JetStreamOptions, NatsAdapter, NatsOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -61,13 +61,16 @@ async fn pass_on(
     }
 }
 
-/// A version of NATS, as a type.
+/// A version of NATS, and whether JetStream is used, as a type.
 pub(crate) trait Version: Send + Sync + 'static {
     const PROGRAM: &str;
+    const JETSTREAM: bool = false;
 }
 
 pub(crate) struct Current;
 pub(crate) struct Old;
+pub(crate) struct JetStream;
+pub(crate) struct OldJetStream;
 
 impl Version for Current {
     const PROGRAM: &str = CURRENT;
@@ -75,6 +78,16 @@ impl Version for Current {
 
 impl Version for Old {
     const PROGRAM: &str = OLD;
+}
+
+impl Version for JetStream {
+    const PROGRAM: &str = CURRENT;
+    const JETSTREAM: bool = true;
+}
+
+impl Version for OldJetStream {
+    const PROGRAM: &str = OLD;
+    const JETSTREAM: bool = true;
 }
 
 /// Servers over one NATS.
@@ -87,7 +100,11 @@ pub(crate) struct Over<V> {
 impl<V: Version> Cluster for Over<V> {
     async fn start() -> Self {
         // It takes a while, and other tests go on.
-        let nats = tokio::task::spawn_blocking(|| Nats::start_as(V::PROGRAM, "")).await.unwrap();
+        let start = || match V::JETSTREAM {
+            true => Nats::start_with_jetstream(V::PROGRAM),
+            false => Nats::start_as(V::PROGRAM, ""),
+        };
+        let nats = tokio::task::spawn_blocking(start).await.unwrap();
         Self { nats, joined: Mutex::default(), version: PhantomData }
     }
 
@@ -96,6 +113,7 @@ impl<V: Version> Cluster for Over<V> {
         let metrics = options.metrics.clone();
         let mut nats = NatsOptions::new(format!("nats://{}", proxy.address));
         nats.cluster = options;
+        nats.jetstream = V::JETSTREAM.then(JetStreamOptions::default);
         let nats = NatsAdapter::new(nats).unwrap();
         let server = Server::builder().adapter(nats.factory()).build();
         let name = nats.node().to_string();

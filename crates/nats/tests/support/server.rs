@@ -41,6 +41,13 @@ impl Server {
         server
     }
 
+    /// One that keeps streams in its folder.
+    pub(crate) fn start_with_jetstream(program: &'static str) -> Self {
+        let server = Self::stopped(program, |folder| format!("jetstream {{ store_dir: \"{}\" }}", folder.display()));
+        server.run();
+        server
+    }
+
     /// A port, and nothing there yet. The configuration may name files in the folder.
     pub(crate) fn stopped(program: &'static str, config: impl FnOnce(&Path) -> String) -> Self {
         let port = free_port();
