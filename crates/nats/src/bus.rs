@@ -12,7 +12,7 @@ use sockeye_cluster::recovery::Recovery;
 use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 use tokio::task::AbortHandle;
 
-use crate::jetstream;
+use crate::jetstream::{self, Kept};
 use crate::link::{Hub, Inbox, Outgoing};
 use crate::subject::Subjects;
 
@@ -88,7 +88,7 @@ impl Bus for NatsBus {
         let link = &self.hub.link;
         if link.options.jetstream.is_some() && *to == Destination::All && jetstream::goes_to_log(&message) {
             let entry = jetstream::write(message, 0, &link.node, namespace)?;
-            return link.send(Outgoing::kept(subjects.log.clone(), entry));
+            return link.send(Outgoing::kept(Kept::Log, subjects.log.clone(), entry));
         }
         let subject = match to {
             Destination::Node(node) => subjects.node(node),
@@ -97,7 +97,7 @@ impl Bus for NatsBus {
         let is_volatile = matches!(&message, Message::Broadcast { target, request: None, .. } if target.flags.volatile);
         let payload = native::encode(message, &link.node, namespace);
         let payload = payload.map_err(|error| BusError::Unwritable(error.to_string()))?;
-        link.send(Outgoing { subject, payload: Bytes::from(payload), is_volatile, is_kept: false })
+        link.send(Outgoing { subject, payload: Bytes::from(payload), is_volatile, kept: None })
     }
 
     fn close(&self) -> AdapterFuture<'_, ()> {

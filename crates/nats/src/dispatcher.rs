@@ -15,6 +15,7 @@ use sockeye_cluster::codec::native;
 use tokio::task::unconstrained;
 use tokio::time::sleep;
 
+use crate::jetstream::Kept;
 use crate::link::{Inbox, Incoming, Link};
 use crate::parts::Assembly;
 use crate::subject;
@@ -48,8 +49,8 @@ pub(crate) async fn take_answers(link: Arc<Link>) {
         let (_client, mut subscriber) = link.subscribe(&own).await;
         while let Some(message) = next(&mut subscriber).await {
             let namespace = message.subject.rsplit('.').next().unwrap_or_default();
-            if namespace == subject::KEPT {
-                link.handle_kept(&message);
+            if let Some(kept) = Kept::ALL.into_iter().find(|kept| kept.name() == namespace) {
+                link.handle_kept(kept, &message);
                 continue;
             }
             let inbox = link.inboxes.read().get(namespace).cloned();

@@ -19,11 +19,12 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::connection::{self, Server};
 use crate::directory::Announced;
+use crate::jetstream::{self, Kept};
 use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
 use crate::queue::Queue;
 use crate::subject::Subjects;
-use crate::{dispatcher, jetstream, publisher};
+use crate::{dispatcher, publisher};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
@@ -70,14 +71,14 @@ pub(crate) struct Outgoing {
     pub(crate) subject: Subject,
     pub(crate) payload: Bytes,
     pub(crate) is_volatile: bool,
-    /// Whether JetStream keeps it, and says so.
-    pub(crate) is_kept: bool,
+    /// In what JetStream keeps it, if it does.
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Outgoing {
     /// One that JetStream keeps.
-    pub(crate) fn kept(subject: Subject, payload: Bytes) -> Self {
-        Self { subject, payload, is_volatile: false, is_kept: true }
+    pub(crate) fn kept(kept: Kept, subject: Subject, payload: Bytes) -> Self {
+        Self { subject, payload, is_volatile: false, kept: Some(kept) }
     }
 }
 
@@ -196,7 +197,7 @@ impl Link {
     /// There is no room, or it is larger than what JetStream keeps; it is dropped.
     pub(crate) fn send(&self, outgoing: Outgoing) -> Result<(), BusError> {
         let max = self.client.borrow().as_ref().map_or(usize::MAX, Client::max_payload);
-        if outgoing.is_kept && outgoing.payload.len() > max {
+        if outgoing.kept.is_some() && outgoing.payload.len() > max {
             let text = format!(
                 "JetStream keeps messages of {max} bytes at most (max_payload), and it has {}",
                 outgoing.payload.len()
@@ -266,7 +267,7 @@ impl Link {
     }
 
     fn check_jetstream(&self) -> Result<(), Unhealthy> {
-        if let Some((refusal, _)) = &*self.jetstream.refusal.lock() {
+        if let Some((refusal, _)) = self.jetstream.refusals.lock().values().next() {
             return Err(Unhealthy(format!("JetStream refuses: {refusal}")));
         }
         match self.options.jetstream.is_none() || self.jetstream.is_followed.load(Ordering::Acquire) {

@@ -7,6 +7,7 @@ use async_nats::connection::State;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::jetstream::Kept;
 use crate::link::{Link, Outgoing};
 use crate::{parts, subject};
 
@@ -27,6 +28,10 @@ impl Link {
             self.client.borrow().as_ref().is_some_and(|client| client.connection_state() == State::Connected);
         let start = Instant::now();
         let client = self.connected().await;
+        if self.options.jetstream.is_some() {
+            // The stream is there from then on.
+            self.wait_until(|| self.jetstream.cursor.begun().is_some()).await;
+        }
         if !is_connected {
             // The other nodes have lost it too, and try as often as this one: what is sent before they are back reaches nobody.
             sleep(start.elapsed().min(self.options.max_backoff)).await;
@@ -38,10 +43,11 @@ impl Link {
         let connections = || client.statistics().connects.load(Ordering::Relaxed);
         let before = connections();
         // The server says of the last one whether it is kept: if not, others were not either.
-        let asked = batch.iter().rposition(|outgoing| outgoing.is_kept);
-        for (at, Outgoing { subject, payload, is_kept, .. }) in batch.into_iter().enumerate() {
-            if is_kept && asked == Some(at) {
-                let reply = subject::kept(&self.options.prefix, &self.node);
+        let last = |kept| batch.iter().rposition(|outgoing| outgoing.kept == Some(kept));
+        let asked = Kept::ALL.map(last);
+        for (at, Outgoing { subject, payload, kept, .. }) in batch.into_iter().enumerate() {
+            if let Some(kept) = kept.filter(|_| asked.contains(&Some(at))) {
+                let reply = subject::kept(&self.options.prefix, &self.node, kept);
                 drop(unconstrained(client.publish_with_reply(subject, reply, payload)).await);
                 continue;
             }

@@ -7,7 +7,7 @@
 //! | `PREFIX.node.NODE.NAMESPACE` | answers to a node | this node: `PREFIX.node.NODE.*` |
 //! | `PREFIX.log.NAMESPACE` | with JetStream: events, and what must be in order with them | the stream |
 //! | `PREFIX.out.NAMESPACE` | the same, by the stream | all nodes: `PREFIX.out.*` |
-//! | `PREFIX.node.NODE.kept` | the server's answers to what is to be kept | this node |
+//! | `PREFIX.node.NODE.log`, `….sessions` | the server's answers to what is to be kept | this node |
 //! | `PREFIX.peer.TAG` | questions for a node's address | the node |
 //! | `PREFIX.probe` | probes | nobody |
 //!
@@ -19,6 +19,8 @@ use std::fmt;
 
 use async_nats::Subject;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::jetstream::Kept;
 
 /// The subjects of one namespace.
 #[derive(Debug)]
@@ -76,8 +78,8 @@ pub(crate) fn own(prefix: &str, node: &str) -> Subject {
 }
 
 /// Where the server answers to what is to be kept.
-pub(crate) fn kept(prefix: &str, node: &str) -> Subject {
-    format!("{prefix}.node.{}.{KEPT}", token(node)).into()
+pub(crate) fn kept(prefix: &str, node: &str, kept: Kept) -> Subject {
+    format!("{prefix}.node.{}.{}", token(node), kept.name()).into()
 }
 
 /// A name as one token of a subject.
@@ -94,9 +96,6 @@ pub(crate) fn name_of(token: &str) -> Cow<'_, str> {
 /// What has no meaning in subjects stays, so that they can be read.
 const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 const EMPTY: AsciiSet = AsciiSet::EMPTY;
-
-/// What the server answers to what is to be kept comes under this name; those of namespaces begin with a slash.
-pub(crate) const KEPT: &str = "kept";
 
 /// The servers take lines of 4,096 bytes.
 const MAX_SUBJECT: usize = 2_048;

@@ -7,8 +7,8 @@ use sockeye::adapter::AdapterFuture;
 use sockeye_cluster::Message;
 use sockeye_cluster::recovery::{Cursor, EventLog, LogEntry, LogError, Position};
 
-use super::entry;
 use super::stream::JetStream;
+use super::{Kept, entry};
 use crate::link::{Link, Outgoing};
 use crate::subject::Subjects;
 
@@ -33,7 +33,8 @@ impl NatsLog {
 impl EventLog for NatsLog {
     fn append(&self, message: Message, number: u64) -> bool {
         let written = entry::write(message, number, &self.link.node, &self.namespace);
-        let sent = written.and_then(|entry| self.link.send(Outgoing::kept(self.subjects.log.clone(), entry)));
+        let sent =
+            written.and_then(|entry| self.link.send(Outgoing::kept(Kept::Log, self.subjects.log.clone(), entry)));
         sent.is_ok()
     }
 

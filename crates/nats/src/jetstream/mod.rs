@@ -15,6 +15,7 @@ mod reader;
 mod store;
 mod stream;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -41,7 +42,28 @@ pub(crate) struct Shared {
     /// Whether it is being followed.
     pub(crate) is_followed: AtomicBool,
     /// What the server says that refuses to keep something, and when that was logged last.
-    pub(crate) refusal: Mutex<Option<(String, Instant)>>,
+    pub(crate) refusals: Mutex<HashMap<Kept, (String, Instant)>>,
+}
+
+/// In what JetStream keeps something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kept {
+    /// The stream.
+    Log,
+    /// The bucket.
+    Sessions,
+}
+
+impl Kept {
+    pub(crate) const ALL: [Self; 2] = [Self::Log, Self::Sessions];
+
+    /// The name under which the server answers whether it is kept. Those of namespaces begin with a slash.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Sessions => "sessions",
+        }
+    }
 }
 
 /// Recovery for a namespace, if the server has any.

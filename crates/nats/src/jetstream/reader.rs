@@ -8,6 +8,7 @@ use async_nats::Message;
 use sockeye_cluster::recovery::{LogError, Position};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::Kept;
 use super::stream::{Extent, JetStream};
 use crate::dispatcher::next;
 use crate::link::{Incoming, Link};
@@ -16,8 +17,9 @@ use crate::options::JetStreamOptions;
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>, options: JetStreamOptions) {
     loop {
-        if let Err(error) = link.follow(&options).await {
-            link.jetstream.is_followed.store(false, Ordering::Release);
+        let end = link.follow(&options).await;
+        link.jetstream.is_followed.store(false, Ordering::Release);
+        if let Err(error) = end {
             link.health.lock().failure = Some(format!("JetStream: {error}"));
             tracing::warn!(%error, "the stream of events cannot be followed");
         }
@@ -33,6 +35,8 @@ impl Link {
         let (_client, mut subscriber) = self.subscribe(&format!("{}.out.*", self.options.prefix).into()).await;
         let extent = jetstream.extent().await?;
         self.begin(extent);
+        // What is sent next tells whether it is still so.
+        self.jetstream.refusals.lock().clear();
         self.jetstream.is_followed.store(true, Ordering::Release);
         self.jetstream.driver.note_available();
         self.changed.notify_waiters();
@@ -120,30 +124,30 @@ impl Link {
     }
 
     /// The server's answer to something that is to be kept.
-    pub(crate) fn handle_kept(&self, answer: &Message) {
+    pub(crate) fn handle_kept(&self, kept: Kept, answer: &Message) {
         let refusal = match serde_json::from_slice::<serde_json::Value>(&answer.payload) {
             Ok(answer) => {
                 answer.get("error").map(|error| error["description"].as_str().unwrap_or("refused").to_owned())
             }
             Err(_) => Some("no stream takes it".to_owned()),
         };
-        let mut state = self.jetstream.refusal.lock();
+        let mut refusals = self.jetstream.refusals.lock();
         let Some(text) = refusal else {
-            if state.take().is_some() {
-                tracing::info!("JetStream keeps events and sessions again");
+            if refusals.remove(&kept).is_some() {
+                tracing::info!(what = kept.name(), "JetStream keeps it again");
                 self.changed.notify_waiters();
             }
             return;
         };
         self.metrics.refused.increment();
-        let logged = match &*state {
+        let logged = match refusals.get(&kept) {
             Some((_, logged)) if logged.elapsed() < LOG_INTERVAL => *logged,
             _ => {
-                tracing::warn!(error = text, "JetStream refuses to keep events or sessions");
+                tracing::warn!(what = kept.name(), error = text, "JetStream refuses to keep it");
                 Instant::now()
             }
         };
-        *state = Some((text, logged));
+        refusals.insert(kept, (text, logged));
     }
 }
 

@@ -16,6 +16,7 @@ use sockeye_cluster::codec::session;
 use sockeye_cluster::recovery::{LogError, LowWatermark, PutIf, SessionStore, StoredSession};
 use tokio::time::Instant;
 
+use super::Kept;
 use super::stream::{JetStream, name};
 use crate::link::{Link, Outgoing};
 
@@ -41,7 +42,7 @@ impl NatsStore {
 
     fn write(&self, key: &str, value: Vec<u8>) -> bool {
         let subject = format!("{}.{key}", self.subject).into();
-        self.link.send(Outgoing::kept(subject, value.into())).is_ok()
+        self.link.send(Outgoing::kept(Kept::Sessions, subject, value.into())).is_ok()
     }
 
     fn term(&self, private_id: &str) -> u64 {

@@ -71,18 +71,22 @@ impl JetStream {
             ..Default::default()
         };
         self.within(self.context.get_or_create_stream(config)).await?;
-        let config = kv::Config {
-            bucket: self.name.clone(),
-            history: 1,
-            max_age: jetstream.max_age,
+        // A bucket as the library makes it; but that asks for the account first, whose description by servers of 2.9 it cannot read.
+        let config = stream::Config {
+            name: format!("KV_{}", self.name),
+            subjects: vec![format!("$KV.{}.>", self.name)],
+            max_messages_per_subject: 1,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            discard: DiscardPolicy::New,
             max_bytes: bytes(jetstream.max_session_bytes),
+            max_age: jetstream.max_age,
             num_replicas: jetstream.replicas,
             storage,
             ..Default::default()
         };
-        if self.within(self.context.get_key_value(&self.name)).await.is_err() {
-            self.within(self.context.create_key_value(config)).await?;
-        }
+        self.within(self.context.get_or_create_stream(config)).await?;
         Ok(())
     }
 

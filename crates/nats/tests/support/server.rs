@@ -112,6 +112,16 @@ impl Server {
         }
     }
 
+    /// Removes what it has kept, while it does not run.
+    pub(crate) fn forget_streams(&self) {
+        fs::remove_dir_all(self.folder.join("jetstream")).unwrap();
+    }
+
+    /// Deletes a stream under the nodes.
+    pub(crate) fn delete_stream(&self, name: &str) {
+        self.publish(&format!("$JS.API.STREAM.DELETE.{name}"), b"");
+    }
+
     /// Ends it without a word.
     pub(crate) fn kill(&self) {
         if let Some(mut process) = self.process.lock().take() {
