@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
 use sockeye::{Ack, Args, Data, Namespace, PerMessageDeflate, Server, Socket};
-use sockeye_nats::{NatsAdapter, NatsOptions};
+use sockeye_nats::{JetStreamOptions, NatsAdapter, NatsOptions};
 use sockeye_redis::{Mode, RedisAdapter, RedisOptions};
 use tokio::net::TcpListener;
 
@@ -34,7 +34,7 @@ struct Options {
     /// Serve https, with this certificate and its key, in PEM.
     #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
     tls: Option<Vec<PathBuf>>,
-    /// Serve together with other nodes: redis, redis-sharded, redis-streams, redis-native, nats.
+    /// Serve together with other nodes: redis, redis-sharded, redis-streams, redis-native, nats, nats-jetstream.
     #[arg(long, value_name = "NAME", requires = "url")]
     adapter: Option<Broker>,
     /// Where the broker is.
@@ -50,6 +50,7 @@ struct Options {
 enum Broker {
     Redis(Mode),
     Nats,
+    NatsJetStream,
 }
 
 impl FromStr for Broker {
@@ -58,7 +59,8 @@ impl FromStr for Broker {
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "nats" => Ok(Self::Nats),
-            _ => name.parse().map(Self::Redis).map_err(|error| format!("{error}, nats")),
+            "nats-jetstream" => Ok(Self::NatsJetStream),
+            _ => name.parse().map(Self::Redis).map_err(|error| format!("{error}, nats, nats-jetstream")),
         }
     }
 }
@@ -94,8 +96,10 @@ async fn serve(options: Options) -> std::io::Result<()> {
             let redis = RedisAdapter::new(RedisOptions::new(url, mode)).map_err(std::io::Error::other)?;
             builder.adapter(redis.factory())
         }
-        Some((Broker::Nats, url)) => {
-            let nats = NatsAdapter::new(NatsOptions::new(url)).map_err(std::io::Error::other)?;
+        Some((broker, url)) => {
+            let mut options = NatsOptions::new(url);
+            options.jetstream = matches!(broker, Broker::NatsJetStream).then(JetStreamOptions::default);
+            let nats = NatsAdapter::new(options).map_err(std::io::Error::other)?;
             builder.adapter(nats.factory())
         }
     };

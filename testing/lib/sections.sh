@@ -144,6 +144,7 @@ section_interop_reference() {
 
 section_cluster() {
   need_command redis-server redis-server
+  need_nats
   need_command nginx nginx-light
   need_command haproxy haproxy
   need_command openssl openssl

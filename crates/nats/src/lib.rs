@@ -1,6 +1,7 @@
 //! Joins Sockeye servers over NATS.
 //!
 //! Core NATS carries what nodes tell one another. One [`NatsAdapter`] serves all namespaces of a server, over one connection.
+//! With [`JetStreamOptions`] events are kept in a stream, and clients are recovered on any node.
 //!
 //! # Example
 //!

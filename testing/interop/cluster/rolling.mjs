@@ -1,5 +1,5 @@
-// Rolling restarts: three nodes over streams, behind a load balancer that sends each request to the next one; official clients that do
-// nothing but long-polling; each node in turn is asked to stop (SIGTERM), and comes back.
+// Rolling restarts: three nodes over a broker that recovers sessions, behind a load balancer that sends each request to the next one; official clients that do
+// nothing but long-polling; each node in turn is asked to stop (SIGTERM) or killed, and comes back.
 //
 // Senders emit numbered messages to a room of all, and count one as sent when the server has acknowledged it. Every client must get every
 // message that was sent, in the order of each sender, once. A client that was told that it is not recovered may have a gap there: that is
@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { io } from "socket.io-client";
 import { sleep, until } from "../js/lib/target.mjs";
 import { Balancer } from "./lib/balancer.mjs";
+import { Nats } from "./lib/nats.mjs";
 import { Redis } from "./lib/redis.mjs";
 import { Sockeye } from "./lib/sockeye.mjs";
 
@@ -22,6 +23,10 @@ const DEFAULTS = {
   /** Seconds from the moment that a node is ready again until the next one is stopped. */
   pause: 10,
   balancer: "nginx",
+  /** redis-streams, nats-jetstream or nats. */
+  adapter: "redis-streams",
+  /** SIGTERM, or SIGKILL. */
+  signal: "SIGTERM",
 };
 
 /** Runs the drill; `restarts` ends it after so many instead of `minutes`. Gives what was counted. */
@@ -44,11 +49,13 @@ class Drill {
   }
 
   async start() {
-    this.redis = await Redis.start();
+    const { adapter } = this.settings;
+    const isNats = adapter.startsWith("nats");
+    this.broker = await (isNats ? Nats.start() : Redis.start());
     for (let n = 0; n < 3; n += 1) {
       this.nodes.push(await Sockeye.start({
-        SOCKEYE__CLUSTER__ADAPTER: "redis-streams",
-        SOCKEYE__CLUSTER__REDIS__URL: this.redis.url,
+        SOCKEYE__CLUSTER__ADAPTER: adapter,
+        [isNats ? "SOCKEYE__CLUSTER__NATS__URL" : "SOCKEYE__CLUSTER__REDIS__URL"]: this.broker.url,
         SOCKEYE__CLUSTER__PEERS__SECRET: "a secret of the nodes in this drill",
         SOCKEYE__LOG__LEVEL: "warn,sockeye=info",
       }));
@@ -73,7 +80,7 @@ class Drill {
       for (let turn = 0; Date.now() < end && turn < restarts; turn += 1) {
         await sleep(pause * 1000);
         const node = this.nodes[turn % this.nodes.length];
-        await node.stop();
+        await node.stop(this.settings.signal);
         await node.startAgain();
         await this.allAreReady();
         this.restarts += 1;
@@ -95,7 +102,7 @@ class Drill {
     for (const client of this.clients) client.socket.disconnect();
     await this.balancer?.stop();
     for (const node of this.nodes) await node.stop();
-    await this.redis?.stop();
+    await this.broker?.stop();
   }
 
   async allAreReady() {
@@ -234,7 +241,7 @@ const SLACK = 3000;
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const options = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, { type: "string" }]));
   const { values } = parseArgs({ options });
-  const settings = Object.fromEntries(Object.entries(values).map(([name, text]) => [name, name === "balancer" ? text : Number(text)]));
+  const settings = Object.fromEntries(Object.entries(values).map(([name, text]) => [name, typeof DEFAULTS[name] === "string" ? text : Number(text)]));
   const summary = await roll(settings, (line) => console.log(line));
   console.table(summary);
   const failed = summary.duplicates + summary.reordered + summary.gaps;

@@ -53,7 +53,7 @@ pub(crate) fn emitter(section: &ClusterSection, problems: &mut Problems) -> Opti
         | AdapterName::RedisSharded
         | AdapterName::RedisStreams
         | AdapterName::RedisNative) => super::redis::emitter(name, section, problems),
-        AdapterName::Nats => {
+        AdapterName::Nats | AdapterName::NatsJetStream => {
             problems.add(
                 "cluster.adapter",
                 "`sockeye emit` does not send over \"nats\" yet: a program with sockeye-nats can",

@@ -43,13 +43,15 @@ choices! {
         RedisNative = "redis-native",
         /// Nodes of Sockeye only, over NATS.
         Nats = "nats",
+        /// The same, with events and sessions in JetStream.
+        NatsJetStream = "nats-jetstream",
     }
 }
 
 impl AdapterName {
     /// Whether sessions are recovered over it.
     pub(crate) fn recovers(self) -> bool {
-        self == Self::RedisStreams
+        matches!(self, Self::RedisStreams | Self::NatsJetStream)
     }
 
     /// The feature of the crate that has it.
@@ -57,7 +59,7 @@ impl AdapterName {
     fn feature(self) -> &'static str {
         match self {
             Self::RedisClassic | Self::RedisSharded | Self::RedisStreams | Self::RedisNative => "redis",
-            Self::Nats => "nats",
+            Self::Nats | Self::NatsJetStream => "nats",
         }
     }
 
@@ -121,7 +123,7 @@ pub(crate) fn backend(section: &ClusterSection, problems: &mut Problems) -> Opti
         | AdapterName::RedisStreams
         | AdapterName::RedisNative) => redis::backend(name, section, problems),
         #[cfg(feature = "nats")]
-        AdapterName::Nats => nats::backend(section, problems),
+        name @ (AdapterName::Nats | AdapterName::NatsJetStream) => nats::backend(name, section, problems),
         #[cfg(not(all(feature = "redis", feature = "nats")))]
         left_out => {
             left_out.report_left_out(problems);
@@ -133,7 +135,7 @@ pub(crate) fn backend(section: &ClusterSection, problems: &mut Problems) -> Opti
 /// Which adapter the configuration names; none if it names none, which is reported.
 fn name(section: &ClusterSection, problems: &mut Problems) -> Option<AdapterName> {
     if section.adapter.is_none() {
-        let text = "is missing: \"redis\", \"redis-sharded\", \"redis-streams\", \"redis-native\" or \"nats\"; see docs/src/clusters.md";
+        let text = "is missing: \"redis\", \"redis-sharded\", \"redis-streams\", \"redis-native\", \"nats\" or \"nats-jetstream\"; see docs/src/clusters.md";
         problems.add("cluster.adapter", text);
     }
     section.adapter

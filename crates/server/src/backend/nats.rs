@@ -3,16 +3,19 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sockeye::adapter::Local;
 use sockeye::peers::Directory;
+use sockeye_cluster::recovery::RecoveryMetrics;
 use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
-use sockeye_nats::{Login, NatsAdapter, NatsOptions, TlsOptions};
+use sockeye_nats::{JetStreamOptions, Login, NatsAdapter, NatsOptions, TlsOptions};
 
-use super::{Backend, Health, read_file};
+use super::{AdapterName, Backend, Health, read_file};
 use crate::config::ClusterSection;
 use crate::config::problems::Problems;
 use crate::config::section::section;
+use crate::config::setting::Size;
 use crate::metrics::Page;
 
 section! {
@@ -27,8 +30,26 @@ section! {
         nkey: Option<String> = None, example "\"SUA…\"";
         /// A credentials file to log in with: a JWT and its seed.
         credentials: Option<PathBuf> = None, example "\"sockeye.creds\"";
+        /// What JetStream keeps, for the adapter "nats-jetstream".
+        jetstream: Option<JetStreamSection> = None;
         /// Certificates, for servers with TLS. Without this table a server's must be one that the system trusts.
         tls: Option<NatsTlsSection> = None;
+    }
+}
+
+section! {
+    /// What JetStream keeps. The stream and the bucket have the name of the prefix; where they are there already, they stay as they are.
+    struct JetStreamSection {
+        /// On how many servers of NATS each is kept: in a cluster of these, 3.
+        replicas: usize = JetStreamOptions::default().replicas;
+        /// Whether it is kept in memory only.
+        in_memory: bool = false;
+        /// How large the stream of events may become. The oldest make room.
+        max_log_bytes: Size = Size(256 << 20);
+        /// How large the bucket of sessions may become. Further ones are refused, and their clients not recovered.
+        max_session_bytes: Size = Size(256 << 20);
+        /// How long both are kept: longer, by a third, than clients may be away.
+        max_age: Duration = JetStreamOptions::default().max_age;
     }
 }
 
@@ -45,7 +66,11 @@ section! {
 }
 
 /// The adapter; none where something is wrong, which is reported.
-pub(super) fn backend(section: &ClusterSection, problems: &mut Problems) -> Option<Arc<dyn Backend>> {
+pub(super) fn backend(
+    name: AdapterName,
+    section: &ClusterSection,
+    problems: &mut Problems,
+) -> Option<Arc<dyn Backend>> {
     let raw = section.nats.clone().unwrap_or_default();
     let Some(url) = raw.url else {
         problems.add("cluster.nats.url", "is missing: such as \"nats://127.0.0.1:4222\"");
@@ -56,6 +81,7 @@ pub(super) fn backend(section: &ClusterSection, problems: &mut Problems) -> Opti
     options.max_outgoing_bytes = section.max_outgoing_bytes.0;
     options.max_incoming_bytes = section.max_incoming_bytes.0;
     options.cluster.request_timeout = section.request_timeout;
+    options.jetstream = (name == AdapterName::NatsJetStream).then(|| jetstream(&raw.jetstream.unwrap_or_default()));
     let credentials = read_file("cluster.nats.credentials", raw.credentials.as_ref(), problems)?;
     options.login = match (raw.nkey, credentials) {
         (Some(_), Some(_)) => {
@@ -76,6 +102,17 @@ pub(super) fn backend(section: &ClusterSection, problems: &mut Problems) -> Opti
     }
     let adapter = NatsAdapter::new(options).map_err(|error| problems.add("cluster.nats", error.to_string())).ok()?;
     Some(Arc::new(adapter))
+}
+
+fn jetstream(raw: &JetStreamSection) -> JetStreamOptions {
+    let bytes = |size: &Size| u64::try_from(size.0).unwrap_or(u64::MAX);
+    let mut options = JetStreamOptions::default();
+    options.replicas = raw.replicas;
+    options.in_memory = raw.in_memory;
+    options.max_log_bytes = bytes(&raw.max_log_bytes);
+    options.max_session_bytes = bytes(&raw.max_session_bytes);
+    options.max_age = raw.max_age;
+    options
 }
 
 impl Backend for NatsAdapter {
@@ -102,6 +139,10 @@ impl Backend for NatsAdapter {
         self.cluster_metrics()
     }
 
+    fn recovery_metrics(&self) -> Option<&RecoveryMetrics> {
+        Some(self.recovery_metrics())
+    }
+
     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
         let nats = self.metrics();
         let round_trip = self.round_trip().unwrap_or_default();
@@ -122,7 +163,7 @@ impl Backend for NatsAdapter {
             ("nats_dropped_incoming", "Messages from NATS that found the queue full.", &nats.dropped_incoming),
             ("nats_dropped_volatile", "Volatile messages dropped: no connection.", &nats.dropped_volatile),
             ("nats_lost", "Messages on their way when the connection was lost.", &nats.lost),
-            ("nats_too_large", "Messages larger than NATS takes.", &nats.too_large),
+            ("nats_too_large", "Messages larger than JetStream keeps.", &nats.too_large),
             ("nats_refused", "Errors that NATS told of.", &nats.refused),
             ("nats_skipped", "Messages that concern nobody here.", &nats.skipped),
         ])

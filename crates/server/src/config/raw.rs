@@ -92,7 +92,8 @@ section! {
     /// Other nodes that serve the same clients, each with this table.
     struct ClusterSection {
         /// How the nodes talk to one another. "redis", "redis-sharded" and "redis-streams": as the official adapters of these
-        /// names, so that servers with Node.js can be among them. "redis-native", "nats": nodes of Sockeye only, and cheaper. Required.
+        /// names, so that servers with Node.js can be among them. "redis-native", "nats", "nats-jetstream": nodes of Sockeye only,
+        /// and cheaper. "redis-streams" and "nats-jetstream" recover sessions. Required.
         adapter: Option<AdapterName> = None, example "\"redis-native\"";
         /// How long other nodes may take to answer.
         request_timeout: Duration = ClusterOptions::default().request_timeout;
@@ -102,7 +103,7 @@ section! {
         max_incoming_bytes: Size = Size(64 << 20);
         /// Redis, for the adapters whose names begin with "redis".
         redis: Option<RedisSection> = None;
-        /// NATS, for the adapter "nats".
+        /// NATS, for the adapters "nats" and "nats-jetstream".
         nats: Option<NatsSection> = None;
         /// Forwarding between the nodes, so that the load balancer may send each request to any of them. Without this table it
         /// must send a long-polling client to the same node again.

@@ -117,7 +117,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     });
     let recovers = raw.cluster.as_ref().is_none_or(|section| section.adapter.is_some_and(AdapterName::recovers));
     if !recovers && options.connection_state_recovery.take().is_some() {
-        let text = "socket.recovery is off in a [cluster] unless its adapter is \"redis-streams\"; who comes back is told that it is not recovered";
+        let text = "socket.recovery is off in a [cluster] unless its adapter is \"redis-streams\" or \"nats-jetstream\"; who comes back is told that it is not recovered";
         warnings.push(text.to_owned());
     }
     for (path, duration) in [

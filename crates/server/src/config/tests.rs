@@ -29,7 +29,7 @@ fn every_mistake_is_named_with_its_key_and_its_line() {
         ),
         (
             "[cluster]\n[cluster.redis]\nurl = \"redis://127.0.0.1\"",
-            "a.toml:1: cluster.adapter: is missing: \"redis\", \"redis-sharded\", \"redis-streams\", \"redis-native\" or \"nats\"",
+            "a.toml:1: cluster.adapter: is missing: \"redis\", \"redis-sharded\", \"redis-streams\", \"redis-native\", \"nats\" or \"nats-jetstream\"",
         ),
         (
             "[cluster]\nadapter = \"redis\"\nurl = \"redis://x\"\n[cluster.redis]\nurl = \"redis://x\"",
