@@ -22,6 +22,7 @@ use super::machine::{Machine, MachineOptions, Outcome, Question};
 use super::message::{Destination, Message, NodeId};
 use super::metrics::ClusterMetrics;
 use super::recovery::Recovery;
+use super::supervise::supervise;
 
 /// Options of a [`ClusterAdapter`].
 #[derive(Clone, Debug)]
@@ -143,7 +144,10 @@ impl Adapter for ClusterAdapter {
             self.0.bus.open(receiver).await.map_err(|error| AdapterError::Unreachable(error.to_string()))?;
             self.0.with_machine(|machine| machine.handle_open(Instant::now().into_std()));
             if !self.0.bus.counts_nodes() {
-                let _detached = tokio::spawn(drive(Arc::downgrade(&self.0)));
+                let (core, metrics) = (Arc::downgrade(&self.0), self.0.options.metrics.clone());
+                let _detached = tokio::spawn(async move {
+                    supervise("heartbeats", &metrics, |_| {}, || drive(core.clone())).await;
+                });
             }
             Ok(())
         })

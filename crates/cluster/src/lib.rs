@@ -36,6 +36,7 @@ mod metrics;
 mod questions;
 pub mod recovery;
 mod serve;
+mod supervise;
 
 pub use adapter::{ClusterAdapter, ClusterOptions};
 pub use bus::{Bus, BusError, Receiver};
@@ -43,3 +44,4 @@ pub use machine::{Effect, Machine, MachineOptions, Outcome, Question, Refusal};
 pub use memory_bus::{MemoryBus, MemoryHub};
 pub use message::{Destination, Message, NodeId, RequestId, Sender};
 pub use metrics::ClusterMetrics;
+pub use supervise::{contain, supervise};

@@ -29,7 +29,7 @@ pub struct NatsOptions {
     pub probe_interval: Duration,
     /// How long to wait before the second try to connect; before each further one twice as long as before. Default: 50 ms.
     pub min_backoff: Duration,
-    /// How long to wait at most between tries to connect. Default: 1 s.
+    /// How long to wait at most between tries to connect. Default: 500 ms.
     pub max_backoff: Duration,
     /// Events in a stream of JetStream and sessions in its key-value store: so nodes miss nothing while they have no connection, and
     /// clients are recovered on any node. All nodes of a cluster must have it, or none. Default: none.
@@ -138,7 +138,7 @@ impl NatsOptions {
             timeout: Duration::from_secs(5),
             probe_interval: Duration::from_secs(3),
             min_backoff: Duration::from_millis(50),
-            max_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_millis(500),
             jetstream: None,
             cluster: ClusterOptions::default(),
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use redis::RedisError;
 use sockeye::adapter::Local;
@@ -92,6 +93,12 @@ impl RedisAdapter {
     /// Which connections do not work, and why. Nothing needs to be done: the adapter goes on trying.
     pub fn check(&self) -> Result<(), Unhealthy> {
         self.0.link.check()
+    }
+
+    /// How many nodes listened, this one among them, when they were counted last. 0 where that cannot be told: in a Redis Cluster, or
+    /// where this user may not ask.
+    pub fn listeners(&self) -> usize {
+        self.0.link.listeners.load(Ordering::Relaxed)
     }
 
     /// How many bytes wait to be sent to Redis. At most

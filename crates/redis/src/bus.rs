@@ -86,6 +86,11 @@ impl Bus for RedisBus {
         if !self.is_open.load(Ordering::Acquire) {
             return Err(BusError::Closed);
         }
+        let is_volatile = matches!(&message, Message::Broadcast { target, .. } if target.flags.volatile);
+        if is_volatile && !self.link().is_connected() {
+            self.link().metrics.dropped_volatile.increment();
+            return Ok(());
+        }
         let sending = self.wire().command(message, to).map_err(|error| BusError::Unwritable(error.to_string()))?;
         let Some(outgoing) = sending else { return Ok(()) };
         self.link().send(outgoing).then_some(()).ok_or(BusError::Full)

@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use sockeye::adapter::Local;
 use sockeye_cluster::recovery::{Position, Recovery};
-use sockeye_cluster::{Message, Receiver, Sender};
+use sockeye_cluster::{Message, Receiver, Sender, contain};
 
 use crate::entries::Fields;
+use crate::health::Role;
 use crate::link::Link;
 use crate::options::Mode;
 use crate::wire::Wire;
@@ -44,9 +45,10 @@ impl Incoming {
 
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
+    let _working = link.working(Role::Delivering);
     loop {
         for (number, incoming) in link.incoming.take(BATCH).await.into_iter().enumerate() {
-            link.deliver(incoming);
+            contain("a message of another node", &link.options.cluster.metrics, || link.deliver(incoming));
             if number % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }

@@ -12,6 +12,8 @@ pub(crate) enum Role {
     Publishing,
     Subscribing,
     Reading,
+    Delivering,
+    Recovering,
 }
 
 impl fmt::Display for Role {
@@ -21,6 +23,8 @@ impl fmt::Display for Role {
             Self::Publishing => "publishing",
             Self::Subscribing => "subscribing",
             Self::Reading => "reading streams",
+            Self::Delivering => "delivering",
+            Self::Recovering => "keeping sessions",
         })
     }
 }
@@ -43,7 +47,7 @@ impl Unhealthy {
 
 /// The connections of one server.
 #[derive(Default)]
-pub(crate) struct Health(Mutex<[State; 4]>);
+pub(crate) struct Health(Mutex<[State; 6]>);
 
 /// The connections for one purpose.
 #[derive(Default)]
@@ -65,6 +69,11 @@ impl Health {
         self.change(role, |state| state.failure = Some(reason));
     }
 
+    /// Whether a connection for this works.
+    pub(crate) fn is_working(&self, role: Role) -> bool {
+        self.0.lock().get(role as usize).is_some_and(|state| state.working > 0)
+    }
+
     /// Whether so many connections work of each kind.
     ///
     /// # Errors
@@ -80,7 +89,7 @@ impl Health {
         if wrong.is_empty() {
             return Ok(());
         }
-        let is_alone = states.iter().any(|state| state.working > 0);
+        let is_alone = states.iter().take(Role::Delivering as usize).any(|state| state.working > 0);
         Err(Unhealthy { failures: wrong, is_alone })
     }
 

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use redis::{Arg, Cmd};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::commands::Commands;
 use crate::map::{Address, Map};
@@ -14,8 +15,8 @@ use crate::queue::Queue;
 
 /// What waits to be sent.
 pub(crate) enum Sending {
-    /// A command.
-    Message(Cmd),
+    /// A command, and since when it waits, where that matters.
+    Message(Cmd, Option<Instant>),
     /// A command that a server has passed on to this one, while the slot of its key moves.
     Asking(Cmd),
     /// Is dropped when all before it has been sent.
@@ -67,6 +68,8 @@ impl Lane {
 pub(crate) struct Lanes {
     state: RwLock<State>,
     max_bytes: usize,
+    /// Whether messages may be too old to be sent.
+    has_max_age: bool,
     /// Is told when there are others.
     pub(crate) changed: watch::Sender<()>,
 }
@@ -80,15 +83,16 @@ struct State {
 
 impl Lanes {
     /// Lanes for so many bytes each.
-    pub(crate) fn new(max_bytes: usize) -> Self {
+    pub(crate) fn new(max_bytes: usize, has_max_age: bool) -> Self {
         let state = State { map: None, lanes: HashMap::new(), early: Queue::new(max_bytes) };
-        Self { state: RwLock::new(state), max_bytes, changed: watch::Sender::new(()) }
+        Self { state: RwLock::new(state), max_bytes, has_max_age, changed: watch::Sender::new(()) }
     }
 
     /// Enters a command, of so many bytes, for the server that it is for; gives it back if there is no room.
     pub(crate) fn push(&self, command: Cmd, bytes: usize) -> Result<(), Sending> {
         let state = self.state.read();
-        state.queue_of(&command).push(Sending::Message(command), bytes)
+        let since = self.has_max_age.then(Instant::now);
+        state.queue_of(&command).push(Sending::Message(command, since), bytes)
     }
 
     /// Enters commands again that a server has not taken, before all others, in their order. Some go to a server that was named.
@@ -98,7 +102,7 @@ impl Lanes {
             let bytes = Sending::bytes(&command);
             match asked.and_then(|asked| state.lanes.get(&asked)) {
                 Some(lane) => lane.queue.put_back(Sending::Asking(command), bytes),
-                None => state.queue_of(&command).put_back(Sending::Message(command), bytes),
+                None => state.queue_of(&command).put_back(Sending::Message(command, None), bytes),
             }
         }
     }
@@ -164,8 +168,11 @@ impl Lanes {
         state.map = Some(map.clone());
         for (sending, bytes) in waiting {
             match sending {
-                Sending::Message(command) | Sending::Asking(command) => {
-                    state.queue_of(&command).put(Sending::Message(command), bytes);
+                Sending::Message(command, since) => {
+                    state.queue_of(&command).put(Sending::Message(command, since), bytes);
+                }
+                Sending::Asking(command) => {
+                    state.queue_of(&command).put(Sending::Message(command, None), bytes);
                 }
                 Sending::Mark(mark) => {
                     state.lanes.values().for_each(|lane| lane.queue.put(Sending::Mark(mark.clone()), 0));
@@ -203,7 +210,7 @@ mod tests {
     fn waiting(lanes: &Lanes, host: &str) -> Vec<String> {
         let lane = lanes.to(&Address::new(host, 7000)).unwrap();
         let name = |(sending, _)| match sending {
-            Sending::Message(command) => command.args_iter().nth(2).map(|arg| format!("{arg:?}")).unwrap(),
+            Sending::Message(command, _) => command.args_iter().nth(2).map(|arg| format!("{arg:?}")).unwrap(),
             Sending::Asking(_) => "asking".to_owned(),
             Sending::Mark(_) => "mark".to_owned(),
         };
@@ -223,7 +230,7 @@ mod tests {
     /// `123456789` is in slot 12,739, and `socket.io` in 9,972.
     #[test]
     fn what_waits_follows_the_owners() {
-        let lanes = Lanes::new(10_000);
+        let lanes = Lanes::new(10_000, false);
         for number in ["1", "2"] {
             lanes.push(publish("socket.io", number), 10).ok().unwrap();
             lanes.push(publish("123456789", number), 10).ok().unwrap();
@@ -241,7 +248,7 @@ mod tests {
 
     #[test]
     fn who_is_asked_is_not_the_owner() {
-        let lanes = Lanes::new(10_000);
+        let lanes = Lanes::new(10_000, false);
         let map = map(&[(0, 16_383, "a")]);
         let to = Address::new("b", 7000);
         lanes.adopt(&Arc::new(map.with_owner(&to)));

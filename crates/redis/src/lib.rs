@@ -17,7 +17,6 @@
 
 mod adapter;
 mod bus;
-mod census;
 mod classic;
 pub mod codec;
 mod commands;
@@ -41,6 +40,7 @@ mod recovery;
 mod resp;
 mod servers;
 mod subscriber;
+mod subscribers;
 mod table;
 mod tls;
 mod topology;

@@ -1,15 +1,15 @@
 //! What the namespaces of one server and the tasks that serve them share.
 
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use redis::RedisError;
-use sockeye_cluster::NodeId;
+use sockeye_cluster::{NodeId, supervise};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::census::Replicas;
 use crate::dispatcher::{self, Incoming};
 use crate::health::{Health, Role, Unhealthy, Working};
 use crate::lanes::Lanes;
@@ -18,6 +18,7 @@ use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
 use crate::queue::Queue;
 use crate::servers::Servers;
+use crate::subscribers::Replicas;
 use crate::table::Table;
 use crate::wire::{self, Outgoing};
 use crate::{publisher, reader, recovery, subscriber, watcher};
@@ -43,6 +44,10 @@ pub(crate) struct Link {
     /// Whether the queue to Redis was full since it was emptied last, and how many messages found it so.
     is_full: AtomicBool,
     unsent: AtomicU64,
+    /// Is notified when the server is found to be no master any more.
+    pub(crate) demoted: Notify,
+    /// How many nodes listened when all was well.
+    pub(crate) listeners: AtomicUsize,
     /// Is notified when a connection works, or hears channels.
     pub(crate) progress: Notify,
 }
@@ -68,7 +73,7 @@ impl Hub {
             doubt: Notify::new(),
             doubted: Mutex::default(),
             replicas: Arc::default(),
-            outgoing: Lanes::new(options.max_outgoing_bytes),
+            outgoing: Lanes::new(options.max_outgoing_bytes, options.max_message_age.is_some()),
             incoming: Queue::new(options.max_incoming_bytes),
             table: Table::new(options.is_sharded()),
             options,
@@ -78,6 +83,8 @@ impl Hub {
             health: Health::default(),
             is_full: AtomicBool::new(false),
             unsent: AtomicU64::new(0),
+            demoted: Notify::new(),
+            listeners: AtomicUsize::new(0),
             progress: Notify::new(),
         };
         if let Some(map) = link.servers.fixed() {
@@ -93,19 +100,30 @@ impl Hub {
         if running.namespaces > 1 {
             return;
         }
-        running.tasks.spawn(dispatcher::run(self.link.clone()));
+        let tasks = &mut running.tasks;
+        self.start(tasks, Role::Delivering, dispatcher::run);
         if self.link.servers.fixed().is_none() {
-            running.tasks.spawn(watcher::run(self.link.clone()));
+            self.start(tasks, Role::Asking, watcher::run);
         }
-        running.tasks.spawn(publisher::run(self.link.clone()));
-        running.tasks.spawn(subscriber::run(self.link.clone()));
+        self.start(tasks, Role::Publishing, publisher::run);
+        self.start(tasks, Role::Subscribing, subscriber::run);
         if self.link.options.mode == Mode::Streams {
-            running.tasks.spawn(reader::run(self.link.clone()));
+            self.start(tasks, Role::Reading, reader::run);
             if self.link.recovery.is_used() {
-                let driver = self.link.recovery.driver.clone();
-                running.tasks.spawn(async move { driver.run().await });
+                self.start(tasks, Role::Recovering, |link| async move { link.recovery.driver.run().await });
             }
         }
+    }
+
+    /// Starts a task that is supervised.
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        tasks: &mut JoinSet<()>,
+        role: Role,
+        run: fn(Arc<Link>) -> F,
+    ) {
+        let link = self.link.clone();
+        tasks.spawn(async move { link.supervise(role, || run(link.clone())).await });
     }
 
     /// A namespace has closed.
@@ -131,6 +149,16 @@ impl Link {
         working
     }
 
+    /// Runs a task of this role, and starts it again when it panics. Meanwhile [`check`](Self::check) says so.
+    pub(crate) async fn supervise<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        role: Role,
+        start: impl FnMut() -> F,
+    ) {
+        let panicked = |reason: &str| self.health.lost(role, format!("a panic: {reason}"));
+        supervise(&role.to_string(), &self.options.cluster.metrics, panicked, start).await;
+    }
+
     /// Whether all connections work.
     ///
     /// # Errors
@@ -143,6 +171,7 @@ impl Link {
             (Role::Publishing, map.owners().len()),
             (Role::Subscribing, self.table.servers().len()),
             (Role::Reading, readers),
+            (Role::Delivering, 1),
         ])
     }
 

@@ -21,6 +21,10 @@ pub struct RedisMetrics {
     pub published: Counter,
     /// Messages that found the queue to Redis full: they did not go out.
     pub dropped_outgoing: Counter,
+    /// Volatile messages that were not sent, as not all connections worked.
+    pub dropped_volatile: Counter,
+    /// Messages that waited for longer than [`max_message_age`](crate::RedisOptions::max_message_age): they did not go out.
+    pub dropped_old: Counter,
     /// Messages that were on their way to Redis when the connection was lost: some of them may have arrived.
     pub lost: Counter,
     /// Messages that Redis refused.

@@ -116,8 +116,14 @@ pub struct RedisOptions {
     pub probe_interval: Duration,
     /// How long to wait before the second try to connect; before each further one twice as long as before. Default: 50 ms.
     pub min_backoff: Duration,
-    /// How long to wait at most between tries to connect. Default: 5 s.
+    /// How long to wait at most between tries to connect. Default: 500 ms.
     pub max_backoff: Duration,
+    /// How long what waits is held at most when Redis is back, for the other nodes to be back, too: what is published before they
+    /// listen reaches nobody. Not in streams, where nothing is missed. Default: 2 s.
+    pub max_hold: Duration,
+    /// How old a message may be when it is sent: one that waited for longer, because Redis was away, is dropped and counted. Default:
+    /// none, any age.
+    pub max_message_age: Option<Duration>,
     /// Options of the cluster.
     pub cluster: ClusterOptions,
 }
@@ -211,7 +217,9 @@ impl RedisOptions {
             timeout: Duration::from_secs(5),
             probe_interval: Duration::from_secs(3),
             min_backoff: Duration::from_millis(50),
-            max_backoff: Duration::from_secs(5),
+            max_backoff: Duration::from_millis(500),
+            max_hold: Duration::from_secs(2),
+            max_message_age: None,
             cluster: ClusterOptions::default(),
         }
     }

@@ -1,4 +1,5 @@
-//! Whether a node hears: it sends itself a message, on the connection that listens, and waits for it to come back.
+//! Whether a node hears: it sends itself a message, by the connection that publishes, and waits for it on the one that listens. So it
+//! also finds out when the two are connected to servers that do not pass on to each other.
 //!
 //! A connection can be there and bring nothing: packets are dropped on the way, Redis does not get to run, or it has forgotten a
 //! subscription. Neither an open socket nor an answered `PING` tells that apart from silence.
@@ -10,7 +11,7 @@ use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::commands::lost;
+use crate::commands::{Commands, lost};
 use crate::connection::Connection;
 use crate::link::Link;
 use crate::map::{Address, Redirect};
@@ -99,8 +100,11 @@ impl<'a> Prober<'a> {
             let subscribe = cmd(verbs.subscribe).arg(&*channel).clone();
             self.sent += 1;
             let publish = cmd(verbs.publish).arg(&*channel).arg(self.sent).clone();
-            let is_heard = !is_new || self.is_done(connection, &subscribe).await?;
-            if is_heard && self.is_done(connection, &publish).await? {
+            let listening = connection.commands.clone();
+            // Where nothing publishes yet, the connection tells at least of itself.
+            let publishing = self.link.connection_to(self.server).unwrap_or_else(|| listening.clone());
+            let is_heard = !is_new || self.is_done(&listening, &subscribe).await?;
+            if is_heard && self.is_done(&publishing, &publish).await? {
                 self.probe.returned(self.sent).await;
                 self.channel = Some(channel);
                 return Ok(());
@@ -110,8 +114,8 @@ impl<'a> Prober<'a> {
     }
 
     /// Whether the server does it; else another one would, or itself later.
-    async fn is_done(&self, connection: &mut Connection, command: &Cmd) -> RedisResult<bool> {
-        let Value::ServerError(error) = connection.commands.send(command).await? else {
+    async fn is_done(&self, commands: &Commands, command: &Cmd) -> RedisResult<bool> {
+        let Value::ServerError(error) = commands.send(command).await? else {
             return Ok(true);
         };
         match self.link.redirect(&error, self.server) {

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{Arg, Pipeline, RedisResult, Value, cmd};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::commands::lost;
 use crate::connection::{Backoff, Connection};
@@ -14,6 +15,9 @@ use crate::health::Role;
 use crate::lanes::{Lane, Mark, Sending};
 use crate::link::Link;
 use crate::map::{Address, Redirect};
+use crate::options::Mode;
+use crate::subscribers::counted;
+use crate::wire::Verbs;
 
 /// Runs for as long as the adapter: a task for each lane.
 pub(crate) async fn run(link: Arc<Link>) {
@@ -25,7 +29,10 @@ pub(crate) async fn run(link: Arc<Link>) {
         for lane in link.outgoing.all() {
             if !running.contains_key(&lane.address) {
                 running.insert(lane.address.clone(), lane.clone());
-                tasks.spawn(serve(link.clone(), lane));
+                let link = link.clone();
+                tasks.spawn(async move {
+                    link.supervise(Role::Publishing, || serve(link.clone(), lane.clone())).await;
+                });
             }
         }
         tokio::select! {
@@ -38,10 +45,14 @@ pub(crate) async fn run(link: Arc<Link>) {
 /// Until the server owns nothing any more.
 async fn serve(link: Arc<Link>, lane: Arc<Lane>) {
     let mut backoff = Backoff::new(&link.options);
+    let mut is_back = false;
     while !lane.is_retired() {
         let error = match link.connect_publisher(&lane).await {
             Ok(mut connection) => {
                 let working = link.working(Role::Publishing);
+                if std::mem::replace(&mut is_back, true) {
+                    link.hold(&connection).await;
+                }
                 let ended = link.publish(&lane, &mut connection).await;
                 *lane.commands.lock() = None;
                 drop(working);
@@ -69,24 +80,30 @@ impl Link {
 
     /// Publishes until the connection ends, and gives the reason, or until the server owns nothing any more.
     async fn publish(&self, lane: &Lane, connection: &mut Connection) -> RedisResult<()> {
+        let oldest = self.options.max_message_age;
+        let is_too_old =
+            |since: Option<Instant>| oldest.zip(since).is_some_and(|(oldest, since)| since.elapsed() > oldest);
+        let mut next_probe = Instant::now() + self.options.probe_interval.min(FIRST_PROBE);
         loop {
             let batch = tokio::select! {
                 biased;
                 () = connection.lost.notified() => return Err(lost()),
-                batch = lane.queue.take(BATCH) => batch,
-                () = lane.retired() => return Ok(()),
-                // A connection that was cut without a word is found out before something is lost.
-                () = sleep(self.options.probe_interval) => {
-                    connection.commands.send(&cmd("PING")).await?;
+                // Also while there is always something to send: a replica takes publications, and passes them on to nobody else.
+                () = sleep_until(next_probe) => {
+                    self.probe_publisher(connection).await?;
+                    next_probe = Instant::now() + self.options.probe_interval;
                     continue;
                 }
+                batch = lane.queue.take(BATCH) => batch,
+                () = lane.retired() => return Ok(()),
             };
             self.note_room();
             let mut pipeline = Pipeline::with_capacity(batch.len());
             let mut marks: Vec<Mark> = Vec::new();
             for sending in batch {
                 match sending {
-                    Sending::Message(command) => drop(pipeline.add_command(command)),
+                    Sending::Message(_, since) if is_too_old(since) => self.metrics.dropped_old.increment(),
+                    Sending::Message(command, _) => drop(pipeline.add_command(command)),
                     Sending::Asking(command) => drop(pipeline.add_command(cmd("ASKING")).add_command(command)),
                     // One of a kind: each may go back to every lane.
                     Sending::Mark(mark) if marks.iter().any(|each| each.same_channel(&mark)) => {}
@@ -107,6 +124,55 @@ impl Link {
             // Whoever waits for them hears of it.
             drop(marks);
         }
+    }
+
+    /// Redis is back, and the nodes come back one after the other: what is published before they listen reaches nobody. So what waits
+    /// is held until this node hears, and as many listen as did when all was well, for [`max_hold`](crate::RedisOptions::max_hold) at
+    /// most.
+    async fn hold(&self, connection: &Connection) {
+        if self.options.mode == Mode::Streams {
+            return;
+        }
+        let until = Instant::now() + self.options.max_hold;
+        let known = self.listeners.load(Ordering::Relaxed);
+        while Instant::now() < until {
+            if self.health.is_working(Role::Subscribing) {
+                match self.count_listeners(connection).await {
+                    Ok(Some(count)) if count < known => {}
+                    // The connection tells of itself that it has ended.
+                    _ => return,
+                }
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// How many nodes listen, where one server knows all of them.
+    async fn count_listeners(&self, connection: &Connection) -> RedisResult<Option<usize>> {
+        let Some(inbox) = self.table.inbox_of("/").filter(|_| !self.servers.is_cluster()) else { return Ok(None) };
+        let mut count = cmd("PUBSUB");
+        count.arg(Verbs::of(&self.options).count).arg(&*inbox.wire.counted_channel());
+        match connection.commands.send(&count).await? {
+            // Users may not be allowed to ask.
+            Value::ServerError(_) => Ok(None),
+            answer => counted(answer).map(Some),
+        }
+    }
+
+    /// A connection that was cut without a word is found out before something is lost, and so is a server that is no master any more:
+    /// then those that listen to it make their connections anew, too.
+    async fn probe_publisher(&self, connection: &Connection) -> RedisResult<()> {
+        if let Some(count) = self.count_listeners(connection).await? {
+            self.listeners.store(count, Ordering::Relaxed);
+        }
+        if self.servers.is_cluster() {
+            return connection.commands.send(&cmd("PING")).await.map(drop);
+        }
+        let checked = self.servers.check_role(&connection.commands).await;
+        if checked.is_err() {
+            self.demoted.notify_waiters();
+        }
+        checked
     }
 
     /// Sends again, where it belongs, what the server has not done but another one will, or itself later, and then the marks, too;
@@ -176,6 +242,12 @@ impl Link {
 
 /// About how many bytes one pipeline has.
 const BATCH: usize = 1024 * 1024;
+
+/// When the first probe of a connection is sent at the latest.
+const FIRST_PROBE: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether the nodes listen again.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long to wait before what the server could not do now is tried again.
 pub(crate) const RETRY: Duration = Duration::from_millis(50);

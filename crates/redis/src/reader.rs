@@ -23,7 +23,8 @@ use crate::wire;
 pub(crate) async fn run(link: Arc<Link>) {
     let mut tasks = JoinSet::new();
     for group in groups(&link) {
-        tasks.spawn(serve(link.clone(), group));
+        let link = link.clone();
+        tasks.spawn(async move { link.supervise(Role::Reading, || serve(link.clone(), group.clone())).await });
     }
     while let Some(_ended) = tasks.join_next().await {}
 }

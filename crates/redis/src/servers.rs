@@ -90,14 +90,32 @@ impl Servers {
     ) -> RedisResult<Connection> {
         let endpoint = self.endpoint(address);
         let connection = connect(&endpoint, &self.login, self.timeout, response_timeout, handle).await?;
-        if let Topology::Sentinel { .. } = self.topology {
-            let role = connection.commands.send(&cmd("ROLE")).await?.extract_error()?;
-            let Value::Array(parts) = role else { return Err(unexpected()) };
-            if parts.first() != Some(&Value::BulkString(b"master".to_vec())) {
-                return Err((ErrorKind::InvalidClientConfig, "the server that the sentinels name is no master").into());
-            }
-        }
+        self.check_role(&connection.commands).await?;
         Ok(connection)
+    }
+
+    /// Whether the server is a master, as far as it says. In a Redis Cluster the map tells that.
+    ///
+    /// Behind a fixed address there may be another master after a fail-over (a managed Redis, a virtual address, a service of
+    /// Kubernetes), while the old one lives on as its replica: who stays with that hears and reaches only those who stay, too.
+    ///
+    /// # Errors
+    ///
+    /// It is a replica, or does not answer.
+    pub(crate) async fn check_role(&self, commands: &Commands) -> RedisResult<()> {
+        if self.is_cluster() {
+            return Ok(());
+        }
+        match commands.send(&cmd("ROLE")).await? {
+            Value::Array(parts) if parts.first() == Some(&Value::BulkString(b"slave".to_vec())) => Err(replica()),
+            Value::Array(_) => Ok(()),
+            // Users may not be allowed to ask.
+            Value::ServerError(error) => {
+                tracing::debug!(code = error.code(), "the server does not say whether it is a master");
+                Ok(())
+            }
+            _ => Err(unexpected()),
+        }
     }
 
     /// Asks who owns what now. Who is `avoided` has failed, and is asked last.
@@ -189,6 +207,11 @@ fn master(answer: Value) -> RedisResult<Address> {
         }
         _ => Err(unexpected()),
     }
+}
+
+fn replica() -> RedisError {
+    let text = "the server is a replica: who is connected to it does not reach those who are connected to its master";
+    (ErrorKind::InvalidClientConfig, text).into()
 }
 
 fn unexpected() -> RedisError {

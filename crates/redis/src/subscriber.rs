@@ -30,7 +30,12 @@ pub(crate) async fn run(link: Arc<Link>) {
             task.abort();
         }
         for server in servers {
-            running.entry(server).or_insert_with_key(|server| tasks.spawn(serve(link.clone(), server.clone())));
+            running.entry(server).or_insert_with_key(|server| {
+                let (link, server) = (link.clone(), server.clone());
+                tasks.spawn(async move {
+                    link.supervise(Role::Subscribing, || serve(link.clone(), server.clone())).await;
+                })
+            });
         }
         tokio::select! {
             Ok(()) = changes.changed() => {}
@@ -137,6 +142,7 @@ impl Link {
             let result = tokio::select! {
                 biased;
                 () = connection.lost.notified() => Err(lost()),
+                () = self.demoted.notified() => self.servers.check_role(&connection.commands).await,
                 () = sleep_until(next_probe), if working.is_some() => prober.run(connection).await,
                 changes = self.table.changes(server, BATCH) => {
                     match self.change(server, connection, &changes).await {

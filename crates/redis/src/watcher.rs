@@ -45,8 +45,8 @@ impl Link {
     /// What a server at this address says with an error, where it can mean something.
     pub(crate) fn redirect(&self, error: &ServerError, asked: &Address) -> Option<Redirect> {
         Redirect::read(error, asked).filter(|redirect| match redirect {
-            Redirect::Later => true,
-            Redirect::Demoted => self.servers.fixed().is_none(),
+            // At a fixed address another server may be the master now: the connection is made anew.
+            Redirect::Later | Redirect::Demoted => true,
             Redirect::Moved { .. } | Redirect::Ask { .. } => self.servers.is_cluster(),
         })
     }

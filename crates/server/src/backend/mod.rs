@@ -116,6 +116,9 @@ pub(crate) fn backend(section: &ClusterSection, problems: &mut Problems) -> Opti
     if section.request_timeout.is_zero() {
         problems.add("cluster.request_timeout", "must be greater than zero");
     }
+    if section.reconnect_interval.is_zero() {
+        problems.add("cluster.reconnect_interval", "must be greater than zero");
+    }
     match name(section, problems)? {
         #[cfg(feature = "redis")]
         name @ (AdapterName::RedisClassic

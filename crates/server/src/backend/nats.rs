@@ -81,6 +81,7 @@ pub(super) fn backend(
     options.max_outgoing_bytes = section.max_outgoing_bytes.0;
     options.max_incoming_bytes = section.max_incoming_bytes.0;
     options.cluster.request_timeout = section.request_timeout;
+    options.max_backoff = section.reconnect_interval;
     options.jetstream = (name == AdapterName::NatsJetStream).then(|| jetstream(&raw.jetstream.unwrap_or_default()));
     let credentials = read_file("cluster.nats.credentials", raw.credentials.as_ref(), problems)?;
     options.login = match (raw.nkey, credentials) {

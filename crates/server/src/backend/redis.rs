@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sockeye::adapter::Local;
 use sockeye::peers::Directory;
@@ -43,6 +44,9 @@ section! {
         stream_sharded_pubsub: bool = StreamOptions::default().sharded_pubsub;
         /// What the keys of sessions begin with, where "redis-streams" recovers them. The same on all nodes.
         session_key_prefix: String = StreamOptions::default().session_key_prefix;
+        /// How old a message may be when it is sent: one that has waited for longer, because Redis was away, is dropped and counted.
+        /// Unset: any age.
+        max_message_age: Option<Duration> = None, example "\"30s\"";
         /// Where servers are reached from here that sentinels, or the servers of a Redis Cluster, call otherwise, as they do behind
         /// a NAT or in containers: "theirs=ours", both host:port.
         addresses: Vec<String> = Vec::new(), example "[\"10.0.0.7:6379=redis.example.com:7007\"]";
@@ -160,6 +164,8 @@ fn options(name: AdapterName, section: &ClusterSection, problems: &mut Problems)
     options.max_outgoing_bytes = section.max_outgoing_bytes.0;
     options.max_incoming_bytes = section.max_incoming_bytes.0;
     options.cluster.request_timeout = section.request_timeout;
+    options.max_backoff = section.reconnect_interval;
+    options.max_message_age = raw.max_message_age;
     if let Some(sentinel) = &raw.sentinel {
         options.sentinel.user.clone_from(&sentinel.user);
         options.sentinel.password.clone_from(&sentinel.password);
@@ -183,7 +189,7 @@ fn addresses(raw: &[String], problems: &mut Problems) -> HashMap<String, String>
                 addresses.insert(theirs.to_owned(), ours.to_owned());
             }
             _ => {
-                problems.add("cluster.redis.addresses", format!("{each:?} is not of the form \"host:port=host:port\""))
+                problems.add("cluster.redis.addresses", format!("{each:?} is not of the form \"host:port=host:port\""));
             }
         }
     }
@@ -242,6 +248,8 @@ impl Backend for RedisAdapter {
             ("redis_received", "Messages that came from Redis.", &redis.received),
             ("redis_dropped_outgoing", "Messages that found the queue to Redis full.", &redis.dropped_outgoing),
             ("redis_dropped_incoming", "Messages from Redis that found the queue full.", &redis.dropped_incoming),
+            ("redis_dropped_volatile", "Volatile messages dropped: no connection.", &redis.dropped_volatile),
+            ("redis_dropped_old", "Messages that waited too long and were dropped.", &redis.dropped_old),
             ("redis_lost", "Messages on their way when the connection was lost.", &redis.lost),
             ("redis_refused", "Messages that Redis refused.", &redis.refused),
             ("redis_skipped", "Messages that concern nobody here.", &redis.skipped),

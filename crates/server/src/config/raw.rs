@@ -101,6 +101,8 @@ section! {
         max_outgoing_bytes: Size = Size(64 << 20);
         /// How much that came from the broker may wait. What finds no room is dropped and counted; streams are read more slowly.
         max_incoming_bytes: Size = Size(64 << 20);
+        /// How long to wait at most between tries to connect to the broker. Less finds it sooner when it is back; more spares it.
+        reconnect_interval: Duration = Duration::from_millis(500);
         /// Redis, for the adapters whose names begin with "redis".
         redis: Option<RedisSection> = None;
         /// NATS, for the adapters "nats" and "nats-jetstream".

@@ -131,3 +131,57 @@ async fn redis_may_be_late() {
     first.server_side_emit("e", 0).unwrap();
     eventually("it is heard", || heard.load(Ordering::Relaxed) >= 1).await;
 }
+
+/// What is emitted while Redis is away reaches the nodes that come back with it; what is volatile is dropped.
+async fn what_waited_reaches_all_nodes<W: Way>() {
+    let mut fleet = Fleet::<Over<W>>::of(4).await;
+    let adapters = adapters(&fleet);
+    eventually("all are connected", || adapters.iter().all(RedisAdapter::is_connected)).await;
+    // The nodes have counted one another.
+    let probed = adapters.clone();
+    eventually("they were counted", || probed.iter().all(|adapter| adapter.listeners() == 4)).await;
+    fleet.drain().await;
+    fleet.cluster.redis.stop();
+    eventually("it is noticed", || !adapters.iter().any(RedisAdapter::is_connected)).await;
+    fleet.server(0).volatile().emit("volatile", 1);
+    fleet.server(0).emit("waits", 1);
+    fleet.cluster.redis.start();
+    let got = fleet.drain_at_least(&[2, 1, 1, 1]).await;
+    let waits = "42[\"waits\",1]".to_owned();
+    assert!(got[0].contains(&waits), "{got:?}");
+    assert!(got[1..].iter().all(|got| *got == [waits.clone()]), "{got:?}");
+    assert_eq!(adapters[0].metrics().dropped_volatile.value(), 1);
+}
+
+#[tokio::test]
+async fn what_waited_reaches_all_nodes_native() {
+    what_waited_reaches_all_nodes::<Native>().await;
+}
+
+#[tokio::test]
+async fn what_waited_reaches_all_nodes_sharded() {
+    what_waited_reaches_all_nodes::<Dynamic>().await;
+}
+
+#[tokio::test]
+async fn what_waited_reaches_all_nodes_classic() {
+    what_waited_reaches_all_nodes::<Classic>().await;
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_dropped() {
+    let redis = Redis::started();
+    let mut options = redis_options(local(redis.port), Mode::Native, cluster_options().0);
+    options.max_message_age = Some(std::time::Duration::from_millis(100));
+    let adapter = RedisAdapter::new(options).unwrap();
+    let server = Server::builder().adapter(adapter.factory()).build();
+    server.start();
+    eventually("it is connected", || adapter.is_connected()).await;
+    redis.stop();
+    eventually("it is noticed", || !adapter.is_connected()).await;
+    server.emit("e", 1);
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    redis.start();
+    eventually("it is dropped", || adapter.metrics().dropped_old.value() >= 1).await;
+    assert_eq!(adapter.metrics().dropped_outgoing.value(), 0);
+}

@@ -71,7 +71,7 @@ impl Link {
 }
 
 /// The number in an answer to `PUBSUB NUMSUB` with one channel.
-fn counted(answer: Value) -> RedisResult<usize> {
+pub(crate) fn counted(answer: Value) -> RedisResult<usize> {
     let counts: HashMap<Vec<u8>, usize> = redis::from_redis_value(answer.extract_error()?)?;
     Ok(counts.values().sum())
 }
