@@ -21,6 +21,7 @@ use super::interest;
 use super::machine::{Machine, MachineOptions, Outcome, Question};
 use super::message::{Destination, Message, NodeId};
 use super::metrics::ClusterMetrics;
+use super::recent_joins::RecentJoins;
 use super::recovery::Recovery;
 use super::supervise::supervise;
 
@@ -98,6 +99,7 @@ impl ClusterAdapter {
             local,
             options,
             served: AtomicUsize::new(0),
+            recent_joins: bus.routes_by_interest().then(RecentJoins::default),
             bus,
             recovery,
             state: Mutex::new(State { machine, waiters: HashMap::new() }),
@@ -199,7 +201,9 @@ impl Adapter for ClusterAdapter {
         }
         if !target.flags.local {
             let message = Message::Broadcast { packet: packet.clone(), target: target.clone(), request: None };
-            self.0.publish(message, &Destination::All);
+            let joins = self.0.recent_joins.as_ref();
+            let is_recent = message.room().zip(joins).is_some_and(|(room, joins)| joins.has(room));
+            self.0.publish(message, if is_recent { &Destination::AllNodes } else { &Destination::All });
         }
         self.0.local.broadcast(&packet, target);
     }
@@ -238,6 +242,9 @@ impl Adapter for ClusterAdapter {
     }
 
     fn add_sockets(&self, target: &Target, rooms: &[Room]) {
+        if let Some(joins) = self.0.recent_joins.as_ref().filter(|_| !target.flags.local) {
+            joins.note(rooms);
+        }
         self.0.tell(target, || Message::JoinSockets { target: target.clone(), rooms: rooms.to_vec() });
         self.0.local.add_sockets(target, rooms);
     }

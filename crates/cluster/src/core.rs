@@ -14,6 +14,7 @@ use super::adapter::ClusterOptions;
 use super::bus::{Bus, Receiver};
 use super::machine::{Effect, Machine, Outcome};
 use super::message::{Destination, Message, RequestId, Sender};
+use super::recent_joins::RecentJoins;
 use super::recovery::Recovery;
 use sockeye::Target;
 use sockeye::adapter::Local;
@@ -27,6 +28,8 @@ pub(super) struct Core {
     pub(super) served: AtomicUsize,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) recovery: Option<Arc<Recovery>>,
+    /// Where the bus routes by interest.
+    pub(super) recent_joins: Option<RecentJoins>,
     pub(super) state: Mutex<State>,
     pub(super) is_closed: AtomicBool,
     pub(super) closed: Arc<Notify>,

@@ -34,6 +34,7 @@ mod memory_bus;
 mod message;
 mod metrics;
 mod questions;
+mod recent_joins;
 pub mod recovery;
 mod serve;
 mod supervise;

@@ -125,6 +125,7 @@ impl State {
         for (node, member) in members.get(namespace).into_iter().flatten() {
             let is_meant = match to {
                 Destination::All => message.room().is_none_or(|room| member.rooms.contains(room)),
+                Destination::AllNodes => true,
                 Destination::Node(one) => one == node,
             };
             if !is_meant || is_cut(node) || matches!(from, Sender::Node(from) if from == node) {

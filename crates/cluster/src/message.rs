@@ -66,8 +66,11 @@ pub enum Sender {
 /// Whom a message is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// All other nodes.
+    /// All other nodes; of a message that concerns [one room](Message::room), those that have subscribed to it, where the bus routes
+    /// by interest.
     All,
+    /// All other nodes, whatever they have subscribed to.
+    AllNodes,
     /// One node.
     Node(NodeId),
 }

@@ -86,12 +86,13 @@ impl Bus for NatsBus {
         }
         let Inbox { subjects, namespace, .. } = &*self.inbox;
         let link = &self.hub.link;
-        if link.options.jetstream.is_some() && *to == Destination::All && jetstream::goes_to_log(&message) {
+        if link.options.jetstream.is_some() && !matches!(to, Destination::Node(_)) && jetstream::goes_to_log(&message) {
             let entry = jetstream::write(message, 0, &link.node, namespace)?;
             return link.send(Outgoing::kept(Kept::Log, subjects.log.clone(), entry));
         }
         let subject = match to {
             Destination::Node(node) => subjects.node(node),
+            Destination::AllNodes => subjects.all.clone(),
             Destination::All => message.room().map_or_else(|| subjects.all.clone(), |room| subjects.room(room)),
         };
         let is_volatile = matches!(&message, Message::Broadcast { target, request: None, .. } if target.flags.volatile);

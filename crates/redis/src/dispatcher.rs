@@ -1,6 +1,7 @@
 //! Brings what came from Redis to the namespaces: one task, so that each gets it in order.
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sockeye::adapter::Local;
@@ -47,10 +48,13 @@ impl Incoming {
 pub(crate) async fn run(link: Arc<Link>) {
     let _working = link.working(Role::Delivering);
     loop {
-        for (number, incoming) in link.incoming.take(BATCH).await.into_iter().enumerate() {
+        let batch = link.incoming.take(BATCH).await;
+        let mut started = Instant::now();
+        for incoming in batch {
             contain("a message of another node", &link.options.cluster.metrics, || link.deliver(incoming));
-            if number % TURN == TURN - 1 {
+            if started.elapsed() > TURN {
                 tokio::task::yield_now().await;
+                started = Instant::now();
             }
         }
         tokio::task::yield_now().await;
@@ -103,5 +107,6 @@ pub(crate) fn field<'a>(fields: &[(&str, &'a str)], name: &str) -> Option<&'a st
 /// About how many bytes are taken from the queue at once.
 const BATCH: usize = 256 * 1024;
 
-/// After how many messages other tasks get a turn.
-const TURN: usize = 64;
+/// After how long other tasks get a turn: about as much as a shard takes, so that neither messages of this node nor those of others
+/// wait longer for the other kind.
+const TURN: Duration = Duration::from_millis(1);

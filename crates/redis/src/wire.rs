@@ -226,6 +226,7 @@ impl Wire {
         let channel = match to {
             _ if self.mode == Mode::Classic => self.classic.of(&message, to).into_bytes().into(),
             Destination::Node(node) => self.node_name(node).into(),
+            Destination::AllNodes => self.prefix.as_bytes().into(),
             Destination::All => match message.room().filter(|room| self.has_channel(room)) {
                 Some(room) => Cow::from(self.room_name(room)),
                 None => self.prefix.as_bytes().into(),

@@ -79,7 +79,8 @@ macro_rules! cluster_suite {
                 the_order_of_events_is_kept;
             nodes: nodes_are_counted, a_node_that_leaves_is_not_waited_for, a_node_that_dies_is_noticed,
                 a_node_that_was_cut_off_comes_back, garbage_is_counted_and_ignored;
-            interest: who_has_no_member_gets_nothing, interest_follows_the_members, interest_survives_races;
+            interest: who_has_no_member_gets_nothing, interest_follows_the_members, interest_survives_races,
+                who_was_let_join_gets_what_follows;
         }
     };
     (@cases $cluster:ty; $test:tt; $($module:ident: $($case:ident),+;)+) => {

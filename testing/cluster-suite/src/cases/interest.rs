@@ -89,3 +89,17 @@ pub async fn interest_survives_races<C: Cluster>() {
         assert!(count <= 2, "nobody is left in {room}: {count}");
     }
 }
+
+/// A program lets a client of another node join a room, and emits to the room at once.
+pub async fn who_was_let_join_gets_what_follows<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    let other = fleet.socket(1).id().to_owned();
+    fleet.drain().await;
+    for number in 0..20 {
+        let room = format!("new-{number}");
+        fleet.server(0).to(other.as_str()).sockets_join(room.as_str());
+        fleet.server(0).to(room.as_str()).emit("e", number);
+    }
+    let expected: Vec<_> = (0..20).map(|number| format!("42[\"e\",{number}]")).collect();
+    assert_eq!(fleet.drain_at_least(&[0, 20]).await[1], expected);
+}
