@@ -26,11 +26,18 @@ struct Session {
 
 impl Node {
     async fn start(nats: &Nats) -> Self {
+        Self::replicated(nats, 1).await
+    }
+
+    /// What is kept is on so many servers.
+    async fn replicated(nats: &Nats, replicas: usize) -> Self {
         let proxy = Proxy::to(nats.port).await;
         let mut options = NatsOptions::new(format!("nats://{}", proxy.address));
         options.max_backoff = Duration::from_millis(300);
         options.timeout = Duration::from_secs(1);
-        options.jetstream = Some(JetStreamOptions::default());
+        let mut jetstream = JetStreamOptions::default();
+        jetstream.replicas = replicas;
+        options.jetstream = Some(jetstream);
         let nats = NatsAdapter::new(options).unwrap();
         let recovery = ConnectionStateRecovery::within(Duration::from_secs(20));
         let server = Server::builder().adapter(nats.factory()).connection_state_recovery(recovery).build();
@@ -233,4 +240,37 @@ async fn a_refusal_is_told() {
     // It makes the stream anew.
     eventually("it is back", || node.nats.check().is_ok()).await;
     node.logs().await;
+}
+
+/// Each of the three in turn, whichever leads: what is kept is on the others, and nobody misses anything.
+#[tokio::test]
+async fn a_cluster_loses_a_server() {
+    let servers = tokio::task::spawn_blocking(Nats::cluster).await.unwrap();
+    let (first, second) = (Node::replicated(&servers[0], 3).await, Node::replicated(&servers[1], 3).await);
+    let (mut client, session) = first.connect().await;
+    let mut other = second.connect().await.0;
+    for (number, killed) in servers.iter().enumerate() {
+        killed.kill();
+        let is_whole = || first.nats.check().is_ok() && second.nats.check().is_ok();
+        eventually("both go on", is_whole).await;
+        first.logs().await;
+        first.server.emit("e", number);
+        let expected = format!("42[\"e\",{number},");
+        assert!(event(&mut client).await.starts_with(&expected));
+        assert!(event(&mut other).await.starts_with(&expected));
+        killed.run();
+        // Two of three must have all, or nothing can be kept.
+        eventually("it has all", || servers.iter().all(Nats::is_current)).await;
+        eventually("both go on with three", is_whole).await;
+    }
+    first.logs().await;
+    second.logs().await;
+    first.server.emit("e", 3);
+    let last = event(&mut client).await;
+    first.server.emit("e", 4);
+    event(&mut client).await;
+    let restored = second.restore(&session, Some(&offset(&last))).await;
+    let (_client, missed) = restored.unwrap_or_else(|| panic!("{:?}", second.nats.recovery_metrics()));
+    assert_eq!(without_offsets(&missed), ["42[\"e\",4]"]);
+    assert_eq!(second.nats.recovery_metrics().gaps.value(), 0);
 }

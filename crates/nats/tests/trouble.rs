@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sockeye_cluster_suite::WebSocket;
 use sockeye_nats::NatsOptions;
-use support::server::{CURRENT, Server as Nats, free_port};
+use support::server::{CURRENT, Server as Nats};
 use support::{Joined, Proxy, eventually};
 use tokio::time::Instant;
 
@@ -133,12 +133,7 @@ async fn a_large_message_arrives() {
 /// Whoever was connected to it goes to another one, and what is sent then arrives.
 #[tokio::test]
 async fn a_cluster_loses_a_server() {
-    let routes = [free_port(), free_port(), free_port()];
-    let all = routes.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
-    let servers = routes.map(|port| {
-        Nats::stopped(CURRENT, |_| format!("cluster {{ name: tests, listen: 127.0.0.1:{port}, routes: [{all}] }}"))
-    });
-    servers.iter().for_each(Nats::run);
+    let servers = Nats::cluster();
     // The first is known to both, and tells them of the others.
     let first = Joined::opened(NatsOptions::new(servers[0].url())).await;
     let urls = format!("{},{}", servers[1].url(), servers[2].url());

@@ -150,13 +150,13 @@ impl<V: Version> Faults for Over<V> {
 
 /// Waits until something is so.
 pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..2_000 {
+    for _ in 0..6_000 {
         if is_so() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("not in 20 s: {what}");
+    panic!("not in 60 s: {what}");
 }
 
 /// A server that has joined, and what it hears of the event `e`.

@@ -59,6 +59,22 @@ impl Server {
         Self { port, program, folder, process: Mutex::default(), watchdog: Mutex::default() }
     }
 
+    /// Three that form a cluster, and keep streams.
+    pub(crate) fn cluster() -> [Self; 3] {
+        let routes = [free_port(), free_port(), free_port()];
+        let all = routes.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
+        let servers = routes.map(|port| {
+            Self::stopped(CURRENT, |folder| {
+                let cluster = format!("cluster {{ name: tests, listen: 127.0.0.1:{port}, routes: [{all}] }}");
+                fs::write(folder.join("monitor"), free_port().to_string()).unwrap();
+                let monitor = fs::read_to_string(folder.join("monitor")).unwrap();
+                format!("{cluster}\nhttp: 127.0.0.1:{monitor}\njetstream {{ store_dir: \"{}\" }}", folder.display())
+            })
+        });
+        servers.iter().for_each(Self::run);
+        servers
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
@@ -120,6 +136,15 @@ impl Server {
     /// Deletes a stream under the nodes.
     pub(crate) fn delete_stream(&self, name: &str) {
         self.publish(&format!("$JS.API.STREAM.DELETE.{name}"), b"");
+    }
+
+    /// Whether one of a cluster has all that the others have.
+    pub(crate) fn is_current(&self) -> bool {
+        let monitor: u16 = fs::read_to_string(self.folder.join("monitor")).unwrap().parse().unwrap();
+        let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, monitor)) else { return false };
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).is_ok_and(|_| answer.starts_with("HTTP/1.0 200"))
     }
 
     /// Ends it without a word.
