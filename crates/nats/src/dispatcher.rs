@@ -12,6 +12,7 @@ use async_nats::{Client, Message, Subject, Subscriber};
 use bytes::BytesMut;
 use futures_core::Stream;
 use sockeye_cluster::codec::native;
+use sockeye_cluster::contain;
 use tokio::task::unconstrained;
 use tokio::time::sleep;
 
@@ -125,7 +126,7 @@ impl Link {
         let Incoming { inbox, position, room, data } = incoming;
         if let Some(position) = *position {
             if let Some(inbox) = inbox {
-                self.deliver_entry(inbox, position, data.clone());
+                self.contain(|| self.deliver_entry(inbox, position, data.clone()));
             }
             return self.jetstream.cursor.advance(position);
         }
@@ -139,10 +140,15 @@ impl Link {
             }
         }
         let Some(payload) = assembly.take(data.slice(*room..)) else { return };
-        match native::decode(&payload, &inbox.namespace) {
+        self.contain(|| match native::decode(&payload, &inbox.namespace) {
             Ok((sender, message)) => receiver.handle_message(sender, message),
             Err(error) => receiver.handle_garbage(&error),
-        }
+        });
+    }
+
+    /// A panic of the program's code, or of ours, costs one message.
+    fn contain(&self, act: impl FnOnce()) {
+        contain("a message from NATS", &self.options.cluster.metrics, act);
     }
 }
 

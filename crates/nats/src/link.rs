@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
 use sockeye::adapter::Local;
 use sockeye_cluster::recovery::{Position, Recovery};
-use sockeye_cluster::{BusError, NodeId, Receiver};
+use sockeye_cluster::{BusError, NodeId, Receiver, supervise};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -39,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) inboxes: RwLock<HashMap<String, Arc<Inbox>>>,
     pub(crate) metrics: NatsMetrics,
     pub(crate) health: Mutex<Health>,
+    /// Tasks that have panicked and are about to be started again, and why.
+    pub(crate) panicked: Mutex<HashMap<&'static str, String>>,
     pub(crate) announced: Mutex<Option<Announced>>,
     pub(crate) jetstream: jetstream::Shared,
     /// Is notified when the connection may work, or not any more.
@@ -137,6 +139,7 @@ impl Hub {
             inboxes: RwLock::default(),
             metrics: NatsMetrics::default(),
             health: Mutex::default(),
+            panicked: Mutex::default(),
             announced: Mutex::default(),
             jetstream: jetstream::Shared::default(),
             changed: Notify::new(),
@@ -152,19 +155,19 @@ impl Hub {
         let mut running = self.running.lock();
         running.namespaces += 1;
         if running.namespaces == 1 {
-            running.tasks.spawn(connection::run(link.clone()));
-            running.tasks.spawn(connection::probe(link.clone()));
-            running.tasks.spawn(publisher::run(link.clone()));
-            running.tasks.spawn(dispatcher::run(link.clone()));
-            running.tasks.spawn(dispatcher::take_answers(link.clone()));
+            running.start(link, "connection", connection::run);
+            running.start(link, "probe", connection::probe);
+            running.start(link, "publishing", publisher::run);
+            running.start(link, "delivering", dispatcher::run);
+            running.start(link, "listening for answers", dispatcher::take_answers);
             if let Some(options) = link.options.jetstream.clone() {
-                running.tasks.spawn(jetstream::run(link.clone(), options));
-                let driver = link.jetstream.driver.clone();
-                running.tasks.spawn(async move { driver.run().await });
+                running.start(link, "following the stream", move |link| jetstream::run(link, options.clone()));
+                running.start(link, "recovery", |link| async move { link.jetstream.driver.run().await });
             }
         }
         link.inboxes.write().insert(inbox.subjects.namespace().to_owned(), inbox.clone());
-        running.tasks.spawn(dispatcher::take_messages(link.clone(), inbox.clone()))
+        let inbox = inbox.clone();
+        running.start(link, "listening", move |link| dispatcher::take_messages(link, inbox.clone()))
     }
 
     /// A namespace has closed.
@@ -183,9 +186,32 @@ impl Hub {
         }
     }
 
-    /// Runs a task for as long as a namespace is open.
+    /// Runs a task for as long as a namespace is open; a panic of it costs one question.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         self.running.lock().tasks.spawn(task)
+    }
+}
+
+impl Running {
+    /// Starts a task that is supervised: the node says so while it does not run.
+    fn start<F>(
+        &mut self,
+        link: &Arc<Link>,
+        name: &'static str,
+        run: impl Fn(Arc<Link>) -> F + Send + Sync + 'static,
+    ) -> AbortHandle
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let link = link.clone();
+        self.tasks.spawn(async move {
+            let panicked = |reason: &str| drop(link.panicked.lock().insert(name, reason.to_owned()));
+            let start = || {
+                link.panicked.lock().remove(name);
+                run(link.clone())
+            };
+            supervise(name, &link.options.cluster.metrics, panicked, start).await;
+        })
     }
 }
 
@@ -258,6 +284,9 @@ impl Link {
     pub(crate) fn check(&self) -> Result<(), Unhealthy> {
         let is_connected =
             self.client.borrow().as_ref().is_some_and(|client| client.connection_state() == State::Connected);
+        if let Some((name, reason)) = self.panicked.lock().iter().next() {
+            return Err(Unhealthy(format!("{name}: panicked: {reason}")));
+        }
         let health = self.health.lock();
         match &health.refusal {
             Some(refusal) => Err(Unhealthy(refusal.clone())),

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use sockeye::Args;
 use sockeye_cluster_suite::WebSocket;
 use sockeye_nats::NatsOptions;
 use support::server::{CURRENT, Server as Nats};
@@ -148,4 +149,21 @@ async fn a_cluster_loses_a_server() {
     first.becomes_healthy().await;
     first.talks_with(&second).await;
     assert_eq!(first.nats.metrics().reconnects.value(), 1);
+}
+
+/// A program's handler that panics while a message is delivered costs that message.
+#[tokio::test]
+async fn a_panic_costs_one_message() {
+    let nats = Nats::start("");
+    let first = Joined::opened(NatsOptions::new(nats.url())).await;
+    let second = Joined::opened(NatsOptions::new(nats.url())).await;
+    let panics = |_: Args| -> std::future::Ready<Option<Args>> { panic!("on purpose") };
+    second.server.main_namespace().on_server_event("panics", panics);
+    for number in 0..20 {
+        first.server.server_side_emit("panics", ()).unwrap();
+        first.say(number);
+    }
+    eventually("all are heard", || second.heard.lock().len() == 20).await;
+    first.talks_with(&second).await;
+    assert_eq!(second.nats.check(), Ok(()));
 }
