@@ -100,9 +100,11 @@ impl Reading<'_> {
         let timeout = self.link.options.timeout;
         let connection = self.link.servers.connect(self.server, BLOCK + timeout, |_| {}).await?;
         let ends = self.ends_of_streams(&connection).await?;
+        // Where each stream began when its last gap was reported: until something is read of it, that is no other gap.
+        let mut reported = vec![None; self.names.len()];
         let position = match position {
             Some(position) => {
-                self.find_gaps(&connection, position, &ends).await?;
+                self.find_gaps(&connection, position, &ends, &mut reported).await?;
                 step_back(position, &ends);
                 position
             }
@@ -118,10 +120,19 @@ impl Reading<'_> {
         let _working = self.link.working(Role::Reading);
         loop {
             let read = self.read(position);
-            let answer = tokio::select! {
-                answer = self.ask(&connection, &read) => answer?,
+            // Both are sent at once, and carried out in this order.
+            let asked = async { tokio::join!(self.ask(&connection, &read), self.starts_of_streams(&connection)) };
+            let (answer, starts) = tokio::select! {
+                (answer, starts) = asked => (answer?, starts?),
                 () = self.has_left() => return Err(End::Left),
             };
+            for (((name, last), first), reported) in position.iter().zip(starts).zip(&mut reported) {
+                // What was read last is still there, or what came after it may be gone as well: the process stood still for long.
+                if first.is_none_or(|first| first > *last) && *reported != Some(first) {
+                    self.report_gap(name, first, true);
+                    *reported = Some(first);
+                }
+            }
             self.link.take_entries(&answer, position).await;
         }
     }
@@ -202,23 +213,45 @@ impl Reading<'_> {
     }
 
     /// Entries may have been trimmed, or lost with their server. That matters to who counts on them.
-    async fn find_gaps(&self, connection: &Connection, position: &Cursors, ends: &Cursors) -> Result<(), End> {
+    async fn find_gaps(
+        &self,
+        connection: &Connection,
+        position: &Cursors,
+        ends: &Cursors,
+        reported: &mut [Option<Option<Position>>],
+    ) -> Result<(), End> {
         if !self.link.recovery.is_used() {
             return Ok(());
         }
-        for ((name, last), (_, end)) in position.iter().zip(ends) {
+        for (((name, last), (_, end)), reported) in position.iter().zip(ends).zip(reported) {
             let first = self.edge(connection, "XRANGE", name, "-", "+").await?;
             let is_unread = first.is_none_or(|first| first > *last);
             if *last != Position::default() && (is_unread || end < last) {
-                self.link.metrics.recovery.gaps.increment();
-                tracing::warn!(stream = name, "entries of the stream were lost");
-                let first = first.unwrap_or_default();
-                if let Some(cursor) = self.link.recovery.cursor(self.link.number_of(name)) {
-                    self.link.recovery.driver.handle_gap(cursor, first, is_unread);
-                }
+                self.report_gap(name, first, is_unread);
+                *reported = Some(first);
             }
         }
         Ok(())
+    }
+
+    /// Where the streams begin; nothing where nobody counts on it.
+    async fn starts_of_streams(&self, connection: &Connection) -> Result<Vec<Option<Position>>, End> {
+        let mut starts = Vec::new();
+        if self.link.recovery.is_used() {
+            for name in self.names {
+                starts.push(self.edge(connection, "XRANGE", name, "-", "+").await?);
+            }
+        }
+        Ok(starts)
+    }
+
+    /// Entries are gone; this is the first that is there.
+    fn report_gap(&self, name: &str, first: Option<Position>, is_unread: bool) {
+        self.link.metrics.recovery.gaps.increment();
+        tracing::warn!(stream = name, "entries of the stream were lost; clients that may have missed some begin anew");
+        if let Some(cursor) = self.link.recovery.cursor(self.link.number_of(name)) {
+            self.link.recovery.driver.handle_gap(cursor, first.unwrap_or_default(), is_unread);
+        }
     }
 }
 

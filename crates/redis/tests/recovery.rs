@@ -365,3 +365,23 @@ async fn a_lost_stream_is_told() {
     drop(client);
     assert!(node.restore(&session, None).await.is_some());
 }
+
+/// A process that stands still (a machine that is paused, too little processor time) while the stream is trimmed: what it has not read
+/// is gone, though its connection is not.
+#[tokio::test]
+async fn a_stream_that_is_trimmed_under_its_reader_is_told() {
+    let redis = Redis::started();
+    let node = Node::start(&redis).await;
+    let (mut client, session) = node.connect().await;
+    written(&redis, &session).await;
+    for proxy in &node.proxies {
+        proxy.cut.send_replace(Cut::Reading);
+    }
+    let script = "for i=1,300 do redis.call('XADD','socket.io','MAXLEN',10,'*','uid','x','nsp','/none','type',2) end";
+    redis.command::<()>(&["EVAL", script, "0"]);
+    node.cut(false);
+    assert!(matches!(client.next().await, Got::End | Got::Close(_)), "its connection ends");
+    assert_eq!(node.redis.metrics().recovery.gaps.value(), 1);
+    assert!(node.restore(&session, None).await.is_none());
+    node.logs().await;
+}
