@@ -31,13 +31,19 @@ impl fmt::Display for Role {
 
 /// Why a node cannot hear the others, or not reach them.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no connection to Redis: {}", failures.join("; "))]
+#[error("{}: {}", if *.is_refused { "Redis refuses messages" } else { "no connection to Redis" }, failures.join("; "))]
 pub struct Unhealthy {
     failures: Vec<String>,
     is_alone: bool,
+    is_refused: bool,
 }
 
 impl Unhealthy {
+    /// Redis refuses what is sent, most likely that of all nodes.
+    pub(crate) fn refused(reason: &str) -> Self {
+        Self { failures: vec![reason.to_owned()], is_alone: false, is_refused: true }
+    }
+
     /// Whether some connections to Redis work: then other nodes may hear one another while this one does not. If none works, Redis
     /// is away, as far as this node can tell, and no node hears another.
     pub fn is_alone(&self) -> bool {
@@ -90,7 +96,7 @@ impl Health {
             return Ok(());
         }
         let is_alone = states.iter().take(Role::Delivering as usize).any(|state| state.working > 0);
-        Err(Unhealthy { failures: wrong, is_alone })
+        Err(Unhealthy { failures: wrong, is_alone, is_refused: false })
     }
 
     fn change(&self, role: Role, change: impl FnOnce(&mut State)) {

@@ -37,6 +37,7 @@ mod query;
 mod queue;
 mod reader;
 mod recovery;
+mod refusals;
 mod resp;
 mod servers;
 mod subscriber;

@@ -17,6 +17,7 @@ use crate::map::{Address, Map};
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
 use crate::queue::Queue;
+use crate::refusals::Refusals;
 use crate::servers::Servers;
 use crate::subscribers::Replicas;
 use crate::table::Table;
@@ -41,6 +42,7 @@ pub(crate) struct Link {
     pub(crate) metrics: RedisMetrics,
     pub(crate) recovery: recovery::Shared,
     pub(crate) health: Health,
+    pub(crate) refusals: Refusals,
     /// Whether the queue to Redis was full since it was emptied last, and how many messages found it so.
     is_full: AtomicBool,
     unsent: AtomicU64,
@@ -81,6 +83,7 @@ impl Hub {
             node,
             metrics: RedisMetrics::default(),
             health: Health::default(),
+            refusals: Refusals::default(),
             is_full: AtomicBool::new(false),
             unsent: AtomicU64::new(0),
             demoted: Notify::new(),
@@ -159,7 +162,7 @@ impl Link {
         supervise(&role.to_string(), &self.options.cluster.metrics, panicked, start).await;
     }
 
-    /// Whether all connections work.
+    /// Whether all connections work, and Redis takes what is sent.
     ///
     /// # Errors
     ///
@@ -172,7 +175,8 @@ impl Link {
             (Role::Subscribing, self.table.servers().len()),
             (Role::Reading, readers),
             (Role::Delivering, 1),
-        ])
+        ])?;
+        self.refusals.recent().map_or(Ok(()), |reason| Err(Unhealthy::refused(&reason)))
     }
 
     /// The same, in a word.

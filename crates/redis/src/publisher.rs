@@ -215,7 +215,8 @@ impl Link {
                 }
                 None => {
                     self.metrics.refused.increment();
-                    tracing::warn!(code = error.code(), details = error.details(), "Redis has refused a message");
+                    let details = error.details().unwrap_or_default();
+                    self.refusals.note(format!("{} {details}", error.code()));
                     continue;
                 }
             };

@@ -185,3 +185,36 @@ async fn what_is_too_old_is_dropped() {
     eventually("it is dropped", || adapter.metrics().dropped_old.value() >= 1).await;
     assert_eq!(adapter.metrics().dropped_outgoing.value(), 0);
 }
+
+/// A Redis that is full takes no entries: that is told, and clients do not wait for it.
+#[tokio::test]
+async fn a_redis_that_refuses_is_told_and_holds_up_nobody() {
+    let redis = Redis::started();
+    let options = redis_options(local(redis.port), Mode::Streams, cluster_options().0);
+    let adapter = RedisAdapter::new(options).unwrap();
+    let recovery = sockeye::ConnectionStateRecovery::within(std::time::Duration::from_secs(20));
+    let server = Server::builder().adapter(adapter.factory()).connection_state_recovery(recovery).build();
+    let (mut client, _) = sockeye_cluster_suite::WebSocket::joined(&server).await;
+    eventually("it is connected", || adapter.check().is_ok()).await;
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    let since = std::time::Instant::now();
+    server.emit("e", 1);
+    while !client.text().await.starts_with("42[\"e\",1") {}
+    assert!(since.elapsed() < std::time::Duration::from_secs(4), "{:?}", since.elapsed());
+    eventually("it is told", || {
+        adapter
+            .check()
+            .is_err_and(|error| error.to_string().starts_with("Redis refuses messages: OOM") && !error.is_alone())
+    })
+    .await;
+    assert!(adapter.metrics().refused.value() >= 1);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    for _ in 0..3_000 {
+        if adapter.check().is_ok() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it is well again: {:?}", adapter.check());
+}
