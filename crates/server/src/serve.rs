@@ -109,13 +109,19 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         readiness.set(Phase::Stopping);
         stopping.set();
     };
-    tokio::select! {
+    tokio::pin!(listening);
+    let is_listening = tokio::select! {
         // It ends only when the server is closed.
-        () = listening => {}
-        () = stop => {}
-    }
+        () = &mut listening => false,
+        () = stop => true,
+    };
+    let closed = async {
+        let closed = close(&server, &tasks, config.shutdown_timeout);
+        // Long-polling clients come for what was sent to them, on new connections perhaps.
+        if is_listening { tokio::join!(closed, listening).0 } else { closed.await }
+    };
     tokio::select! {
-        code = close(&server, &tasks, config.shutdown_timeout) => code,
+        code = closed => code,
         (signal, status) = signals.next() => {
             tracing::warn!(signal, "stopping at once");
             log::flush();

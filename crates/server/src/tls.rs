@@ -42,6 +42,7 @@ async fn shake_hands(
     let done = async { accept.await.map_err(|error| error.to_string()) };
     tokio::select! {
         shaken = tokio::time::timeout(timeout, done) => shaken.unwrap_or_else(|_| Err("it took too long".to_owned())),
-        () = server.closing() => Err("the server stops".to_owned()),
+        // Until then clients that are there still come for what was sent to them.
+        () = server.stopped() => Err("the server stops".to_owned()),
     }
 }

@@ -59,7 +59,8 @@ impl Server {
         self.inner().start();
     }
 
-    /// Listens on an address and serves until [`close`](Self::close).
+    /// Listens on an address and serves until [`close`](Self::close) is over: what was sent before it has been delivered then, as far
+    /// as there was time, so that the program may end.
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl Server {
         Ok(())
     }
 
-    /// Serves what comes in on `listener` until [`close`](Self::close). Requests that are not the server's go to `inner`, an
+    /// Serves what comes in on `listener` until [`close`](Self::close) is over. Requests that are not the server's go to `inner`, an
     /// axum router for example.
     ///
     /// # Cancel safety
@@ -93,6 +94,8 @@ impl Server {
             let connection = self.clone().serve_connection(stream, Some(remote), false, inner.clone());
             self.inner().spawn(connection);
         }
+        drop(listener);
+        self.inner().ended().await;
     }
 
     /// The next connection that comes in on `listener`, for [`serve_connection`](Self::serve_connection), or `None` once the

@@ -84,6 +84,8 @@ pub(crate) struct ServerInner {
     closing: watch::Sender<bool>,
     /// Nobody has to be told of the close any more: no more connections are accepted.
     stopping: watch::Sender<bool>,
+    /// The close is over: all is delivered, or had its time.
+    ended: watch::Sender<bool>,
 }
 
 /// Ends the accepting when it is dropped.
@@ -92,6 +94,15 @@ struct Stop(Arc<ServerInner>);
 impl Drop for Stop {
     fn drop(&mut self) {
         self.0.stopping.send_replace(true);
+    }
+}
+
+/// Tells that the close is over when it is dropped.
+struct End(Arc<ServerInner>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.ended.send_replace(true);
     }
 }
 
@@ -154,6 +165,7 @@ impl Server {
             deflate_contexts: Arc::default(),
             closing: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
+            ended: watch::Sender::new(false),
         });
         let server = Self(inner);
         let _main = server.of("/");
@@ -226,6 +238,7 @@ impl Server {
     pub async fn close(&self) {
         self.0.closing.send_replace(true);
         // Also if this future is dropped.
+        let _end = End(self.0.clone());
         let stop = Stop(self.0.clone());
         for conn in self.0.registry.all() {
             conn.close(CloseReason::ServerShuttingDown, Ending::Graceful, "the server stops");
@@ -260,6 +273,16 @@ impl Server {
         self.0.closed().await;
     }
 
+    /// Waits until the server accepts nothing any more: [`close`](Self::close) was called, and all long-polling clients were told of
+    /// it, or had their time. Until then what has begun, a TLS handshake for example, may go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    pub async fn stopped(&self) {
+        self.0.stopped().await;
+    }
+
     fn listeners(&self) -> Arc<Listeners> {
         self.main_namespace().listeners().clone()
     }
@@ -287,6 +310,11 @@ impl ServerInner {
     /// Waits until the server accepts nothing any more: it closes, and all long-polling clients were told, or had their time.
     pub(crate) async fn stopped(&self) {
         drop(self.stopping_signal().wait_for(|stopping| *stopping).await);
+    }
+
+    /// Waits until the close is over.
+    pub(crate) async fn ended(&self) {
+        drop(self.ended.subscribe().wait_for(|ended| *ended).await);
     }
 
     /// Tells when the server accepts nothing any more, or is gone, without holding it.

@@ -193,3 +193,48 @@ async fn a_flood_leaves_its_neighbour_its_turns() {
     assert!(sent > 0);
     done.expect("the neighbour has its turns");
 }
+
+/// A program whose `main` ends with `listen` delivers what it sent before the close.
+#[tokio::test]
+async fn serving_ends_when_the_close_is_over() {
+    let timeout = Duration::from_millis(500);
+    let mut limits = Limits::default();
+    limits.close_timeout = timeout;
+    let io = Server::builder().limits(limits).build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn({
+        let io = io.clone();
+        async move { io.serve(listener, NotFound).await }
+    });
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut client = WebSocket::open_on(stream, "EIO=4&transport=websocket", "").await.unwrap();
+    assert!(client.text().await.starts_with('0'));
+    client.send("40").await;
+    assert!(client.text().await.starts_with("40"));
+    let begun = Instant::now();
+    io.emit("last", 1);
+    // The client does not read, nor answer the close: it is waited for.
+    io.close().await;
+    serving.await.unwrap();
+    assert!(begun.elapsed() >= timeout, "{:?}", begun.elapsed());
+    assert_eq!(client.text().await, "42[\"last\",1]");
+}
+
+/// Also when nobody waits for the close any more.
+#[tokio::test]
+async fn a_close_that_is_dropped_ends_the_serving() {
+    let io = Server::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let serving = tokio::spawn({
+        let io = io.clone();
+        async move { io.serve(listener, NotFound).await }
+    });
+    io.start();
+    tokio::select! {
+        biased;
+        () = io.close() => {}
+        () = std::future::ready(()) => {}
+    }
+    tokio::time::timeout(Duration::from_secs(20), serving).await.unwrap().unwrap();
+}
