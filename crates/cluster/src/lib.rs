@@ -29,6 +29,7 @@ mod bus;
 pub mod codec;
 mod core;
 mod interest;
+pub mod link;
 mod machine;
 mod memory_bus;
 mod message;

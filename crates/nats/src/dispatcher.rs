@@ -6,13 +6,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject, Subscriber};
 use bytes::BytesMut;
 use futures_core::Stream;
 use sockeye_cluster::codec::native;
 use sockeye_cluster::contain;
+use sockeye_cluster::link::deliver;
 use tokio::task::unconstrained;
 use tokio::time::sleep;
 
@@ -66,19 +66,7 @@ pub(crate) async fn take_answers(link: Arc<Link>) {
 /// Brings them to the namespaces. Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
     let mut assembly = Assembly::new(link.options.max_incoming_bytes);
-    loop {
-        let batch = link.incoming.take(BATCH).await;
-        let mut start = Instant::now();
-        for incoming in batch {
-            link.deliver(&incoming, &mut assembly);
-            // By time: so much as a shard's turn takes, so that neither waits longer for the other than the other way round.
-            if start.elapsed() > TURN {
-                tokio::task::yield_now().await;
-                start = Instant::now();
-            }
-        }
-        tokio::task::yield_now().await;
-    }
+    deliver(&link.incoming, &link.options.cluster.metrics, |incoming| link.deliver(&incoming, &mut assembly)).await;
 }
 
 /// The next message of a subscription.
@@ -126,7 +114,10 @@ impl Link {
         let Incoming { inbox, position, room, data } = incoming;
         if let Some(position) = *position {
             if let Some(inbox) = inbox {
-                self.contain(|| self.deliver_entry(inbox, position, data.clone()));
+                // The cursor moves on also if that panics.
+                contain("an event", &self.options.cluster.metrics, || {
+                    self.deliver_entry(inbox, position, data.clone());
+                });
             }
             return self.jetstream.cursor.advance(position);
         }
@@ -140,23 +131,12 @@ impl Link {
             }
         }
         let Some(payload) = assembly.take(data.slice(*room..)) else { return };
-        self.contain(|| match native::decode(&payload, &inbox.namespace) {
+        match native::decode(&payload, &inbox.namespace) {
             Ok((sender, message)) => receiver.handle_message(sender, message),
             Err(error) => receiver.handle_garbage(&error),
-        });
-    }
-
-    /// A panic of the program's code, or of ours, costs one message.
-    fn contain(&self, act: impl FnOnce()) {
-        contain("a message from NATS", &self.options.cluster.metrics, act);
+        }
     }
 }
 
-/// About how many bytes are taken from the queue at once.
-const BATCH: usize = 256 * 1024;
-
 /// After how many messages that were only taken over other tasks get a turn.
 const TAKEN: u32 = 4_096;
-
-/// After how much time other tasks get a turn.
-const TURN: Duration = Duration::from_millis(1);

@@ -26,7 +26,6 @@ mod metrics;
 mod options;
 mod parts;
 mod publisher;
-mod queue;
 mod subject;
 mod tls;
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
 use sockeye::adapter::Local;
+use sockeye_cluster::link::Queue;
 use sockeye_cluster::recovery::{Position, Recovery};
 use sockeye_cluster::{BusError, NodeId, Receiver, supervise};
 use thiserror::Error;
@@ -22,7 +23,6 @@ use crate::directory::Announced;
 use crate::jetstream::{self, Kept};
 use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
-use crate::queue::Queue;
 use crate::subject::Subjects;
 use crate::{dispatcher, publisher};
 

@@ -73,7 +73,7 @@ impl Link {
     /// Waits until all that waits now has been sent.
     pub(crate) async fn flush(&self) {
         let is_sent = async {
-            self.outgoing.emptied().await;
+            self.outgoing.drained().await;
             let client = self.client.borrow().clone();
             if let Some(client) = client {
                 self.probe(&client).await;

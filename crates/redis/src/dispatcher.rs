@@ -1,12 +1,12 @@
 //! Brings what came from Redis to the namespaces: one task, so that each gets it in order.
 
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sockeye::adapter::Local;
+use sockeye_cluster::link::deliver;
 use sockeye_cluster::recovery::{Position, Recovery};
-use sockeye_cluster::{Message, Receiver, Sender, contain};
+use sockeye_cluster::{Message, Receiver, Sender};
 
 use crate::entries::Fields;
 use crate::health::Role;
@@ -47,18 +47,7 @@ impl Incoming {
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
     let _working = link.working(Role::Delivering);
-    loop {
-        let batch = link.incoming.take(BATCH).await;
-        let mut started = Instant::now();
-        for incoming in batch {
-            contain("a message of another node", &link.options.cluster.metrics, || link.deliver(incoming));
-            if started.elapsed() > TURN {
-                tokio::task::yield_now().await;
-                started = Instant::now();
-            }
-        }
-        tokio::task::yield_now().await;
-    }
+    deliver(&link.incoming, &link.options.cluster.metrics, |incoming| link.deliver(incoming)).await;
 }
 
 impl Link {
@@ -103,10 +92,3 @@ impl Inbox {
 pub(crate) fn field<'a>(fields: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
     fields.iter().find(|(each, _)| *each == name).map(|(_, value)| *value)
 }
-
-/// About how many bytes are taken from the queue at once.
-const BATCH: usize = 256 * 1024;
-
-/// After how long other tasks get a turn: about as much as a shard takes, so that neither messages of this node nor those of others
-/// wait longer for the other kind.
-const TURN: Duration = Duration::from_millis(1);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use redis::{Arg, Cmd};
+use sockeye_cluster::link::Queue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::commands::Commands;
 use crate::map::{Address, Map};
-use crate::queue::Queue;
 
 /// What waits to be sent.
 pub(crate) enum Sending {

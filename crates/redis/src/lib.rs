@@ -34,7 +34,6 @@ mod options;
 mod probe;
 mod publisher;
 mod query;
-mod queue;
 mod reader;
 mod recovery;
 mod refusals;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use redis::RedisError;
+use sockeye_cluster::link::Queue;
 use sockeye_cluster::{NodeId, supervise};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -16,7 +17,6 @@ use crate::lanes::Lanes;
 use crate::map::{Address, Map};
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
-use crate::queue::Queue;
 use crate::refusals::Refusals;
 use crate::servers::Servers;
 use crate::subscribers::Replicas;

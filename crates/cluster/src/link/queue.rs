@@ -1,30 +1,45 @@
 //! A queue with a bound in bytes, which is emptied many items at a time.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// A queue that any thread may fill, and one task empties.
-pub(crate) struct Queue<T> {
+pub struct Queue<T> {
     state: Mutex<State<T>>,
     pushed: Notify,
+    done: Notify,
     max_bytes: usize,
 }
 
 struct State<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
+    /// Whether something was taken that is not done with.
+    is_taken: bool,
+}
+
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
 }
 
 impl<T> Queue<T> {
     /// A queue for so many bytes.
-    pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { state: Mutex::new(State { items: VecDeque::new(), bytes: 0 }), pushed: Notify::new(), max_bytes }
+    pub fn new(max_bytes: usize) -> Self {
+        let state = State { items: VecDeque::new(), bytes: 0, is_taken: false };
+        Self { state: Mutex::new(state), pushed: Notify::new(), done: Notify::new(), max_bytes }
     }
 
-    /// Enters an item of so many bytes; gives it back if there is no room. An empty queue takes every item.
-    pub(crate) fn push(&self, item: T, bytes: usize) -> Result<(), T> {
+    /// Enters an item of so many bytes. An empty queue takes every item.
+    ///
+    /// # Errors
+    ///
+    /// There is no room: the item is given back.
+    pub fn push(&self, item: T, bytes: usize) -> Result<(), T> {
         let bytes = bytes + ITEM;
         let mut state = self.state.lock();
         if state.bytes + bytes > self.max_bytes && !state.items.is_empty() {
@@ -41,12 +56,12 @@ impl<T> Queue<T> {
     }
 
     /// Enters an item of so many bytes even if there is no room: it was in another queue before.
-    pub(crate) fn put(&self, item: T, bytes: usize) {
+    pub fn put(&self, item: T, bytes: usize) {
         self.put_at(item, bytes, VecDeque::push_back);
     }
 
     /// Enters an item of so many bytes before all others, even if there is no room: it was taken before.
-    pub(crate) fn put_back(&self, item: T, bytes: usize) {
+    pub fn put_back(&self, item: T, bytes: usize) {
         self.put_at(item, bytes, VecDeque::push_front);
     }
 
@@ -60,26 +75,47 @@ impl<T> Queue<T> {
     }
 
     /// Takes all there is, with the bytes of each.
-    pub(crate) fn drain(&self) -> Vec<(T, usize)> {
+    pub fn drain(&self) -> Vec<(T, usize)> {
         let mut state = self.state.lock();
         state.bytes = 0;
         state.items.drain(..).map(|(item, bytes)| (item, bytes - ITEM)).collect()
     }
 
     /// How many bytes wait.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.state.lock().bytes
     }
 
     /// Waits until there is something, and takes it: about as many bytes as `max_bytes`, in the order of entering. Nothing is lost
     /// if the future is dropped.
-    pub(crate) async fn take(&self, max_bytes: usize) -> Vec<T> {
+    pub async fn take(&self, max_bytes: usize) -> Vec<T> {
         loop {
             let taken = self.try_take(max_bytes);
             if !taken.is_empty() {
                 return taken;
             }
             self.pushed.notified().await;
+        }
+    }
+
+    /// What was taken is done with, see [`drained`](Self::drained).
+    pub fn note_done(&self) {
+        self.state.lock().is_taken = false;
+        self.done.notify_waiters();
+    }
+
+    /// Waits until there is nothing in it, and whoever took the last has [done](Self::note_done) with it.
+    pub async fn drained(&self) {
+        let is_drained = || {
+            let state = self.state.lock();
+            state.items.is_empty() && !state.is_taken
+        };
+        loop {
+            let done = self.done.notified();
+            if is_drained() {
+                return;
+            }
+            done.await;
         }
     }
 
@@ -93,6 +129,7 @@ impl<T> Queue<T> {
             left = left.saturating_sub(bytes);
             taken.push(item);
         }
+        state.is_taken = !taken.is_empty();
         taken
     }
 }
@@ -118,6 +155,20 @@ mod tests {
         queue.push(5, 1_000_000).unwrap();
         assert_eq!(queue.push(6, 1), Err(6));
         assert_eq!(queue.take(1).await, [5]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_until_it_is_drained_is_told() {
+        let queue = Queue::new(1_000);
+        queue.drained().await;
+        queue.push(1, 1).unwrap();
+        let taker = async {
+            assert_eq!(queue.take(1_000).await, [1]);
+            tokio::task::yield_now().await;
+            assert!(queue.state.lock().is_taken);
+            queue.note_done();
+        };
+        tokio::join!(queue.drained(), taker);
     }
 
     #[tokio::test]
