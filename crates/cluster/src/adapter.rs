@@ -301,13 +301,13 @@ impl Adapter for ClusterAdapter {
         self.note_session(socket);
     }
 
-    fn settle(&self, socket: &Socket) {
+    fn flush_pending(&self, socket: &Socket) {
         if let Some(recovery) = self.recovery() {
             recovery.flush_pending_for(socket);
         }
     }
 
-    fn settled(&self) -> Option<AdapterFuture<'_, ()>> {
+    fn drained(&self) -> Option<AdapterFuture<'_, ()>> {
         let recovery = self.recovery().filter(|recovery| !recovery.is_drained())?;
         Some(Box::pin(recovery.drained()))
     }

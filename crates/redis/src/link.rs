@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 
 use crate::dispatcher::{self, Incoming};
 use crate::health::{Health, Role, Unhealthy, Working};
-use crate::lanes::Lanes;
 use crate::map::{Address, Map};
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
 use crate::refusals::Refusals;
+use crate::send_queues::SendQueues;
 use crate::servers::Servers;
 use crate::subscribers::Replicas;
 use crate::table::Table;
@@ -31,12 +31,12 @@ pub(crate) struct Link {
     /// Who owns what, once that is known.
     pub(crate) map: Mutex<Option<Arc<Map>>>,
     /// Is notified when it may be another.
-    pub(crate) doubt: Notify,
+    pub(crate) map_stale: Notify,
     /// The server that failed last.
-    pub(crate) doubted: Mutex<Option<Address>>,
+    pub(crate) suspect: Mutex<Option<Address>>,
     pub(crate) replicas: Arc<Replicas>,
     pub(crate) node: NodeId,
-    pub(crate) outgoing: Lanes,
+    pub(crate) outgoing: SendQueues,
     pub(crate) incoming: Queue<Incoming>,
     pub(crate) table: Table,
     pub(crate) metrics: RedisMetrics,
@@ -72,10 +72,10 @@ impl Hub {
         let link = Link {
             recovery: recovery::Shared::new(wire::streams(&options.stream).len()),
             map: Mutex::default(),
-            doubt: Notify::new(),
-            doubted: Mutex::default(),
+            map_stale: Notify::new(),
+            suspect: Mutex::default(),
             replicas: Arc::default(),
-            outgoing: Lanes::new(options.max_outgoing_bytes, options.max_message_age.is_some()),
+            outgoing: SendQueues::new(options.max_outgoing_bytes, options.max_message_age.is_some()),
             incoming: Queue::new(options.max_incoming_bytes),
             table: Table::new(options.is_sharded()),
             options,
@@ -222,6 +222,6 @@ impl Link {
         let name = server.map(Address::to_string).unwrap_or_default();
         tracing::warn!(what = %role, server = name, %error, "no connection to Redis");
         self.health.lost(role, server.map_or_else(|| error.to_string(), |server| format!("{server}: {error}")));
-        self.doubt(server);
+        self.refresh_map(server);
     }
 }

@@ -120,7 +120,7 @@ impl<'a> Prober<'a> {
         };
         match self.link.redirect(&error, self.server) {
             Some(Redirect::Moved { slot, to }) => self.link.slot_moved(slot, &to),
-            Some(Redirect::Ask { .. } | Redirect::Later) => self.link.doubt(None),
+            Some(Redirect::Ask { .. } | Redirect::Later) => self.link.refresh_map(None),
             Some(Redirect::Demoted) | None => return Err(error.into()),
         }
         Ok(false)

@@ -12,26 +12,26 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::commands::lost;
 use crate::connection::{Backoff, Connection};
 use crate::health::Role;
-use crate::lanes::{Lane, Mark, Sending};
 use crate::link::Link;
 use crate::map::{Address, Redirect};
 use crate::options::Mode;
+use crate::send_queues::{Mark, SendQueue, Sending};
 use crate::subscribers::counted;
 use crate::wire::Verbs;
 
-/// Runs for as long as the adapter: a task for each lane.
+/// Runs for as long as the adapter: a task for each queue.
 pub(crate) async fn run(link: Arc<Link>) {
     let mut changes = link.outgoing.changed.subscribe();
     let mut tasks = JoinSet::new();
-    let mut running: HashMap<Address, Arc<Lane>> = HashMap::new();
+    let mut running: HashMap<Address, Arc<SendQueue>> = HashMap::new();
     loop {
-        running.retain(|_, lane| !lane.is_retired());
-        for lane in link.outgoing.all() {
-            if !running.contains_key(&lane.address) {
-                running.insert(lane.address.clone(), lane.clone());
+        running.retain(|_, queue| !queue.is_retired());
+        for queue in link.outgoing.all() {
+            if !running.contains_key(&queue.address) {
+                running.insert(queue.address.clone(), queue.clone());
                 let link = link.clone();
                 tasks.spawn(async move {
-                    link.supervise(Role::Publishing, || serve(link.clone(), lane.clone())).await;
+                    link.supervise(Role::Publishing, || serve(link.clone(), queue.clone())).await;
                 });
             }
         }
@@ -43,18 +43,18 @@ pub(crate) async fn run(link: Arc<Link>) {
 }
 
 /// Until the server owns nothing any more.
-async fn serve(link: Arc<Link>, lane: Arc<Lane>) {
+async fn serve(link: Arc<Link>, queue: Arc<SendQueue>) {
     let mut backoff = Backoff::new(&link.options);
     let mut is_back = false;
-    while !lane.is_retired() {
-        let error = match link.connect_publisher(&lane).await {
+    while !queue.is_retired() {
+        let error = match link.connect_publisher(&queue).await {
             Ok(mut connection) => {
                 let working = link.working(Role::Publishing);
                 if std::mem::replace(&mut is_back, true) {
                     link.hold(&connection).await;
                 }
-                let ended = link.publish(&lane, &mut connection).await;
-                *lane.commands.lock() = None;
+                let ended = link.publish(&queue, &mut connection).await;
+                *queue.commands.lock() = None;
                 drop(working);
                 match ended {
                     Ok(()) => return,
@@ -63,23 +63,23 @@ async fn serve(link: Arc<Link>, lane: Arc<Lane>) {
             }
             Err(error) => error,
         };
-        link.note_lost(Role::Publishing, Some(&lane.address), &error);
+        link.note_lost(Role::Publishing, Some(&queue.address), &error);
         tokio::select! {
             () = backoff.wait() => {}
-            () = lane.retired() => return,
+            () = queue.retired() => return,
         }
     }
 }
 
 impl Link {
-    async fn connect_publisher(&self, lane: &Lane) -> RedisResult<Connection> {
-        let connection = self.servers.connect(&lane.address, self.options.timeout, |_| {}).await?;
-        *lane.commands.lock() = Some(connection.commands.clone());
+    async fn connect_publisher(&self, queue: &SendQueue) -> RedisResult<Connection> {
+        let connection = self.servers.connect(&queue.address, self.options.timeout, |_| {}).await?;
+        *queue.commands.lock() = Some(connection.commands.clone());
         Ok(connection)
     }
 
     /// Publishes until the connection ends, and gives the reason, or until the server owns nothing any more.
-    async fn publish(&self, lane: &Lane, connection: &mut Connection) -> RedisResult<()> {
+    async fn publish(&self, queue: &SendQueue, connection: &mut Connection) -> RedisResult<()> {
         let oldest = self.options.max_message_age;
         let is_too_old =
             |since: Option<Instant>| oldest.zip(since).is_some_and(|(oldest, since)| since.elapsed() > oldest);
@@ -94,8 +94,8 @@ impl Link {
                     next_probe = Instant::now() + self.options.probe_interval;
                     continue;
                 }
-                batch = lane.queue.take(BATCH) => batch,
-                () = lane.retired() => return Ok(()),
+                batch = queue.waiting.take(BATCH) => batch,
+                () = queue.retired() => return Ok(()),
             };
             self.note_room();
             let mut pipeline = Pipeline::with_capacity(batch.len());
@@ -105,7 +105,7 @@ impl Link {
                     Sending::Message(_, since) if is_too_old(since) => self.metrics.dropped_old.increment(),
                     Sending::Message(command, _) => drop(pipeline.add_command(command)),
                     Sending::Asking(command) => drop(pipeline.add_command(cmd("ASKING")).add_command(command)),
-                    // One of a kind: each may go back to every lane.
+                    // One of a kind: each may go back to every queue.
                     Sending::Mark(mark) if marks.iter().any(|each| each.same_channel(&mark)) => {}
                     Sending::Mark(mark) => marks.push(mark),
                 }
@@ -113,7 +113,7 @@ impl Link {
             let count = pipeline.len();
             if count > 0 {
                 match connection.commands.send_all(&pipeline).await {
-                    Ok(replies) => self.note_replies(lane, &pipeline, replies, &mut marks).await?,
+                    Ok(replies) => self.note_replies(queue, &pipeline, replies, &mut marks).await?,
                     Err(error) => {
                         // What Redis has done of it is not known: sent again, some of it would arrive twice.
                         self.metrics.lost.add(count as u64);
@@ -179,7 +179,7 @@ impl Link {
     /// counts what it refused.
     async fn note_replies(
         &self,
-        lane: &Lane,
+        queue: &SendQueue,
         pipeline: &Pipeline,
         replies: Vec<Value>,
         marks: &mut Vec<Mark>,
@@ -196,7 +196,7 @@ impl Link {
                 // What comes after it fails too.
                 continue;
             }
-            let asked = match self.redirect(&error, &lane.address) {
+            let asked = match self.redirect(&error, &queue.address) {
                 Some(Redirect::Moved { slot, to }) => {
                     self.slot_moved(slot, &to);
                     None
@@ -223,7 +223,7 @@ impl Link {
             again.push((command.clone(), asked));
         }
         if !again.is_empty() {
-            self.doubt(None);
+            self.refresh_map(None);
             self.outgoing.put_back(again);
             marks.drain(..).filter(|mark| !mark.is_closed()).for_each(|mark| self.outgoing.mark_with(&mark));
         }

@@ -25,9 +25,9 @@ impl Link {
     }
 
     fn connection(&self, command: &Cmd) -> Option<(Address, Commands)> {
-        let lane = self.outgoing.of(command)?;
-        let commands = lane.commands.lock().clone()?;
-        Some((lane.address.clone(), commands))
+        let queue = self.outgoing.of(command)?;
+        let commands = queue.commands.lock().clone()?;
+        Some((queue.address.clone(), commands))
     }
 
     async fn follow(&self, command: &Cmd, form: Form) -> RedisResult<Value> {
@@ -55,7 +55,7 @@ impl Link {
                     }
                 }
                 Some(Redirect::Later | Redirect::Demoted) => {
-                    self.doubt(None);
+                    self.refresh_map(None);
                     sleep(RETRY).await;
                 }
                 None => return Err(error.into()),

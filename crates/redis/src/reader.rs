@@ -59,7 +59,7 @@ async fn serve(link: Arc<Link>, names: Vec<String>) {
             }
             End::Redirected(Redirect::Moved { slot, to }) => link.slot_moved(slot, &to),
             End::Redirected(Redirect::Ask { to }) => asked = Some(to),
-            End::Redirected(Redirect::Later | Redirect::Demoted) => link.doubt(None),
+            End::Redirected(Redirect::Later | Redirect::Demoted) => link.refresh_map(None),
             End::Left => {}
         }
         sleep(RETRY).await;

@@ -185,11 +185,11 @@ impl Link {
             let Value::ServerError(error) = reply else { continue };
             match self.redirect(&error, server) {
                 Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),
-                Some(Redirect::Ask { .. } | Redirect::Later) => self.doubt(None),
+                Some(Redirect::Ask { .. } | Redirect::Later) => self.refresh_map(None),
                 Some(Redirect::Demoted) | None => return Err(error.into()),
             }
         }
-        if !self.table.settle(server, changes) {
+        if !self.table.confirm_changes(server, changes) {
             // It is tried again, here or at another server.
             sleep(RETRY).await;
         }

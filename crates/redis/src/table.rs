@@ -169,7 +169,7 @@ impl Table {
     }
 
     /// All has been said. Whether it is so now: what is not will be said again.
-    pub(crate) fn settle(&self, server: &Address, changes: &Changes) -> bool {
+    pub(crate) fn confirm_changes(&self, server: &Address, changes: &Changes) -> bool {
         let mut state = self.state.lock();
         let Some(line) = state.lines.get_mut(server) else { return true };
         for channel in &changes.unsubscribe {

@@ -1,4 +1,4 @@
-//! Finds out who owns what: now and then, and whenever there is a doubt.
+//! Finds out who owns what: now and then, and whenever it may be another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::map::{Address, Map, Redirect};
 pub(crate) async fn run(link: Arc<Link>) {
     let mut backoff = Backoff::new(&link.options);
     loop {
-        let avoided = link.doubted.lock().take();
+        let avoided = link.suspect.lock().take();
         let known = link.map.lock().clone();
         match link.servers.resolve(known.as_deref(), avoided.as_ref()).await {
             Ok(mut map) => {
                 map.choose_any(known.as_deref().map(Map::any), avoided.as_ref());
                 link.adopt(map);
-                // Many doubts at once are one.
+                // Many reports at once are one.
                 sleep(PAUSE).await;
-                let _in_time = timeout(INTERVAL, link.doubt.notified()).await;
+                let _in_time = timeout(INTERVAL, link.map_stale.notified()).await;
             }
             Err(error) => {
                 link.note_lost(Role::Asking, None, &error);
@@ -35,11 +35,11 @@ pub(crate) async fn run(link: Arc<Link>) {
 
 impl Link {
     /// There may be other owners than those that are known, perhaps because one has failed.
-    pub(crate) fn doubt(&self, failed: Option<&Address>) {
+    pub(crate) fn refresh_map(&self, failed: Option<&Address>) {
         if let Some(failed) = failed {
-            *self.doubted.lock() = Some(failed.clone());
+            *self.suspect.lock() = Some(failed.clone());
         }
-        self.doubt.notify_one();
+        self.map_stale.notify_one();
     }
 
     /// What a server at this address says with an error, where it can mean something.
@@ -57,7 +57,7 @@ impl Link {
         if let Some(map) = known.filter(|map| !map.has(to, slot)) {
             self.adopt(map.with_moved(slot, to));
         }
-        self.doubt(None);
+        self.refresh_map(None);
     }
 
     /// A server has named another one, which may own nothing yet.
@@ -92,8 +92,8 @@ impl Link {
     }
 }
 
-/// How often the servers are asked without a doubt: a connection to a master that is none any more may go on working.
+/// How often the servers are asked although nothing has failed: a connection to a master that is none any more may go on working.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long no doubt leads to a question after there was an answer.
+/// How long reports of failures lead to no question after there was an answer.
 const PAUSE: Duration = Duration::from_millis(50);

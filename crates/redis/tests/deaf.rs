@@ -25,8 +25,7 @@ async fn a_deaf_node_finds_out_and_heals<W: Way>(cut: Cut, says: &str) {
     // Where all of them are cut, they find out one after the other.
     let deaf = u64::from(cut != Cut::Reading);
     eventually("it finds out, and says so", || {
-        adapter.check().is_err_and(|trouble| trouble.to_string().contains(says))
-            && adapter.metrics().deaf.value() == deaf
+        adapter.check().is_err_and(|error| error.to_string().contains(says)) && adapter.metrics().deaf.value() == deaf
     })
     .await;
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());

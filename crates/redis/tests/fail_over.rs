@@ -9,15 +9,15 @@ use std::time::Duration;
 use sockeye::peers::{Directory, DirectoryFuture, NodeTag, PeerOptions};
 use sockeye_cluster_suite::Fleet;
 use sockeye_redis::{RedisAdapter, RedisDirectory, RedisEmitter};
-use support::place::{Place, Secure, Shared};
 use support::redis_cluster::RedisCluster;
 use support::sentinels::Sentinels;
+use support::topology::{Secure, Shared, Topology};
 use support::well::{adapters, all_is_well};
 use support::{Classic, Dynamic, Native, Over, Streams, Way, eventually};
 use tokio::sync::mpsc;
 
 /// The servers go on after `harm`, which is done while all is well, and their clients are served meanwhile.
-async fn heals<W: Way, P: Place>(harm: impl FnOnce(&Over<W, P>) + Send) {
+async fn heals<W: Way, P: Topology>(harm: impl FnOnce(&Over<W, P>) + Send) {
     let mut fleet = Fleet::<Over<W, P>>::of(2).await;
     fleet.socket(1).join("r").unwrap();
     all_is_well(&mut fleet).await;
@@ -33,11 +33,11 @@ async fn heals<W: Way, P: Place>(harm: impl FnOnce(&Over<W, P>) + Send) {
     }
 }
 
-fn lost_connections<W: Way, P: Place>(fleet: &Fleet<Over<W, P>>) -> Vec<u64> {
+fn lost_connections<W: Way, P: Topology>(fleet: &Fleet<Over<W, P>>) -> Vec<u64> {
     adapters(fleet).iter().map(|adapter| adapter.metrics().disconnects.value()).collect()
 }
 
-fn owner_changes<W: Way, P: Place>(fleet: &Fleet<Over<W, P>>) -> Vec<u64> {
+fn owner_changes<W: Way, P: Topology>(fleet: &Fleet<Over<W, P>>) -> Vec<u64> {
     adapters(fleet).iter().map(|adapter| adapter.metrics().owner_changes.value()).collect()
 }
 
@@ -122,7 +122,7 @@ async fn a_cluster_loses_a_master_native() {
 }
 
 /// Who has to subscribe anew takes a moment: ten seconds at most, until a node finds out that it hears nothing.
-async fn are_heard_again<W: Way, P: Place>(fleet: &mut Fleet<Over<W, P>>) {
+async fn are_heard_again<W: Way, P: Topology>(fleet: &mut Fleet<Over<W, P>>) {
     for _ in 0..30 {
         fleet.server(0).emit("probe", ());
         fleet.server(0).to("r").emit("probe", ());
@@ -187,7 +187,7 @@ async fn a_channel_moves_native() {
     some_are_missed(&a_slot_moves::<Native>().await.0);
 }
 
-async fn is_well<W: Way, P: Place>() {
+async fn is_well<W: Way, P: Topology>() {
     let mut fleet = Fleet::<Over<W, P>>::of(2).await;
     fleet.socket(1).join("r").unwrap();
     all_is_well(&mut fleet).await;
@@ -260,7 +260,7 @@ async fn addresses_of_nodes_are_found_in_a_cluster() {
 }
 
 /// An emitter finds the owners, and another master.
-async fn an_emitter_arrives<W: Way, P: Place>(fleet: &mut Fleet<Over<W, P>>, emitter: &RedisEmitter, mark: u32) {
+async fn an_emitter_arrives<W: Way, P: Topology>(fleet: &mut Fleet<Over<W, P>>, emitter: &RedisEmitter, mark: u32) {
     emitter.emit("all", mark).await.unwrap();
     emitter.to("r").emit("room", mark).await.unwrap();
     let mut got = fleet.drain_at_least(&[1, 2]).await;
@@ -269,7 +269,7 @@ async fn an_emitter_arrives<W: Way, P: Place>(fleet: &mut Fleet<Over<W, P>>, emi
     assert_eq!(got, [vec![all.clone()], vec![all, room]]);
 }
 
-async fn an_emitter_is_heard<W: Way, P: Place>() -> (Fleet<Over<W, P>>, RedisEmitter) {
+async fn an_emitter_is_heard<W: Way, P: Topology>() -> (Fleet<Over<W, P>>, RedisEmitter) {
     let mut fleet = Fleet::<Over<W, P>>::of(2).await;
     fleet.socket(1).join("r").unwrap();
     all_is_well(&mut fleet).await;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use sockeye::{ConnectionStateRecovery, Limits, Server, Socket};
 use sockeye_cluster_suite::{Got, WebSocket};
 use sockeye_redis::{Mode, RedisAdapter};
-use support::place::Place;
 use support::redis_cluster::RedisCluster;
+use support::topology::Topology;
 use support::{Cut, Proxy, Redis, eventually};
 
 /// A server that has joined, by a way to Redis that can be cut.
@@ -24,11 +24,11 @@ struct Node {
 }
 
 impl Node {
-    async fn start(redis: &impl Place) -> Self {
+    async fn start(redis: &impl Topology) -> Self {
         Self::with(redis, Limits::default()).await
     }
 
-    async fn with(redis: &impl Place, limits: Limits) -> Self {
+    async fn with(redis: &impl Topology, limits: Limits) -> Self {
         let mut proxies = HashMap::new();
         for port in redis.ports() {
             proxies.insert(port, Proxy::to(port).await);
@@ -128,13 +128,13 @@ fn without_offsets(events: &[String]) -> Vec<String> {
     events.iter().map(|event| event.replace(&format!(",\"{}\"]", offset(event)), "]")).collect()
 }
 
-fn record(redis: &impl Place, session: &Session) -> Option<String> {
+fn record(redis: &impl Topology, session: &Session) -> Option<String> {
     let key = format!("sio:session:{}", session.secret);
     redis.command_at(&key, &["GET", &key])
 }
 
 /// Waits until the session is written, with what was done before.
-async fn written(redis: &impl Place, session: &Session) {
+async fn written(redis: &impl Topology, session: &Session) {
     eventually("the session is written", || record(redis, session).is_some()).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
@@ -152,7 +152,7 @@ async fn over_a_redis_cluster_too() {
     }
 }
 
-async fn a_dead_node(redis: &impl Place) {
+async fn a_dead_node(redis: &impl Topology) {
     let (first, second) = (Node::start(redis).await, Node::start(redis).await);
     let (mut client, session) = first.connect().await;
     first.socket(&session).unwrap().join("room").unwrap();

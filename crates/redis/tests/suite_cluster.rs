@@ -5,7 +5,7 @@
 mod support;
 
 /// All cases share the servers, and keep their names apart.
-type Over<W> = support::Over<W, support::place::Shared<support::redis_cluster::RedisCluster>>;
+type Over<W> = support::Over<W, support::topology::Shared<support::redis_cluster::RedisCluster>>;
 
 mod sharded {
     sockeye_cluster_suite::cluster_suite!(crate::Over<crate::support::Dynamic>, flavor = "multi_thread");

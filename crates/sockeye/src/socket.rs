@@ -325,7 +325,7 @@ impl Socket {
     pub fn disconnect(&self) {
         self.end(CloseReason::ServerNamespaceDisconnect, || {
             if self.private_id().is_some() {
-                self.0.namespace.adapter().settle(self);
+                self.0.namespace.adapter().flush_pending(self);
             }
             self.send_packet(None, PacketBody::Disconnect);
         });

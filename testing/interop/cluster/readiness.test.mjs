@@ -20,7 +20,7 @@ before(async () => {
   for (let n = 0; n < 3; n += 1) {
     nodes.push(await Sockeye.start({ SOCKEYE__CLUSTER__ADAPTER: "redis-native", SOCKEYE__CLUSTER__REDIS__URL: redis.url }));
   }
-  for (const node of nodes) await until(async () => !(await node.trouble()), "a node is not ready", 15_000);
+  for (const node of nodes) await until(async () => !(await node.problem()), "a node is not ready", 15_000);
   balancer = await Balancer.start("haproxy", nodes.map((node) => node.port), nodes.map((node) => Number(new URL(node.admin).port)));
 });
 
@@ -40,7 +40,7 @@ test("no server is taken out while Redis is away, and clients are served", async
   }
   await redis.kill();
   for (const node of nodes) {
-    await until(async () => (await node.trouble()).startsWith("ready, but degraded: "), "a node does not notice", 10_000);
+    await until(async () => (await node.problem()).startsWith("ready, but degraded: "), "a node does not notice", 10_000);
   }
   for (let beat = 0; beat < BEATS; beat += 1) {
     await Promise.all(clients.map((client) => client.timeout(5000).emitWithAck("join", { room: `room ${beat}` })));
@@ -52,7 +52,7 @@ test("no server is taken out while Redis is away, and clients are served", async
   assert.deepEqual(await balancer.states(), nodes.map(() => ({ status: "UP", down: 0 })));
   assert.deepEqual(failures, []);
   await redis.startAgain();
-  for (const node of nodes) await until(async () => !(await node.trouble()), "a node does not come back", 15_000);
+  for (const node of nodes) await until(async () => !(await node.problem()), "a node does not come back", 15_000);
   assert.deepEqual((await balancer.states()).map(({ down }) => down), [0, 0, 0]);
   for (const client of [late, ...clients]) client.off("disconnect").disconnect();
 });

@@ -106,7 +106,7 @@ class Drill {
   }
 
   async allAreReady() {
-    for (const node of this.nodes) await until(async () => !(await node.trouble()), "a node is not ready again", 30_000);
+    for (const node of this.nodes) await until(async () => !(await node.problem()), "a node is not ready again", 30_000);
   }
 
   async allAreThere() {

@@ -2,11 +2,11 @@
 
 #![allow(dead_code, reason = "not every test uses everything")]
 
-pub(crate) mod place;
 pub(crate) mod redis_cluster;
 pub(crate) mod sentinels;
 pub(crate) mod server;
 pub(crate) mod tls;
+pub(crate) mod topology;
 pub(crate) mod well;
 
 use std::collections::HashMap;
@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use place::Place;
 use sockeye::Server;
 use sockeye_cluster::ClusterOptions;
 use sockeye_cluster_suite::{Cluster, Faults, Node};
 use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
+use topology::Topology;
 
 /// A `redis-server` of a test. It ends with the test.
 pub(crate) struct Redis {
@@ -185,7 +185,7 @@ pub(crate) struct Over<W, P = Redis> {
     way: PhantomData<W>,
 }
 
-impl<W: Way, P: Place> Over<W, P> {
+impl<W: Way, P: Topology> Over<W, P> {
     pub(crate) fn on(redis: P) -> Self {
         let prefix = redis.is_shared().then(|| format!("test-{:08x}", rand::random::<u32>()));
         Self { redis, prefix, joined: Mutex::default(), way: PhantomData }
@@ -225,7 +225,7 @@ impl<W: Way, P: Place> Over<W, P> {
     }
 }
 
-impl<W: Way, P: Place> Cluster for Over<W, P> {
+impl<W: Way, P: Topology> Cluster for Over<W, P> {
     async fn start() -> Self {
         // It takes long, and other tests go on.
         Self::on(tokio::task::spawn_blocking(P::start).await.unwrap())
@@ -255,7 +255,7 @@ impl<W: Way, P: Place> Cluster for Over<W, P> {
     }
 }
 
-impl<W: Way, P: Place> Faults for Over<W, P> {
+impl<W: Way, P: Topology> Faults for Over<W, P> {
     fn cut(&self, node: &str) {
         self.cut_only(node, Cut::All);
     }

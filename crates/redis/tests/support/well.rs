@@ -3,15 +3,15 @@
 use sockeye_cluster_suite::Fleet;
 use sockeye_redis::RedisAdapter;
 
-use super::place::Place;
+use super::topology::Topology;
 use super::{Over, Way, eventually};
 
-pub(crate) fn adapters<W: Way, P: Place>(fleet: &Fleet<Over<W, P>>) -> Vec<RedisAdapter> {
+pub(crate) fn adapters<W: Way, P: Topology>(fleet: &Fleet<Over<W, P>>) -> Vec<RedisAdapter> {
     fleet.nodes.iter().map(|node| fleet.cluster.adapter(&node.name)).collect()
 }
 
 /// What one server emits reaches all clients, to all and to a room; questions are answered. The second one's client is in the room `r`.
-pub(crate) async fn all_is_well<W: Way, P: Place>(fleet: &mut Fleet<Over<W, P>>) {
+pub(crate) async fn all_is_well<W: Way, P: Topology>(fleet: &mut Fleet<Over<W, P>>) {
     let adapters = adapters(fleet);
     eventually("all are connected", || adapters.iter().all(RedisAdapter::is_connected)).await;
     for at in 0..2 {

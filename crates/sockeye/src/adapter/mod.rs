@@ -224,12 +224,12 @@ pub trait Adapter: Send + Sync + fmt::Debug + 'static {
 
     /// The program is about to disconnect the socket. What this node sent to it before must be in its outbox when this returns;
     /// called only where sessions can be recovered.
-    fn settle(&self, socket: &Socket) {
+    fn flush_pending(&self, socket: &Socket) {
         let _ = socket;
     }
 
     /// Waits until what this node sent before is in the outboxes of its sockets; none if it is already.
-    fn settled(&self) -> Option<AdapterFuture<'_, ()>> {
+    fn drained(&self) -> Option<AdapterFuture<'_, ()>> {
         None
     }
 

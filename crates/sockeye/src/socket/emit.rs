@@ -85,7 +85,7 @@ impl SocketEmit<'_> {
         let socket = self.socket;
         let mut packet = event_packet(&socket.0.namespace, event, args)?;
         self.notify_outgoing(event, &packet);
-        if let Some(settled) = socket.0.namespace.adapter().settled() {
+        if let Some(settled) = socket.0.namespace.adapter().drained() {
             settled.await;
         }
         let id = socket.0.namespace.next_ack_id();

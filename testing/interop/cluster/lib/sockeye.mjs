@@ -51,7 +51,7 @@ export class Sockeye {
   get port() { return Number(new URL(this.url).port); }
 
   /** What `/readyz` says does not work; nothing where all works. */
-  async trouble() {
+  async problem() {
     const text = (await (await fetch(`${this.admin}/readyz`)).text()).trim();
     return text === "ready" ? "" : text;
   }

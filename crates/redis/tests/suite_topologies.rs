@@ -6,15 +6,15 @@
 mod support;
 
 mod sentinels {
-    use crate::support::place::Shared;
     use crate::support::sentinels::Sentinels;
+    use crate::support::topology::Shared;
     use crate::support::{Over, Streams};
 
     sockeye_cluster_suite::cluster_suite!(Over<Streams, Shared<Sentinels>>);
 }
 
 mod encrypted {
-    use crate::support::place::Encrypted;
+    use crate::support::topology::Encrypted;
     use crate::support::{Native, Over};
 
     sockeye_cluster_suite::cluster_suite!(Over<Native, Encrypted>);

@@ -34,19 +34,19 @@ impl Sending {
 }
 
 /// What waits for one server, and the connection that it goes by.
-pub(crate) struct Lane {
+pub(crate) struct SendQueue {
     pub(crate) address: Address,
-    pub(crate) queue: Queue<Sending>,
+    pub(crate) waiting: Queue<Sending>,
     /// None while there is no connection.
     pub(crate) commands: Mutex<Option<Commands>>,
     is_retired: watch::Sender<bool>,
 }
 
-impl Lane {
+impl SendQueue {
     fn new(address: Address, max_bytes: usize) -> Self {
         Self {
             address,
-            queue: Queue::new(max_bytes),
+            waiting: Queue::new(max_bytes),
             commands: Mutex::default(),
             is_retired: watch::Sender::new(false),
         }
@@ -54,7 +54,7 @@ impl Lane {
 
     /// Waits until the server owns nothing any more.
     pub(crate) async fn retired(&self) {
-        // The lane has the sender, so it is not gone.
+        // The queue has the sender, so it is not gone.
         let mut changes = self.is_retired.subscribe();
         let _value = changes.wait_for(|is_retired| *is_retired).await;
     }
@@ -64,8 +64,8 @@ impl Lane {
     }
 }
 
-/// The lanes to all servers.
-pub(crate) struct Lanes {
+/// The queues to all servers.
+pub(crate) struct SendQueues {
     state: RwLock<State>,
     max_bytes: usize,
     /// Whether messages may be too old to be sent.
@@ -76,15 +76,15 @@ pub(crate) struct Lanes {
 
 struct State {
     map: Option<Arc<Map>>,
-    lanes: HashMap<Address, Arc<Lane>>,
+    queues: HashMap<Address, Arc<SendQueue>>,
     /// What comes before a server is known.
     early: Queue<Sending>,
 }
 
-impl Lanes {
-    /// Lanes for so many bytes each.
+impl SendQueues {
+    /// SendQueues for so many bytes each.
     pub(crate) fn new(max_bytes: usize, has_max_age: bool) -> Self {
-        let state = State { map: None, lanes: HashMap::new(), early: Queue::new(max_bytes) };
+        let state = State { map: None, queues: HashMap::new(), early: Queue::new(max_bytes) };
         Self { state: RwLock::new(state), max_bytes, has_max_age, changed: watch::Sender::new(()) }
     }
 
@@ -100,14 +100,14 @@ impl Lanes {
         let state = self.state.read();
         for (command, asked) in commands.into_iter().rev() {
             let bytes = Sending::bytes(&command);
-            match asked.and_then(|asked| state.lanes.get(&asked)) {
-                Some(lane) => lane.queue.put_back(Sending::Asking(command), bytes),
+            match asked.and_then(|asked| state.queues.get(&asked)) {
+                Some(queue) => queue.waiting.put_back(Sending::Asking(command), bytes),
                 None => state.queue_of(&command).put_back(Sending::Message(command, None), bytes),
             }
         }
     }
 
-    /// Marks what waits now in each lane that has a connection. The receiver ends when all of it has been sent.
+    /// Marks what waits now in each queue that has a connection. The receiver ends when all of it has been sent.
     pub(crate) fn mark(&self) -> mpsc::Receiver<Infallible> {
         let (mark, receiver) = mpsc::channel(1);
         self.mark_with(&mark);
@@ -116,52 +116,55 @@ impl Lanes {
 
     /// The same, with a mark that is there already.
     pub(crate) fn mark_with(&self, mark: &Mark) {
-        for lane in self.state.read().lanes.values().filter(|lane| lane.commands.lock().is_some()) {
+        for queue in self.state.read().queues.values().filter(|queue| queue.commands.lock().is_some()) {
             // Where there is no room, it is not waited for.
-            let _full = lane.queue.push(Sending::Mark(mark.clone()), 0);
+            let _full = queue.waiting.push(Sending::Mark(mark.clone()), 0);
         }
     }
 
-    /// The lane of a command.
-    pub(crate) fn of(&self, command: &Cmd) -> Option<Arc<Lane>> {
+    /// The queue of a command.
+    pub(crate) fn of(&self, command: &Cmd) -> Option<Arc<SendQueue>> {
         let state = self.state.read();
         let target = state.map.as_ref()?.target(command);
-        state.lanes.get(target).cloned()
+        state.queues.get(target).cloned()
     }
 
-    /// The lane to a server, if it owns something.
-    pub(crate) fn to(&self, address: &Address) -> Option<Arc<Lane>> {
-        self.state.read().lanes.get(address).cloned()
+    /// The queue to a server, if it owns something.
+    pub(crate) fn to(&self, address: &Address) -> Option<Arc<SendQueue>> {
+        self.state.read().queues.get(address).cloned()
     }
 
-    /// All lanes.
-    pub(crate) fn all(&self) -> Vec<Arc<Lane>> {
-        self.state.read().lanes.values().cloned().collect()
+    /// All queues.
+    pub(crate) fn all(&self) -> Vec<Arc<SendQueue>> {
+        self.state.read().queues.values().cloned().collect()
     }
 
     /// How many bytes wait in all of them.
     pub(crate) fn bytes(&self) -> usize {
         let state = self.state.read();
-        state.lanes.values().map(|lane| lane.queue.bytes()).sum::<usize>() + state.early.bytes()
+        state.queues.values().map(|queue| queue.waiting.bytes()).sum::<usize>() + state.early.bytes()
     }
 
     /// All connections have ended.
     pub(crate) fn disconnect(&self) {
-        self.state.read().lanes.values().for_each(|lane| *lane.commands.lock() = None);
+        self.state.read().queues.values().for_each(|queue| *queue.commands.lock() = None);
     }
 
-    /// The owners have changed: what waits changes lanes with them, in its order.
+    /// The owners have changed: what waits changes queues with them, in its order.
     pub(crate) fn adopt(&self, map: &Arc<Map>) {
         let mut state = self.state.write();
         let mut waiting = state.early.drain();
-        waiting.extend(state.lanes.values().flat_map(|lane| lane.queue.drain()));
+        waiting.extend(state.queues.values().flat_map(|queue| queue.waiting.drain()));
         for owner in map.owners() {
-            state.lanes.entry(owner.clone()).or_insert_with(|| Arc::new(Lane::new(owner.clone(), self.max_bytes)));
+            state
+                .queues
+                .entry(owner.clone())
+                .or_insert_with(|| Arc::new(SendQueue::new(owner.clone(), self.max_bytes)));
         }
-        state.lanes.retain(|address, lane| {
+        state.queues.retain(|address, queue| {
             let stays = map.owners().contains(address);
             if !stays {
-                lane.is_retired.send_replace(true);
+                queue.is_retired.send_replace(true);
             }
             stays
         });
@@ -175,7 +178,7 @@ impl Lanes {
                     state.queue_of(&command).put(Sending::Message(command, None), bytes);
                 }
                 Sending::Mark(mark) => {
-                    state.lanes.values().for_each(|lane| lane.queue.put(Sending::Mark(mark.clone()), 0));
+                    state.queues.values().for_each(|queue| queue.waiting.put(Sending::Mark(mark.clone()), 0));
                 }
             }
         }
@@ -186,8 +189,8 @@ impl Lanes {
 
 impl State {
     fn queue_of(&self, command: &Cmd) -> &Queue<Sending> {
-        let lane = self.map.as_ref().and_then(|map| self.lanes.get(map.target(command)));
-        lane.map_or(&self.early, |lane| &lane.queue)
+        let queue = self.map.as_ref().and_then(|map| self.queues.get(map.target(command)));
+        queue.map_or(&self.early, |queue| &queue.waiting)
     }
 }
 
@@ -207,14 +210,14 @@ mod tests {
         Arc::new(Map::read(answer, &Address::new("asked", 1)).unwrap())
     }
 
-    fn waiting(lanes: &Lanes, host: &str) -> Vec<String> {
-        let lane = lanes.to(&Address::new(host, 7000)).unwrap();
+    fn waiting(queues: &SendQueues, host: &str) -> Vec<String> {
+        let queue = queues.to(&Address::new(host, 7000)).unwrap();
         let name = |(sending, _)| match sending {
             Sending::Message(command, _) => command.args_iter().nth(2).map(|arg| format!("{arg:?}")).unwrap(),
             Sending::Asking(_) => "asking".to_owned(),
             Sending::Mark(_) => "mark".to_owned(),
         };
-        lane.queue.drain().into_iter().map(name).collect()
+        queue.waiting.drain().into_iter().map(name).collect()
     }
 
     fn publish(channel: &str, text: &str) -> Cmd {
@@ -230,30 +233,30 @@ mod tests {
     /// `123456789` is in slot 12,739, and `socket.io` in 9,972.
     #[test]
     fn what_waits_follows_the_owners() {
-        let lanes = Lanes::new(10_000, false);
+        let queues = SendQueues::new(10_000, false);
         for number in ["1", "2"] {
-            lanes.push(publish("socket.io", number), 10).ok().unwrap();
-            lanes.push(publish("123456789", number), 10).ok().unwrap();
+            queues.push(publish("socket.io", number), 10).ok().unwrap();
+            queues.push(publish("123456789", number), 10).ok().unwrap();
         }
-        lanes.adopt(&map(&[(0, 9999, "a"), (10_000, 16_383, "b")]));
-        lanes.push(publish("socket.io", "3"), 10).ok().unwrap();
-        assert_eq!(waiting(&lanes, "b"), simple(&["1", "2"]));
-        let gone = lanes.to(&Address::new("a", 7000)).unwrap();
-        lanes.adopt(&map(&[(0, 16_383, "b")]));
-        assert!(gone.is_retired() && lanes.to(&gone.address).is_none());
-        lanes.push(publish("socket.io", "4"), 10).ok().unwrap();
-        lanes.put_back(["x", "y"].map(|text| (publish("socket.io", text), None)).into());
-        assert_eq!(waiting(&lanes, "b"), simple(&["x", "y", "1", "2", "3", "4"]));
+        queues.adopt(&map(&[(0, 9999, "a"), (10_000, 16_383, "b")]));
+        queues.push(publish("socket.io", "3"), 10).ok().unwrap();
+        assert_eq!(waiting(&queues, "b"), simple(&["1", "2"]));
+        let gone = queues.to(&Address::new("a", 7000)).unwrap();
+        queues.adopt(&map(&[(0, 16_383, "b")]));
+        assert!(gone.is_retired() && queues.to(&gone.address).is_none());
+        queues.push(publish("socket.io", "4"), 10).ok().unwrap();
+        queues.put_back(["x", "y"].map(|text| (publish("socket.io", text), None)).into());
+        assert_eq!(waiting(&queues, "b"), simple(&["x", "y", "1", "2", "3", "4"]));
     }
 
     #[test]
     fn who_is_asked_is_not_the_owner() {
-        let lanes = Lanes::new(10_000, false);
+        let queues = SendQueues::new(10_000, false);
         let map = map(&[(0, 16_383, "a")]);
         let to = Address::new("b", 7000);
-        lanes.adopt(&Arc::new(map.with_owner(&to)));
-        lanes.put_back(vec![(publish("socket.io", "1"), Some(to))]);
-        assert_eq!(waiting(&lanes, "b"), ["asking"]);
-        assert!(waiting(&lanes, "a").is_empty());
+        queues.adopt(&Arc::new(map.with_owner(&to)));
+        queues.put_back(vec![(publish("socket.io", "1"), Some(to))]);
+        assert_eq!(waiting(&queues, "b"), ["asking"]);
+        assert!(waiting(&queues, "a").is_empty());
     }
 }

@@ -56,7 +56,7 @@ for (const { adapter, keeps } of VARIANTS) {
       await sleep(CALM);
       await redis.kill();
       const killed = Date.now();
-      for (const node of nodes) await until(() => node.trouble(), "nobody notices", 10_000);
+      for (const node of nodes) await until(() => node.problem(), "nobody notices", 10_000);
       await sleep(CALM);
       await redis.startAgain();
       await allAreReady(nodes);
@@ -189,5 +189,5 @@ async function lost(node) {
 }
 
 async function allAreReady(nodes) {
-  for (const node of nodes) await until(async () => !(await node.trouble()), "a node is not ready again", 15_000);
+  for (const node of nodes) await until(async () => !(await node.problem()), "a node is not ready again", 15_000);
 }

@@ -12,7 +12,7 @@ use super::server::Server;
 use super::tls::Secrets;
 
 /// Some servers of Redis, that nodes reach by ways of their own.
-pub(crate) trait Place: Send + Sync + Sized + 'static {
+pub(crate) trait Topology: Send + Sync + Sized + 'static {
     fn start() -> Self;
 
     /// The ports of all servers.
@@ -30,7 +30,7 @@ pub(crate) trait Place: Send + Sync + Sized + 'static {
     }
 }
 
-impl Place for Redis {
+impl Topology for Redis {
     fn start() -> Self {
         Self::started()
     }
@@ -54,7 +54,7 @@ pub(crate) struct Encrypted {
     pub(crate) secrets: Secrets,
 }
 
-impl Place for Encrypted {
+impl Topology for Encrypted {
     fn start() -> Self {
         let secrets = Secrets::new();
         Self { server: Server::start("", Some(&secrets)), secrets }
@@ -81,7 +81,7 @@ fn with_secrets(mut options: RedisOptions, secrets: &Secrets) -> RedisOptions {
     options
 }
 
-impl Place for RedisCluster {
+impl Topology for RedisCluster {
     fn start() -> Self {
         Self::start(1_000, true, None)
     }
@@ -114,7 +114,7 @@ fn through(mut options: RedisOptions, ports: Vec<u16>, way: &dyn Fn(u16) -> u16)
     options
 }
 
-impl Place for Sentinels {
+impl Topology for Sentinels {
     fn start() -> Self {
         Self::start(500, None)
     }
@@ -151,7 +151,7 @@ pub(crate) struct Secure<P>(pub(crate) P);
 
 macro_rules! secure {
     ($($place:ident = $start:expr;)+) => {$(
-        impl Place for Secure<$place> {
+        impl Topology for Secure<$place> {
             fn start() -> Self {
                 Self($start)
             }
@@ -180,7 +180,7 @@ pub(crate) struct Shared<P>(pub(crate) Arc<P>);
 
 macro_rules! shared {
     ($($place:ident),+) => {$(
-        impl Place for Shared<$place> {
+        impl Topology for Shared<$place> {
             fn start() -> Self {
                 Self($place::shared())
             }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
 import { REFERENCE, TARGET, Target, connected, plain, until } from "../js/lib/target.mjs";
-import { RedisCluster, Secure, Sentinels } from "./lib/places.mjs";
+import { RedisCluster, Secure, Sentinels } from "./lib/topologies.mjs";
 import { Switch } from "./lib/switch.mjs";
 import { VALUES, WITH_VALUES, WITHOUT_VALUES, ask } from "./operations.mjs";
 
