@@ -9,6 +9,7 @@ use sockeye_cluster::recovery::Recovery;
 use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::dispatcher::Inbox;
+use crate::health::Role;
 use crate::link::{Hub, Link};
 use crate::options::Mode;
 use crate::recovery;
@@ -87,7 +88,7 @@ impl Bus for RedisBus {
             return Err(BusError::Closed);
         }
         let is_volatile = matches!(&message, Message::Broadcast { target, .. } if target.flags.volatile);
-        if is_volatile && !self.link().is_connected() {
+        if is_volatile && !self.link().health.is_working(Role::Publishing) {
             self.link().metrics.dropped_volatile.increment();
             return Ok(());
         }

@@ -21,7 +21,7 @@ pub struct RedisMetrics {
     pub published: Counter,
     /// Messages that found the queue to Redis full: they did not go out.
     pub dropped_outgoing: Counter,
-    /// Volatile messages that were not sent, as not all connections worked.
+    /// Volatile messages that were not sent, as there was no connection.
     pub dropped_volatile: Counter,
     /// Messages that waited for longer than [`max_message_age`](crate::RedisOptions::max_message_age): they did not go out.
     pub dropped_old: Counter,

@@ -75,7 +75,7 @@ macro_rules! cluster_suite {
             sockets: sockets_are_described, sockets_join_and_leave_rooms, sockets_are_disconnected,
                 what_is_local_stays_local, a_node_that_is_cut_off_is_missing, questions_stay_within_their_bound,
                 questions_that_nobody_waits_for_are_forgotten;
-            programs: an_event_reaches_the_other_programs, the_other_programs_answer, a_program_that_is_silent_is_missing,
+            programs: an_event_reaches_the_other_programs, the_other_programs_answer, a_program_that_is_silent_is_missing, a_program_that_panics_holds_up_nothing,
                 the_order_of_events_is_kept;
             nodes: nodes_are_counted, a_node_that_leaves_is_not_waited_for, a_node_that_dies_is_noticed,
                 a_node_that_was_cut_off_comes_back, garbage_is_counted_and_ignored;

@@ -76,3 +76,35 @@ pub async fn the_order_of_events_is_kept<C: Cluster>() {
 }
 
 const LONG: Duration = Duration::from_secs(20);
+
+/// Its handlers panic at once, or after a while: that costs those events, and their answers.
+pub async fn a_program_that_panics_holds_up_nothing<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let program = fleet.server(1).main_namespace();
+    program.on_server_event("at once", |_: Args| -> std::future::Ready<Option<Args>> { panic!("on purpose") });
+    program.on_server_event("later", |_: Args| async {
+        tokio::task::yield_now().await;
+        panic!("on purpose")
+    });
+    let all = heard.clone();
+    program.on_server_event("good", move |args: Args| {
+        all.lock().push(args.json_elements().to_owned());
+        async { None }
+    });
+    fleet.drain().await;
+    for number in 0..3 {
+        fleet.server(0).server_side_emit("at once", ()).unwrap();
+        fleet.server(0).server_side_emit("later", ()).unwrap();
+        fleet.server(0).server_side_emit("good", number).unwrap();
+        fleet.server(0).emit("e", number);
+    }
+    eventually("what is good is heard", || async { heard.lock().len() == 3 }).await;
+    assert_eq!(*heard.lock(), ["0", "1", "2"]);
+    let got = fleet.drain_at_least(&[3, 3]).await;
+    assert_eq!(got, [["42[\"e\",0]", "42[\"e\",1]", "42[\"e\",2]"]; 2]);
+    let short = Duration::from_millis(300);
+    let answers = fleet.server(0).server_side_emit_with_ack("later", (), short).await.unwrap();
+    assert_eq!((answers.len(), answers.missing.len()), (0, 1), "there is no answer of a panic");
+    assert!(fleet.server(0).fetch_sockets().await.unwrap().is_complete(), "questions are answered as ever");
+}
