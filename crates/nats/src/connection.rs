@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::link::Link;
 use crate::options::{Login, NatsOptions};
-use crate::tls;
 
 /// Options that cannot be used.
 #[derive(Clone, Debug, Error)]
@@ -46,7 +45,8 @@ impl Server {
         if !options.prefix.split('.').all(is_token) {
             return Err(OptionsError::new("the prefix", &"it must be the beginning of a subject, such as `sockeye`"));
         }
-        let server = Self { addresses, tls: tls::config(&options.tls)? };
+        let tls = options.tls.client_config().map_err(|error| OptionsError::new("a certificate or key", &error))?;
+        let server = Self { addresses, tls };
         server.log_in(&options.login)?;
         Ok(server)
     }

@@ -27,7 +27,6 @@ mod options;
 mod parts;
 mod publisher;
 mod subject;
-mod tls;
 
 /// Pages of the guide: their examples must compile.
 #[cfg(doctest)]
@@ -44,4 +43,5 @@ pub use connection::OptionsError;
 pub use directory::NatsDirectory;
 pub use link::Unhealthy;
 pub use metrics::NatsMetrics;
-pub use options::{JetStreamOptions, Login, NatsOptions, TlsOptions};
+pub use options::{JetStreamOptions, Login, NatsOptions};
+pub use sockeye_cluster::link::TlsOptions;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use sockeye_cluster::ClusterOptions;
+use sockeye_cluster::link::TlsOptions;
 
 /// Options of a [`NatsAdapter`](crate::NatsAdapter).
 #[derive(Clone)]
@@ -87,30 +88,6 @@ impl fmt::Debug for Login {
             Self::NKey(_) => "NKey",
             Self::Credentials(_) => "Credentials",
         })
-    }
-}
-
-/// Encryption of the connection to NATS. The servers ask for it, or the url does with `tls://`.
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub struct TlsOptions {
-    /// Certificates, in PEM, of the authorities that are trusted instead of the system's.
-    pub ca: Option<Vec<u8>>,
-    /// The certificate that this node shows, and those that lead to its root, in PEM. With [`key`](Self::key) only.
-    pub certificate: Option<Vec<u8>>,
-    /// Its private key, in PEM.
-    pub key: Option<Vec<u8>>,
-}
-
-/// Whether there is one, and nothing of it.
-impl fmt::Debug for TlsOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ca, certificate, key } = self;
-        f.debug_struct("TlsOptions")
-            .field("ca", &ca.is_some())
-            .field("certificate", &certificate.is_some())
-            .field("key", &key.is_some())
-            .finish()
     }
 }
 

@@ -132,7 +132,7 @@ async fn with_encryption_and_a_certificate() {
     let reason = stays_out(options.clone()).await;
     assert!(reason.contains("certificate"), "{reason}");
     options.tls.key = None;
-    assert!(NatsAdapter::new(options).unwrap_err().to_string().contains("without its key"));
+    assert!(NatsAdapter::new(options).unwrap_err().to_string().contains("without the other"));
 }
 
 /// The server says which subject it refuses.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sockeye_cluster::ClusterOptions;
+use sockeye_cluster::link::TlsOptions;
 use thiserror::Error;
 
 use crate::topology;
@@ -126,30 +127,6 @@ pub struct RedisOptions {
     pub max_message_age: Option<Duration>,
     /// Options of the cluster.
     pub cluster: ClusterOptions,
-}
-
-/// Encryption of the connections to Redis and to sentinels. With a url that begins with `rediss` only.
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub struct TlsOptions {
-    /// Certificates, in PEM, of the authorities that are trusted instead of the system's.
-    pub ca: Option<Vec<u8>>,
-    /// The certificate that this node shows, and those that lead to its root, in PEM. With [`key`](Self::key) only.
-    pub certificate: Option<Vec<u8>>,
-    /// Its private key, in PEM.
-    pub key: Option<Vec<u8>>,
-}
-
-/// Whether there is one, and nothing of it.
-impl fmt::Debug for TlsOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ca, certificate, key } = self;
-        f.debug_struct("TlsOptions")
-            .field("ca", &ca.is_some())
-            .field("certificate", &certificate.is_some())
-            .field("key", &key.is_some())
-            .finish()
-    }
 }
 
 /// How to log in to sentinels. Those without a password need nothing.

@@ -15,7 +15,6 @@ use crate::commands::{Commands, Pushed};
 use crate::connection::{Connection, Endpoint, connect};
 use crate::map::{Address, AddressError, Map};
 use crate::options::RedisOptions;
-use crate::tls;
 use crate::topology::{Parsed, Topology, parse};
 
 /// The servers that an adapter talks to.
@@ -49,8 +48,18 @@ impl Servers {
             ConnectionAddr::Unix(path) => (false, Some(path.clone())),
             _ => (false, None),
         };
-        let tls = tls::config(&options.tls, is_encrypted);
-        let tls = tls.map_err(|error| UrlError::new("a certificate or key", &error))?;
+        let unusable = |why: String| {
+            let error = (ErrorKind::InvalidClientConfig, "of no use", why).into();
+            UrlError::new("a certificate or key", &error)
+        };
+        let tls = match is_encrypted {
+            true => Some(Arc::new(options.tls.client_config().map_err(|error| unusable(error.to_string()))?)),
+            false if options.tls.is_empty() => None,
+            false => {
+                let why = "the url must begin with rediss, or the connection is not encrypted";
+                return Err(unusable(why.to_owned()));
+            }
+        };
         let mut sentinel_login = RedisConnectionInfo::default();
         if let Some(user) = &options.sentinel.user {
             sentinel_login = sentinel_login.set_username(user);
