@@ -47,8 +47,11 @@ impl Redis {
 
     pub(crate) fn start(&self) {
         let port = self.port.to_string();
+        let folder = std::env::temp_dir().display().to_string();
         let child = Command::new("redis-server")
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            // What a replica gets from its master is a file.
+            .args(["--dir", &folder, "--dbfilename", &self.file()])
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
@@ -62,10 +65,16 @@ impl Redis {
         panic!("redis-server does not listen");
     }
 
+    fn file(&self) -> String {
+        format!("sockeye-redis-{}-{}.rdb", std::process::id(), self.port)
+    }
+
     pub(crate) fn stop(&self) {
         if let Some(mut process) = self.process.lock().take() {
             process.kill().unwrap();
             process.wait().unwrap();
+            // Mostly there is none.
+            drop(std::fs::remove_file(std::env::temp_dir().join(self.file())));
         }
     }
 
