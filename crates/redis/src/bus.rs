@@ -77,8 +77,9 @@ impl Bus for RedisBus {
             self.hub.enter();
             self.is_open.store(true, Ordering::Release);
             let channels = self.wire().own_channels();
-            link.wait_until(|| link.check().is_ok() && channels.iter().all(|channel| link.table.is_heard(channel)))
-                .await;
+            // Not for refusals to be over: nothing tells of that.
+            let is_heard = || channels.iter().all(|channel| link.table.is_heard(channel));
+            link.wait_until(|| link.check_connections().is_ok() && is_heard()).await;
             Ok(())
         })
     }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use redis::RedisError;
 use sockeye_cluster::link::Queue;
 use sockeye_cluster::{NodeId, supervise};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::dispatcher::{self, Incoming};
@@ -46,8 +46,8 @@ pub(crate) struct Link {
     /// Whether the queue to Redis was full since it was emptied last, and how many messages found it so.
     is_full: AtomicBool,
     unsent: AtomicU64,
-    /// Is notified when the server is found to be no master any more.
-    pub(crate) demoted: Notify,
+    /// Changes when the server is found to be no master any more.
+    pub(crate) demoted: watch::Sender<()>,
     /// How many nodes listened when all was well.
     pub(crate) listeners: AtomicUsize,
     /// Is notified when a connection works, or hears channels.
@@ -86,7 +86,7 @@ impl Hub {
             refusals: Refusals::default(),
             is_full: AtomicBool::new(false),
             unsent: AtomicU64::new(0),
-            demoted: Notify::new(),
+            demoted: watch::Sender::new(()),
             listeners: AtomicUsize::new(0),
             progress: Notify::new(),
         };
@@ -168,6 +168,16 @@ impl Link {
     ///
     /// What is wrong.
     pub(crate) fn check(&self) -> Result<(), Unhealthy> {
+        self.check_connections()?;
+        self.refusals.recent().map_or(Ok(()), |reason| Err(Unhealthy::refused(&reason)))
+    }
+
+    /// Whether all connections work.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub(crate) fn check_connections(&self) -> Result<(), Unhealthy> {
         let Some(map) = self.map.lock().clone() else { return self.health.check(&[(Role::Asking, 1)]) };
         let readers = if self.options.mode == Mode::Streams { reader::groups(self).len() } else { 0 };
         self.health.check(&[
@@ -175,8 +185,7 @@ impl Link {
             (Role::Subscribing, self.table.servers().len()),
             (Role::Reading, readers),
             (Role::Delivering, 1),
-        ])?;
-        self.refusals.recent().map_or(Ok(()), |reason| Err(Unhealthy::refused(&reason)))
+        ])
     }
 
     /// The same, in a word.

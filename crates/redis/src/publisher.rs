@@ -100,11 +100,23 @@ impl Link {
             self.note_room();
             let mut pipeline = Pipeline::with_capacity(batch.len());
             let mut marks: Vec<Mark> = Vec::new();
+            // Since when the commands of the pipeline wait; empty where that does not matter.
+            let mut waiting_since = Vec::new();
             for sending in batch {
                 match sending {
                     Sending::Message(_, since) if is_too_old(since) => self.metrics.dropped_old.increment(),
-                    Sending::Message(command, _) => drop(pipeline.add_command(command)),
-                    Sending::Asking(command) => drop(pipeline.add_command(cmd("ASKING")).add_command(command)),
+                    Sending::Message(command, since) => {
+                        pipeline.add_command(command);
+                        if oldest.is_some() {
+                            waiting_since.push(since);
+                        }
+                    }
+                    Sending::Asking(command, since) => {
+                        pipeline.add_command(cmd("ASKING")).add_command(command);
+                        if oldest.is_some() {
+                            waiting_since.extend([None, since]);
+                        }
+                    }
                     // One of a kind: each may go back to every queue.
                     Sending::Mark(mark) if marks.iter().any(|each| each.same_channel(&mark)) => {}
                     Sending::Mark(mark) => marks.push(mark),
@@ -113,7 +125,9 @@ impl Link {
             let count = pipeline.len();
             if count > 0 {
                 match connection.commands.send_all(&pipeline).await {
-                    Ok(replies) => self.note_replies(queue, &pipeline, replies, &mut marks).await?,
+                    Ok(replies) => {
+                        self.note_replies(queue, &pipeline, &waiting_since, replies, &mut marks).await?;
+                    }
                     Err(error) => {
                         // What Redis has done of it is not known: sent again, some of it would arrive twice.
                         self.metrics.lost.add(count as u64);
@@ -170,7 +184,7 @@ impl Link {
         }
         let checked = self.servers.check_role(&connection.commands).await;
         if checked.is_err() {
-            self.demoted.notify_waiters();
+            self.demoted.send_replace(());
         }
         checked
     }
@@ -181,13 +195,14 @@ impl Link {
         &self,
         queue: &SendQueue,
         pipeline: &Pipeline,
+        waiting_since: &[Option<Instant>],
         replies: Vec<Value>,
         marks: &mut Vec<Mark>,
     ) -> RedisResult<()> {
         let mut again = Vec::new();
         let mut pause = None;
         let mut demoted = None;
-        for (command, reply) in pipeline.cmd_iter().zip(replies) {
+        for (number, (command, reply)) in pipeline.cmd_iter().zip(replies).enumerate() {
             let Value::ServerError(error) = reply else {
                 self.metrics.published.increment();
                 continue;
@@ -220,7 +235,7 @@ impl Link {
                     continue;
                 }
             };
-            again.push((command.clone(), asked));
+            again.push((command.clone(), asked, waiting_since.get(number).copied().flatten()));
         }
         if !again.is_empty() {
             self.refresh_map(None);
@@ -230,7 +245,10 @@ impl Link {
         if let Some(pause) = pause {
             sleep(pause).await;
         }
-        demoted.map_or(Ok(()), |error| Err(error.into()))
+        let Some(error) = demoted else { return Ok(()) };
+        // This connection is made anew, and leads to the new master: it will not find out for those that listen.
+        self.demoted.send_replace(());
+        Err(error.into())
     }
 
     /// Waits until all that waits now has been sent.

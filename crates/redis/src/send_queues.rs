@@ -18,7 +18,7 @@ pub(crate) enum Sending {
     /// A command, and since when it waits, where that matters.
     Message(Cmd, Option<Instant>),
     /// A command that a server has passed on to this one, while the slot of its key moves.
-    Asking(Cmd),
+    Asking(Cmd, Option<Instant>),
     /// Is dropped when all before it has been sent.
     Mark(Mark),
 }
@@ -95,14 +95,15 @@ impl SendQueues {
         state.queue_of(&command).push(Sending::Message(command, since), bytes)
     }
 
-    /// Enters commands again that a server has not taken, before all others, in their order. Some go to a server that was named.
-    pub(crate) fn put_back(&self, commands: Vec<(Cmd, Option<Address>)>) {
+    /// Enters commands again that a server has not taken, before all others, in their order, as old as they were. Some go to a server
+    /// that was named.
+    pub(crate) fn put_back(&self, commands: Vec<(Cmd, Option<Address>, Option<Instant>)>) {
         let state = self.state.read();
-        for (command, asked) in commands.into_iter().rev() {
+        for (command, asked, since) in commands.into_iter().rev() {
             let bytes = Sending::bytes(&command);
             match asked.and_then(|asked| state.queues.get(&asked)) {
-                Some(queue) => queue.waiting.put_back(Sending::Asking(command), bytes),
-                None => state.queue_of(&command).put_back(Sending::Message(command, None), bytes),
+                Some(queue) => queue.waiting.put_back(Sending::Asking(command, since), bytes),
+                None => state.queue_of(&command).put_back(Sending::Message(command, since), bytes),
             }
         }
     }
@@ -171,11 +172,8 @@ impl SendQueues {
         state.map = Some(map.clone());
         for (sending, bytes) in waiting {
             match sending {
-                Sending::Message(command, since) => {
+                Sending::Message(command, since) | Sending::Asking(command, since) => {
                     state.queue_of(&command).put(Sending::Message(command, since), bytes);
-                }
-                Sending::Asking(command) => {
-                    state.queue_of(&command).put(Sending::Message(command, None), bytes);
                 }
                 Sending::Mark(mark) => {
                     state.queues.values().for_each(|queue| queue.waiting.put(Sending::Mark(mark.clone()), 0));
@@ -214,7 +212,7 @@ mod tests {
         let queue = queues.to(&Address::new(host, 7000)).unwrap();
         let name = |(sending, _)| match sending {
             Sending::Message(command, _) => command.args_iter().nth(2).map(|arg| format!("{arg:?}")).unwrap(),
-            Sending::Asking(_) => "asking".to_owned(),
+            Sending::Asking(..) => "asking".to_owned(),
             Sending::Mark(_) => "mark".to_owned(),
         };
         queue.waiting.drain().into_iter().map(name).collect()
@@ -245,7 +243,7 @@ mod tests {
         queues.adopt(&map(&[(0, 16_383, "b")]));
         assert!(gone.is_retired() && queues.to(&gone.address).is_none());
         queues.push(publish("socket.io", "4"), 10).ok().unwrap();
-        queues.put_back(["x", "y"].map(|text| (publish("socket.io", text), None)).into());
+        queues.put_back(["x", "y"].map(|text| (publish("socket.io", text), None, None)).into());
         assert_eq!(waiting(&queues, "b"), simple(&["x", "y", "1", "2", "3", "4"]));
     }
 
@@ -255,7 +253,7 @@ mod tests {
         let map = map(&[(0, 16_383, "a")]);
         let to = Address::new("b", 7000);
         queues.adopt(&Arc::new(map.with_owner(&to)));
-        queues.put_back(vec![(publish("socket.io", "1"), Some(to))]);
+        queues.put_back(vec![(publish("socket.io", "1"), Some(to), None)]);
         assert_eq!(waiting(&queues, "b"), ["asking"]);
         assert!(waiting(&queues, "a").is_empty());
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -50,10 +51,13 @@ async fn serve(link: Arc<Link>, server: Address) {
     let mut has_listened = false;
     loop {
         let probe = Arc::new(Probe::new(&link.options.channel_prefix, &link.node));
+        // From before the connection is made: nothing is missed while something else is done.
+        let demoted = link.demoted.subscribe();
         let error = match connect_subscriber(&link, &server, &probe).await {
             Ok(mut connection) => {
                 let _listening = Listening { link: &link, server: &server };
-                link.listen(Prober::new(&link, &server, &probe), &server, &mut connection, &mut has_listened).await
+                let prober = Prober::new(&link, &server, &probe);
+                link.listen(prober, &server, &mut connection, demoted, &mut has_listened).await
             }
             Err(error) => error,
         };
@@ -134,6 +138,7 @@ impl Link {
         mut prober: Prober<'_>,
         server: &Address,
         connection: &mut Connection,
+        mut demoted: watch::Receiver<()>,
         has_listened: &mut bool,
     ) -> RedisError {
         let mut working = None;
@@ -142,7 +147,7 @@ impl Link {
             let result = tokio::select! {
                 biased;
                 () = connection.lost.notified() => Err(lost()),
-                () = self.demoted.notified() => self.servers.check_role(&connection.commands).await,
+                Ok(()) = demoted.changed() => self.servers.check_role(&connection.commands).await,
                 () = sleep_until(next_probe), if working.is_some() => prober.run(connection).await,
                 changes = self.table.changes(server, BATCH) => {
                     match self.change(server, connection, &changes).await {

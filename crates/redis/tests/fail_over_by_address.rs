@@ -102,6 +102,29 @@ async fn nodes_move_to_the_new_master(mode: Mode) {
     assert!(listens(&new) > 1);
 }
 
+/// Whoever publishes at the very moment of the fail-over is refused before it has looked at the role. The connections that only
+/// listen are made anew, too.
+#[tokio::test]
+async fn nobody_stays_with_the_old_master() {
+    let (old, new) = (Redis::started(), Redis::started());
+    let (old_port, new_port) = (old.port.to_string(), new.port.to_string());
+    new.command::<()>(&["REPLICAOF", "127.0.0.1", &old_port]);
+    let is_in_step = || format!("{:?}", new.command::<redis::Value>(&["ROLE"])).contains("connected");
+    eventually("the replica follows", is_in_step).await;
+    let address = Address::of(&old).await;
+    let node = Node::join(&address, Mode::Streams).await;
+    // Its first probes are over.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    address.leads_to.store(new.port, Ordering::Release);
+    new.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    old.command::<()>(&["REPLICAOF", "127.0.0.1", &new_port]);
+    node.server.emit("e", 1);
+    // Of the old master's clients, those that this node has.
+    let named = |line: &&str| line.contains("cmd=") && !line.contains("cmd=client") && !line.contains("flags=M");
+    let stayed = || old.command::<String>(&["CLIENT", "LIST"]).lines().filter(named).count();
+    eventually("it has moved", || stayed() == 0).await;
+}
+
 #[tokio::test]
 async fn native() {
     nodes_move_to_the_new_master(Mode::Native).await;

@@ -218,3 +218,39 @@ async fn a_redis_that_refuses_is_told_and_holds_up_nobody() {
     }
     panic!("it is well again: {:?}", adapter.check());
 }
+
+/// What was refused a moment ago does not keep a namespace that opens then from joining the cluster.
+#[tokio::test]
+async fn a_namespace_opens_after_refusals() {
+    let redis = Redis::started();
+    let options = redis_options(local(redis.port), Mode::Streams, cluster_options().0);
+    let adapter = RedisAdapter::new(options).unwrap();
+    let server = Server::builder().adapter(adapter.factory()).build();
+    server.main_namespace().adapter().init().await.unwrap();
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    server.emit("e", 1);
+    eventually("it is told", || adapter.check().is_err()).await;
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    let late = server.of("/late");
+    let opened = tokio::time::timeout(std::time::Duration::from_secs(30), late.adapter().init()).await;
+    assert!(opened.is_ok(), "it opens; the check: {:?}", adapter.check());
+}
+
+/// A message that a server has given back, because it is no master, is as old as before.
+#[tokio::test]
+async fn what_comes_back_grows_too_old() {
+    let redis = Redis::started();
+    let mut options = redis_options(local(redis.port), Mode::Streams, cluster_options().0);
+    options.max_message_age = Some(std::time::Duration::from_millis(300));
+    let adapter = RedisAdapter::new(options).unwrap();
+    let server = Server::builder().adapter(adapter.factory()).build();
+    server.start();
+    eventually("it is connected", || adapter.is_connected()).await;
+    redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    server.emit("e", 1);
+    eventually("it is noticed", || !adapter.is_connected()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
+    redis.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    eventually("it is dropped", || adapter.metrics().dropped_old.value() >= 1).await;
+}
