@@ -1,8 +1,11 @@
 //! The Socket.IO side of a connection: which namespaces the client is in, and where its packets go.
 
 mod attempts;
+mod backlog;
+mod incoming;
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -10,42 +13,67 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use smallvec::SmallVec;
 use sockeye_protocol::CloseReason;
-use sockeye_protocol::engine::Revision;
-use sockeye_protocol::socket::{Args, EventName, Packet, PacketBody, from_json};
+use sockeye_protocol::engine::{self, Data, Revision};
+use sockeye_protocol::socket::{Args, Decoder, EventName, Packet, PacketBody, Parser, from_json};
 use tokio::time::{Instant, sleep};
 
 use self::attempts::{Attempt, Attempts};
+use self::backlog::{Backlog, Load};
 use crate::ack::Ack;
 use crate::adapter::RecoveredSession;
-use crate::budget::Holder;
-use crate::engine::{Conn, Encoded, Ending, Id, generate};
+use crate::budget::{Charge, Holder};
+use crate::engine::{Conn, Encoded, Ending, Id, Readiness, generate};
 use crate::error::ConnectError;
 use crate::handler::{EventContext, Kind, run_all, start};
 use crate::namespace::{Joining, Namespace};
 use crate::socket::Socket;
 use crate::telemetry::Bound;
 
-/// The sockets of a connection: mostly one, so they are searched and not hashed.
-#[derive(Default)]
-pub(crate) struct Client(Mutex<State>);
+/// What a connection holds for Socket.IO.
+pub(crate) struct Client {
+    state: Mutex<State>,
+    inbound: Mutex<Decoder>,
+    load: Load,
+}
 
 #[derive(Default)]
 struct State {
+    /// Mostly one, so they are searched and not hashed.
     sockets: SmallVec<[Socket; 1]>,
     /// On these the middlewares are still deciding.
     attempts: Attempts,
     closed: bool,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few clients have, and only for a while.
+#[derive(Default)]
+struct Rare {
+    /// Packets that wait because too many handlers do.
+    backlog: Backlog,
+    /// What the account is charged with for attachments that have come.
+    attachments: Option<Charge>,
+}
+
+impl State {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
 }
 
 impl Client {
+    pub(crate) fn new(parser: Parser) -> Self {
+        Self { state: Mutex::default(), inbound: Mutex::new(Decoder::new(parser)), load: Load::default() }
+    }
+
     fn socket(&self, namespace: &str) -> Option<Socket> {
         // The last: one before it is about to end.
-        self.0.lock().sockets.iter().rfind(|socket| socket.namespace().name() == namespace).cloned()
+        self.state.lock().sockets.iter().rfind(|socket| socket.namespace().name() == namespace).cloned()
     }
 
     /// Enters a socket; false if the connection has closed meanwhile, or the client has changed its mind.
     fn enter(&self, socket: &Socket, attempt: u32) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let enters = state.attempts.end(attempt) && !state.closed;
         if enters {
             state.sockets.push(socket.clone());
@@ -55,7 +83,7 @@ impl Client {
 
     /// Ends an attempt to join a namespace whose middlewares are still deciding. False if there is none.
     fn give_up(&self, namespace: &str) -> bool {
-        let given_up = self.0.lock().attempts.give_up(namespace);
+        let given_up = self.state.lock().attempts.give_up(namespace);
         given_up.map(attempts::GivenUp::settle).is_some()
     }
 }
@@ -67,8 +95,35 @@ pub(crate) fn handle_open(conn: &Arc<Conn>) {
     }
 }
 
+/// A message of the client.
+pub(crate) fn handle_message(conn: &Arc<Conn>, message: Data<'_>) {
+    conn.client.handle_message(conn, message);
+}
+
+/// The time that was set for the connection is over.
+pub(crate) fn handle_deadline(conn: &Arc<Conn>) {
+    Client::handle_deadline(conn);
+}
+
+/// Whether the client takes more messages.
+pub(crate) fn readiness(conn: &Conn) -> Readiness {
+    conn.client.readiness()
+}
+
+/// Handles what waits of the client's messages, as far as it may. Ready when it takes more.
+pub(crate) fn poll_ready(conn: &Arc<Conn>, context: &mut Context<'_>) -> Poll<()> {
+    conn.client.poll_ready(conn, context)
+}
+
+/// Whether a message is, as far as its first characters tell, an acknowledgement: a handler may be waiting for it, so it passes by those
+/// that wait for one.
+pub(crate) fn passes(packet: &engine::Packet<'_>) -> bool {
+    let is_ack = |text: &str| text.starts_with('3') || text.starts_with('6');
+    packet.kind == engine::PacketKind::Message && matches!(&packet.data, Data::Text(text) if is_ack(text))
+}
+
 /// A packet of the client.
-pub(crate) fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
+fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
     // A client of Socket.IO 2 gives in the query what later ones give as `auth`.
     let query = if conn.revision() == Revision::V3 { packet.take_query() } else { None };
     let socket = conn.client.socket(&packet.namespace);
@@ -95,8 +150,12 @@ pub(crate) fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
 /// The connection has closed, and with it all its sockets.
 pub(crate) fn handle_close(conn: &Arc<Conn>, reason: CloseReason) {
     let sockets = {
-        let mut state = conn.client.0.lock();
+        let mut state = conn.client.state.lock();
         state.closed = true;
+        if let Some(rare) = &mut state.rare {
+            rare.attachments = None;
+            rare.backlog.clear();
+        }
         state.sockets.clone()
     };
     for socket in sockets {
@@ -107,7 +166,7 @@ pub(crate) fn handle_close(conn: &Arc<Conn>, reason: CloseReason) {
 /// A socket is gone.
 pub(crate) fn forget(conn: &Arc<Conn>, socket: &Socket) {
     let gone = {
-        let mut state = conn.client.0.lock();
+        let mut state = conn.client.state.lock();
         let at = state.sockets.iter().position(|each| each == socket);
         at.map(|at| state.sockets.remove(at))
     };
@@ -116,7 +175,7 @@ pub(crate) fn forget(conn: &Arc<Conn>, socket: &Socket) {
 
 /// Disconnects the client from all its namespaces, and closes the connection.
 pub(crate) fn disconnect(conn: &Arc<Conn>) {
-    let sockets = conn.client.0.lock().sockets.clone();
+    let sockets = conn.client.state.lock().sockets.clone();
     for socket in sockets {
         socket.disconnect();
     }
@@ -127,7 +186,7 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
     let limit = conn.server().options.limits.max_namespaces;
     let bytes = auth.as_ref().map_or(0, |auth| auth.len());
     let (given_up, held, number) = {
-        let mut state = conn.client.0.lock();
+        let mut state = conn.client.state.lock();
         let given_up = state.attempts.give_up(&namespace);
         let fits = state.sockets.len() + state.attempts.len() < limit;
         let held = state.sockets.iter().map(Socket::auth_bytes).sum();

@@ -17,7 +17,7 @@ mod waker;
 mod websocket;
 mod wheel;
 
-pub(crate) use conn::{AHEAD, Conn, Ending, PollReply, Queued, prefetch, pressure};
+pub(crate) use conn::{AHEAD, Conn, Ending, PollReply, Queued, Readiness, prefetch, pressure};
 pub(crate) use deflate::{Agreement, agree};
 pub(crate) use encoded::Encoded;
 pub(crate) use flusher::{Flusher, Queue};

@@ -22,14 +22,14 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn begin(conn: &Arc<Conn>, bytes: usize) -> Self {
-        conn.handler_waits(bytes);
+        conn.client.handler_waits(conn, bytes);
         Self { conn: conn.clone(), bytes }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.conn.handler_done(self.bytes);
+        self.conn.client.handler_done(&self.conn, self.bytes);
     }
 }
 

@@ -11,14 +11,12 @@ use http::request::Parts;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use sockeye_protocol::CloseReason;
-use sockeye_protocol::engine::{
-    Data, Packet, PacketKind, PayloadBody, Query, Revision, TransportKind, decode_payload, jsonp,
-};
+use sockeye_protocol::engine::{Data, PayloadBody, Query, Revision, TransportKind, decode_payload, jsonp};
 
 use super::drain::drain;
 use super::engine::{Admitted, EngineResponse, First, X_XSS_PROTECTION, busy, empty, respond};
 use crate::budget::{Account, Charge, Holder};
-use crate::engine::{Conn, Ending, PollReply, Quantum, Response};
+use crate::engine::{Conn, Ending, PollReply, Quantum, Readiness, Response};
 use crate::server::ServerInner;
 use crate::telemetry::Bound;
 
@@ -130,10 +128,9 @@ async fn handle_payload(conn: &Arc<Conn>, body: &[u8], is_binary: bool, revision
     let mut replies = Replies { conn, is_unwritten: false };
     let mut quantum = Quantum::default();
     for packet in decode_payload(body, is_binary, revision) {
-        while conn.is_full() && !packet.as_ref().is_ok_and(is_acknowledgement) {
+        while crate::client::readiness(conn) == Readiness::Full && !packet.as_ref().is_ok_and(crate::client::passes) {
             replies.write();
-            std::future::poll_fn(|context| conn.poll_resumed(context)).await;
-            conn.work_off();
+            std::future::poll_fn(|context| crate::client::poll_ready(conn, context)).await;
             conn.read_again();
         }
         quantum.spend(packet.as_ref().map_or(0, |packet| size(&packet.data)));
@@ -175,12 +172,6 @@ impl Drop for Replies<'_> {
     fn drop(&mut self) {
         self.write();
     }
-}
-
-/// Whether a packet is, as far as its first characters tell, what a handler may be waiting for.
-fn is_acknowledgement(packet: &Packet<'_>) -> bool {
-    let is_ack = |text: &str| text.starts_with('3') || text.starts_with('6');
-    packet.kind == PacketKind::Message && matches!(&packet.data, Data::Text(text) if is_ack(text))
 }
 
 fn size(data: &Data<'_>) -> usize {

@@ -35,7 +35,7 @@ impl Conn {
         let join_deadline = state.phase_deadline;
         state.phase_deadline = now.checked_add(self.server.options.limits.close_timeout);
         if let Some(rare) = &mut state.rare {
-            rare.attachment_deadline = None;
+            rare.deadline = None;
             std::mem::take(&mut rare.resume).into_iter().chain(rare.closed.take()).for_each(Waker::wake);
         }
         // Of a close that we decided on, a long-polling client still has to fetch the packet; if it is just changing over to a
@@ -121,6 +121,11 @@ impl Conn {
         }
         drop(state);
         self.server.registry.remove(&self.id);
+    }
+
+    /// Whether the session is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().session.is_open()
     }
 
     /// Whether the session is closed, or about to be.

@@ -25,6 +25,12 @@ impl Conn {
         }
     }
 
+    /// Sets the time, of which there is one for each connection, after which the application is told of it.
+    pub(crate) fn set_deadline(self: &Arc<Self>, deadline: Option<Instant>) {
+        self.state.lock().rare().deadline = deadline;
+        self.arm();
+    }
+
     /// A request came for this session: what is due by now is due before it, even if the wheel comes a little later. False if
     /// that was the end of the session.
     pub(crate) fn is_in_time(self: &Arc<Self>) -> bool {
@@ -95,8 +101,7 @@ impl Conn {
         let state = self.state.lock();
         let phase = state.phase;
         let is_over = state.phase_deadline.is_some_and(|deadline| deadline <= now);
-        let is_incomplete =
-            state.rare.as_ref().and_then(|rare| rare.attachment_deadline).is_some_and(|deadline| deadline <= now);
+        let deadline = state.rare.as_ref().and_then(|rare| rare.deadline);
         drop(state);
         match phase {
             Phase::Unjoined if is_over => {
@@ -104,9 +109,9 @@ impl Conn {
                 self.close(CloseReason::ForcedServerClose, Ending::Graceful, "joined no namespace in time");
             }
             Phase::Closing if is_over => self.finish(),
-            Phase::Unjoined | Phase::Joined if is_incomplete => {
-                self.server.metrics.bound_reached(Bound::AttachmentTime, &self.id);
-                self.close(CloseReason::ForcedClose, Ending::Graceful, "attachments did not arrive in time");
+            Phase::Unjoined | Phase::Joined if deadline.is_some_and(|deadline| deadline <= now) => {
+                self.set_deadline(None);
+                crate::client::handle_deadline(self);
             }
             _ => {}
         }

@@ -1,19 +1,17 @@
-//! What comes in: packets of the client, and the pause when too many handlers wait.
+//! What comes in: packets of the client, and the pause when the application takes no more.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::Bytes;
 use sockeye_protocol::CloseReason;
-use sockeye_protocol::engine::{Data, Outcome, Packet, PacketKind};
+use sockeye_protocol::engine::{Outcome, Packet, PacketKind};
 
 use super::state::{Lane, Phase};
-use super::{Conn, Ending};
-use crate::budget::{Charge, Holder};
-use crate::engine::now;
+use super::{Conn, Ending, Readiness};
+use crate::budget::Holder;
 use crate::engine::plain::recv;
 use crate::engine::websocket::Ready;
 
@@ -46,7 +44,7 @@ impl Conn {
         }
         match outcome {
             Outcome::Ignored => {}
-            Outcome::Message(data) => self.handle_message(data),
+            Outcome::Message(data) => crate::client::handle_message(self, data),
             Outcome::Pong => self.send_heartbeat(PacketKind::Pong),
             Outcome::Closed(reason) => self.session_closed(reason, Ending::Graceful, "by a packet of the client"),
         }
@@ -65,56 +63,6 @@ impl Conn {
         (!is_paused).then(|| self.state.lock().session.received_until(&self.server.session)).flatten()
     }
 
-    pub(super) fn handle_message(self: &Arc<Self>, data: Data<'_>) {
-        let limits = &self.server.parser_limits;
-        let mut decoder = self.inbound.lock();
-        let was_pending = decoder.is_pending();
-        let decoded = match data {
-            Data::Text(text) => decoder.decode_text(&text, limits),
-            Data::Binary(data) => decoder.decode_binary(Bytes::from(data.into_owned()), limits),
-        };
-        let is_pending = decoder.is_pending();
-        let held = decoder.held();
-        drop(decoder);
-        if (is_pending || was_pending) && !self.charge_attachments(held) {
-            return self.close(CloseReason::Overload, Ending::Gone, "too many bytes of attachments wait for others");
-        }
-        if was_pending != is_pending {
-            let timeout = self.server.options.limits.attachment_timeout;
-            let mut state = self.state.lock();
-            state.rare().attachment_deadline = is_pending.then(|| now().checked_add(timeout)).flatten();
-            let is_unjoined = state.phase == Phase::Unjoined;
-            drop(state);
-            if is_unjoined {
-                // It can belong to no namespace: nothing is held for a client that has not even joined one.
-                return self.close(
-                    CloseReason::ForcedServerClose,
-                    Ending::Graceful,
-                    "attachments before a namespace was joined",
-                );
-            }
-            self.arm();
-        }
-        match decoded {
-            Ok(Some(packet)) => self.handle_or_defer(packet),
-            Ok(None) => {}
-            Err(error) => self.close(CloseReason::ForcedClose, Ending::Graceful, &error.to_string()),
-        }
-    }
-
-    /// Charges the account with what has come of attachments; false if it may not.
-    fn charge_attachments(&self, bytes: usize) -> bool {
-        let mut state = self.state.lock();
-        if bytes == 0 {
-            if let Some(rare) = &mut state.rare {
-                rare.attachments = None;
-            }
-            return true;
-        }
-        let charge = state.rare().attachments.get_or_insert_with(|| Charge::new(self.account(), Holder::Incoming));
-        charge.resize(bytes)
-    }
-
     /// Charges the account with what its reader holds of messages that have not ended. Closes the connection if it may not.
     pub(crate) fn charge_incoming(self: &Arc<Self>, bytes: usize) {
         let charged = self.incoming.load(Ordering::Relaxed);
@@ -127,6 +75,59 @@ impl Conn {
         } else {
             self.close(CloseReason::Overload, Ending::Gone, "too many bytes of unfinished messages");
         }
+    }
+
+    /// Notes that the client is read no further. False if that was noted before.
+    pub(crate) fn pause(&self) -> bool {
+        !self.paused.swap(true, Ordering::SeqCst)
+    }
+
+    /// All that the client has sent is read: heartbeats count again.
+    pub(crate) fn read_again(&self) {
+        if self.paused.load(Ordering::Relaxed) && crate::client::readiness(self) != Readiness::Full {
+            self.paused.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Wakes whoever reads for this connection, when it waits for the application to take more. False if the session is closed.
+    pub(crate) fn wake_on_resume(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if !state.session.is_open() {
+            return false;
+        }
+        let wakers = &mut state.rare().resume;
+        if !wakers.iter().any(|each| each.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+        true
+    }
+
+    /// Whoever reads for this connection goes on, if it was waiting for that.
+    pub(crate) fn resume(&self) {
+        let wakers = self.state.lock().rare.as_mut().map(|rare| std::mem::take(&mut rare.resume));
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Lets the application handle what it keeps in a task, where nobody reads on: so that a POST can be answered.
+    pub(crate) fn leave_backlog(self: &Arc<Self>) {
+        if crate::client::readiness(self) == Readiness::Ready
+            || std::mem::replace(&mut self.state.lock().rare().has_task, true)
+        {
+            return;
+        }
+        let conn = self.clone();
+        self.server.spawn(async move {
+            std::future::poll_fn(|context| {
+                let _more = crate::client::poll_ready(&conn, context);
+                conn.read_again();
+                let is_over = crate::client::readiness(&conn) == Readiness::Ready || !conn.is_open();
+                if is_over { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            if let Some(rare) = &mut conn.state.lock().rare {
+                rare.has_task = false;
+            }
+        });
     }
 
     /// Reads what the plain socket has.

@@ -49,7 +49,7 @@ pub(crate) fn prefetch<'a>(conns: impl Iterator<Item = &'a Arc<Conn>>) {
         black_box((
             Arc::strong_count(conn),
             conn.state.is_locked(),
-            conn.inbound.is_locked(),
+            conn.tcp.is_locked(),
             conn.queued.load(Ordering::Relaxed),
         ));
     }

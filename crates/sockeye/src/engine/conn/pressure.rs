@@ -130,6 +130,11 @@ impl State {
 }
 
 impl Conn {
+    /// Whether it waits for the recipients of its events.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.held_back.load(Ordering::SeqCst)
+    }
+
     fn would_overflow(&self, cost: usize) -> bool {
         let state = self.state.lock();
         let limit = self.server.options.limits.max_outbox_bytes;

@@ -10,9 +10,8 @@ use sockeye_protocol::engine::{PacketKind, PayloadEncoder, Session};
 use tokio::sync::{Notify, oneshot};
 
 use super::PollReply;
-use super::backlog::Backlog;
 use super::pressure::Recipient;
-use crate::budget::{Account, Charge, Holder};
+use crate::budget::{Account, Holder};
 use crate::engine::encoded::{Encoded, Variant};
 use crate::engine::outbox::{MAX_SLICES, Outbox};
 use crate::engine::plain::send;
@@ -52,24 +51,23 @@ pub(super) struct State {
 /// What few connections have, and only for a while.
 #[derive(Default)]
 pub(super) struct Rare {
-    pub(super) attachment_deadline: Option<Instant>,
+    /// The time that the application has set.
+    pub(super) deadline: Option<Instant>,
     pub(super) probe: Option<Arc<Notify>>,
-    /// Who reads, when it waits for a handler to end: two at the most, a POST's task and the WebSocket after an upgrade.
+    /// Who reads, when it waits for the application to take more: two at the most, a POST's task and the WebSocket after an upgrade.
     pub(super) resume: Vec<Waker>,
     /// A POST that waits for its body, when it wants to know of the end of the session.
     pub(super) closed: Option<Waker>,
     /// There until a long-polling client was told of the close.
     pub(super) farewell: Option<Running>,
-    /// Packets that wait because too many handlers do.
-    pub(super) backlog: Backlog,
+    /// A task of its own lets the application handle what it keeps.
+    pub(super) has_task: bool,
     /// Recipients of this client's events that have fallen behind: it is read no further until they have caught up.
     pub(super) recipients: Vec<Recipient>,
     /// When these are looked at again.
     pub(super) next_look: Option<Instant>,
     /// Responses to the client's GETs that it has not read.
     pub(super) unread: Unread,
-    /// What the account is charged with for attachments that have come.
-    pub(super) attachments: Option<Charge>,
 }
 
 /// What carries the session.
@@ -273,7 +271,7 @@ impl State {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let rare = self.rare.as_ref().map_or((None, None), |rare| (rare.attachment_deadline, rare.next_look));
+        let rare = self.rare.as_ref().map_or((None, None), |rare| (rare.deadline, rare.next_look));
         [self.session.poll_timeout(), self.phase_deadline, rare.0, rare.1].into_iter().flatten().min()
     }
 }

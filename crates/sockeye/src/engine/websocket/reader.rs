@@ -12,7 +12,7 @@ use sockeye_protocol::engine::{Packet, Revision};
 use sockeye_websocket::{Decoder, Event, Input, OpCode, write_frame};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::engine::conn::{Conn, Ending};
+use crate::engine::conn::{Conn, Ending, Readiness};
 use crate::engine::encoded::Encoded;
 use crate::engine::now;
 use crate::engine::turn::{Quantum, Rest};
@@ -31,7 +31,7 @@ pub(super) const DISCARDED: u32 = 64 << 20;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
     Continue,
-    /// The backlog is full. So many bytes at the end were not decoded yet.
+    /// The application takes no more. So many bytes at the end were not decoded yet.
     Pause(usize),
     /// Others are to have their turn. So many bytes at the end were not decoded yet.
     Yield(usize),
@@ -63,26 +63,16 @@ impl Reader {
         Self { decoder, discarded: 0, revision: conn.revision(), broken: false }
     }
 
-    /// Works off the backlog; ready when it is not full, and reading may go on.
-    pub(super) fn poll_backlog(&self, conn: &Arc<Conn>, context: &mut Context<'_>) -> Poll<()> {
-        while conn.has_backlog() {
-            let (is_ours, is_dirty) = conn.turn(|| conn.work_off());
-            if is_dirty {
-                conn.write_outbox();
-            }
-            if !is_ours && conn.is_full() {
-                // A POST from before the upgrade is at it; soon it is done.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            // Pending: whoever reads on is woken by the next handler that ends, too.
-            match (conn.poll_resumed(context), is_ours) {
-                (Poll::Ready(()), true) => {}
-                (Poll::Pending, _) if conn.is_full() => return Poll::Pending,
-                _ => break,
-            }
+    /// Ready when the application takes more.
+    pub(super) fn poll_ready(&self, conn: &Arc<Conn>, context: &mut Context<'_>) -> Poll<()> {
+        if crate::client::readiness(conn) == Readiness::Ready {
+            return Poll::Ready(());
         }
-        Poll::Ready(())
+        let (ready, is_dirty) = conn.turn(|| crate::client::poll_ready(conn, context));
+        if is_dirty {
+            conn.write_outbox();
+        }
+        ready
     }
 
     /// Reads and handles what was read; what was not decoded of it is put into `rest`.
@@ -228,7 +218,7 @@ impl Reader {
                 }
                 Err(error) => conn.close(CloseReason::ParseError, Ending::Graceful, &error.to_string()),
             }
-            if conn.is_full() {
+            if crate::client::readiness(conn) == Readiness::Full {
                 return Flow::Pause(input.remaining());
             }
         }

@@ -104,7 +104,7 @@ impl StreamTask {
         if let Poll::Ready(done) = Self::poll_write(&self.conn, stream.as_mut(), context, &mut self.unflushed) {
             return Poll::Ready(done.map(|()| Flow::PeerClosed));
         }
-        ready!(self.reader.poll_backlog(&self.conn, context));
+        ready!(self.reader.poll_ready(&self.conn, context));
         let Some(mut rest) = self.rest.take() else {
             return self.reader.poll_read(&self.conn, stream.as_mut(), &mut self.rest, quantum, context);
         };

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 
 use super::reader::{Flow, Reader, TURNS, tail, with_scratch};
-use crate::engine::conn::{Carrier, Conn, Handover};
+use crate::engine::conn::{Carrier, Conn, Handover, Readiness};
 use crate::engine::poller::Entry;
 use crate::engine::turn::{Quantum, Rest};
 use crate::server::Running;
@@ -121,9 +121,9 @@ impl TcpReader {
         let mut quantum = Quantum::default();
         let undecoded = &conn.server().undecoded;
         for _ in 0..TURNS {
-            if conn.has_backlog() {
+            if crate::client::readiness(conn) != Readiness::Ready {
                 let waker = self.waker.get_or_insert_with(|| Waker::from(Arc::new(Resume(Arc::downgrade(conn)))));
-                if self.reader.poll_backlog(conn, &mut Context::from_waker(waker)).is_pending() {
+                if self.reader.poll_ready(conn, &mut Context::from_waker(waker)).is_pending() {
                     return (Turn::Wait, is_unwritten);
                 }
             }
