@@ -6,7 +6,7 @@
 
 pub mod cases;
 mod fleet;
-#[path = "../../../crates/sockeye/tests/support/mod.rs"]
+#[path = "../../sockeye/tests/support/mod.rs"]
 mod support;
 
 use std::future::Future;
