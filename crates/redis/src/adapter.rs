@@ -10,12 +10,12 @@ use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 use thiserror::Error;
 
 use crate::bus::RedisBus;
+use crate::connection::health::Unhealthy;
+use crate::connection::servers::Servers;
 use crate::directory::RedisDirectory;
-use crate::health::Unhealthy;
 use crate::link::Hub;
 use crate::metrics::RedisMetrics;
 use crate::options::RedisOptions;
-use crate::servers::Servers;
 
 /// A url that cannot be used, or certificates that cannot.
 #[derive(Clone, Debug, Error)]

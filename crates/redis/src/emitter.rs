@@ -17,10 +17,10 @@ use thiserror::Error;
 
 use self::line::Line;
 use crate::adapter::UrlError;
+use crate::bus::wire::{Outgoing, Wire};
 use crate::codec::emitter;
+use crate::connection::servers::Servers;
 use crate::options::{Mode, RedisOptions};
-use crate::servers::Servers;
-use crate::wire::{Outgoing, Wire};
 
 /// Sends events to the clients of a cluster from a program that is no node of it: a job, a worker, another service.
 ///

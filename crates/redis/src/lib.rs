@@ -17,34 +17,14 @@
 
 mod adapter;
 mod bus;
-mod classic;
 pub mod codec;
-mod commands;
 mod connection;
 mod directory;
-mod dispatcher;
 mod emitter;
-mod entries;
-mod health;
 mod link;
-mod map;
 mod metrics;
 mod options;
-mod probe;
-mod publisher;
-mod query;
-mod reader;
 mod recovery;
-mod refusals;
-mod resp;
-mod send_queues;
-mod servers;
-mod subscriber;
-mod subscribers;
-mod table;
-mod topology;
-mod watcher;
-mod wire;
 
 /// Pages of the guide: their examples must compile.
 #[cfg(doctest)]
@@ -60,9 +40,9 @@ mod guide {
 }
 
 pub use adapter::{RedisAdapter, UrlError};
+pub use connection::health::Unhealthy;
 pub use directory::RedisDirectory;
 pub use emitter::{EmitterError, Receipt, RedisEmit, RedisEmitter};
-pub use health::Unhealthy;
 pub use metrics::RedisMetrics;
 pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription};
 pub use sockeye_cluster::link::TlsOptions;

@@ -11,18 +11,20 @@ use sockeye_cluster::{NodeId, supervise};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::dispatcher::{self, Incoming};
-use crate::health::{Health, Role, Unhealthy, Working};
-use crate::map::{Address, Map};
+use crate::bus::dispatcher::{self, Incoming};
+use crate::bus::refusals::Refusals;
+use crate::bus::send_queues::SendQueues;
+use crate::bus::subscribers::Replicas;
+use crate::bus::table::Table;
+use crate::bus::wire::{self, Outgoing};
+use crate::bus::{publisher, subscriber};
+use crate::connection::health::{Health, Role, Unhealthy, Working};
+use crate::connection::map::{Address, Map};
+use crate::connection::servers::Servers;
+use crate::connection::watcher;
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions};
-use crate::refusals::Refusals;
-use crate::send_queues::SendQueues;
-use crate::servers::Servers;
-use crate::subscribers::Replicas;
-use crate::table::Table;
-use crate::wire::{self, Outgoing};
-use crate::{publisher, reader, recovery, subscriber, watcher};
+use crate::recovery::{self, reader};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {

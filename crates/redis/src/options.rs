@@ -9,7 +9,7 @@ use sockeye_cluster::ClusterOptions;
 use sockeye_cluster::link::TlsOptions;
 use thiserror::Error;
 
-use crate::topology;
+use crate::connection::topology;
 
 /// How the nodes talk to one another. All nodes of a cluster must use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::EmitterError;
-use crate::commands::{Commands, Form};
+use crate::bus::publisher::RETRY;
 use crate::connection::Connection;
-use crate::map::{Address, Map, Redirect};
+use crate::connection::commands::{Commands, Form};
+use crate::connection::map::{Address, Map, Redirect};
+use crate::connection::servers::Servers;
 use crate::options::RedisOptions;
-use crate::publisher::RETRY;
-use crate::servers::Servers;
 
 /// The connections that all clones of an emitter share.
 pub(super) struct Line {

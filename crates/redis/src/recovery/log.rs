@@ -7,9 +7,9 @@ use sockeye::adapter::AdapterFuture;
 use sockeye_cluster::recovery::{Cursor, EventLog, LogEntry, LogError, Position};
 use sockeye_cluster::{Destination, Message};
 
-use crate::entries::Entries;
+use crate::bus::wire::Wire;
 use crate::link::Link;
-use crate::wire::Wire;
+use crate::recovery::entries::Entries;
 
 /// The stream of a namespace.
 pub(super) struct StreamLog {
@@ -72,7 +72,7 @@ impl EventLog for StreamLog {
             range.arg("COUNT").arg(self.link.options.stream.read_count);
             let answer = self.entries(&range).await?;
             let entries = Entries::of_range(&answer).ok_or(LogError::Unavailable)?;
-            let entry = |(_, position, fields): (_, _, crate::entries::Fields)| LogEntry {
+            let entry = |(_, position, fields): (_, _, crate::recovery::entries::Fields)| LogEntry {
                 position,
                 event: self.wire.read_kept(&fields.pairs()),
             };

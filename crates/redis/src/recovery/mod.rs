@@ -1,7 +1,9 @@
 //! Recovery over streams of Redis: the event log is a stream, the session store is keys.
 
 mod deliver;
+pub(crate) mod entries;
 mod log;
+pub(crate) mod reader;
 mod store;
 
 use std::sync::Arc;
@@ -12,8 +14,8 @@ use sockeye_cluster::recovery::{Cursor, Recovery, RecoveryDriver, RecoveryOption
 
 use self::log::StreamLog;
 use self::store::KeyStore;
+use crate::bus::wire::Wire;
 use crate::link::Link;
-use crate::wire::Wire;
 
 /// What the namespaces with recovery share.
 pub(crate) struct Shared {

@@ -12,9 +12,9 @@ use sockeye_cluster::codec::session::{self, Session};
 use sockeye_cluster::recovery::{LogError, LowWatermark, PutIf, SessionStore, StoredSession};
 
 use super::log::unavailable;
+use crate::bus::wire::{Outgoing, Wire};
+use crate::connection::map;
 use crate::link::Link;
-use crate::map;
-use crate::wire::{Outgoing, Wire};
 
 /// The keys of a namespace's sessions.
 pub(super) struct KeyStore {

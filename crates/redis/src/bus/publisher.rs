@@ -9,15 +9,15 @@ use redis::{Arg, Pipeline, RedisResult, Value, cmd};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::commands::lost;
+use crate::bus::send_queues::{Mark, SendQueue, Sending};
+use crate::bus::subscribers::counted;
+use crate::bus::wire::Verbs;
+use crate::connection::commands::lost;
+use crate::connection::health::Role;
+use crate::connection::map::{Address, Redirect};
 use crate::connection::{Backoff, Connection};
-use crate::health::Role;
 use crate::link::Link;
-use crate::map::{Address, Redirect};
 use crate::options::Mode;
-use crate::send_queues::{Mark, SendQueue, Sending};
-use crate::subscribers::counted;
-use crate::wire::Verbs;
 
 /// Runs for as long as the adapter: a task for each queue.
 pub(crate) async fn run(link: Arc<Link>) {

@@ -8,17 +8,17 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::commands::{Pushed, lost};
+use crate::bus::dispatcher::Incoming;
+use crate::bus::probe::{Probe, Prober};
+use crate::bus::publisher::RETRY;
+use crate::bus::table::Changes;
+use crate::bus::wire::{Verbs, namespace_of};
+use crate::connection::commands::{Pushed, lost};
+use crate::connection::health::Role;
+use crate::connection::map::{Address, Redirect};
+use crate::connection::resp::Message;
 use crate::connection::{Backoff, Connection};
-use crate::dispatcher::Incoming;
-use crate::health::Role;
 use crate::link::Link;
-use crate::map::{Address, Redirect};
-use crate::probe::{Probe, Prober};
-use crate::publisher::RETRY;
-use crate::resp::Message;
-use crate::table::Changes;
-use crate::wire::{Verbs, namespace_of};
 
 /// Runs for as long as the adapter: a task for each server that has channels.
 pub(crate) async fn run(link: Arc<Link>) {

@@ -11,12 +11,12 @@ use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::commands::{Commands, lost};
+use crate::bus::publisher::RETRY;
+use crate::bus::wire::{Channel, Verbs};
 use crate::connection::Connection;
+use crate::connection::commands::{Commands, lost};
+use crate::connection::map::{Address, Redirect};
 use crate::link::Link;
-use crate::map::{Address, Redirect};
-use crate::publisher::RETRY;
-use crate::wire::{Channel, Verbs};
 
 /// What comes back, on one connection.
 pub(crate) struct Probe {

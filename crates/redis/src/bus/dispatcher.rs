@@ -8,11 +8,11 @@ use sockeye_cluster::link::deliver;
 use sockeye_cluster::recovery::{Position, Recovery};
 use sockeye_cluster::{Message, Receiver, Sender};
 
-use crate::entries::Fields;
-use crate::health::Role;
+use crate::bus::wire::Wire;
+use crate::connection::health::Role;
 use crate::link::Link;
 use crate::options::Mode;
-use crate::wire::Wire;
+use crate::recovery::entries::Fields;
 use sockeye_cluster::codec::CodecError;
 
 /// A namespace, as what receives messages.

@@ -11,11 +11,11 @@ use redis::{Cmd, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, Red
 use rustls::ClientConfig;
 
 use crate::adapter::UrlError;
-use crate::commands::{Commands, Pushed};
+use crate::connection::commands::{Commands, Pushed};
+use crate::connection::map::{Address, AddressError, Map};
+use crate::connection::topology::{Parsed, Topology, parse};
 use crate::connection::{Connection, Endpoint, connect};
-use crate::map::{Address, AddressError, Map};
 use crate::options::RedisOptions;
-use crate::topology::{Parsed, Topology, parse};
 
 /// The servers that an adapter talks to.
 pub(crate) struct Servers {

@@ -5,8 +5,8 @@ use sockeye::adapter::Local;
 use sockeye::{Socket, Target};
 use sockeye_cluster::{BusError, Destination, RequestId, Sender};
 
+use crate::bus::dispatcher::Inbox;
 use crate::codec::classic::{self, Channel, Incoming};
-use crate::dispatcher::Inbox;
 use crate::link::Link;
 use sockeye_cluster::codec::CodecError;
 

@@ -2,7 +2,7 @@
 
 use sockeye_cluster::recovery::Position;
 
-use crate::resp::Reader;
+use crate::connection::resp::Reader;
 
 /// Names and values of an entry's fields, as Redis has sent them.
 pub(crate) struct Fields(Vec<u8>);

@@ -9,9 +9,9 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::dispatcher::Inbox;
-use crate::map::{Address, Map};
-use crate::wire::Channel;
+use crate::bus::dispatcher::Inbox;
+use crate::bus::wire::Channel;
+use crate::connection::map::{Address, Map};
 
 /// The channels of all namespaces.
 pub(crate) struct Table {

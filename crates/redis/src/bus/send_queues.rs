@@ -10,8 +10,8 @@ use sockeye_cluster::link::Queue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::commands::Commands;
-use crate::map::{Address, Map};
+use crate::connection::commands::Commands;
+use crate::connection::map::{Address, Map};
 
 /// What waits to be sent.
 pub(crate) enum Sending {

@@ -9,15 +9,15 @@ use sockeye_cluster::recovery::Position;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::commands::Form;
+use crate::bus::dispatcher::Incoming;
+use crate::bus::publisher::RETRY;
+use crate::bus::wire;
+use crate::connection::commands::Form;
+use crate::connection::health::Role;
+use crate::connection::map::{Address, Redirect};
 use crate::connection::{Backoff, Connection};
-use crate::dispatcher::Incoming;
-use crate::entries::Entries;
-use crate::health::Role;
 use crate::link::Link;
-use crate::map::{Address, Redirect};
-use crate::publisher::RETRY;
-use crate::wire;
+use crate::recovery::entries::Entries;
 
 /// Runs for as long as the adapter: a task for each group of streams that are read together.
 pub(crate) async fn run(link: Arc<Link>) {

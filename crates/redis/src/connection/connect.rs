@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::commands::{Commands, Pushed};
+use crate::connection::commands::{Commands, Pushed};
 use crate::options::RedisOptions;
 
 /// A connection.

@@ -8,12 +8,12 @@ use sockeye::adapter::{AdapterFuture, Local, Room};
 use sockeye_cluster::recovery::Recovery;
 use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
-use crate::dispatcher::Inbox;
-use crate::health::Role;
+use crate::bus::dispatcher::Inbox;
+use crate::bus::wire::Wire;
+use crate::connection::health::Role;
 use crate::link::{Hub, Link};
 use crate::options::Mode;
 use crate::recovery;
-use crate::wire::Wire;
 
 /// One namespace of a server.
 pub(crate) struct RedisBus {

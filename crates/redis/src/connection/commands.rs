@@ -9,7 +9,7 @@ use redis::{Arg, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Val
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::resp::{Extent, Message, Said, extent, read};
+use crate::connection::resp::{Extent, Message, Said, extent, read};
 
 /// What carries a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}

@@ -3,10 +3,10 @@
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 use tokio::time::{sleep, timeout};
 
-use crate::commands::{Commands, Form};
+use crate::bus::publisher::RETRY;
+use crate::connection::commands::{Commands, Form};
+use crate::connection::map::{Address, Redirect};
 use crate::link::Link;
-use crate::map::{Address, Redirect};
-use crate::publisher::RETRY;
 
 impl Link {
     /// Asks the server that has the key of the command, on the connection that publishes.

@@ -2,7 +2,7 @@
 
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, RedisResult};
 
-use crate::map::Address;
+use crate::connection::map::Address;
 
 /// How servers of Redis are found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value, cmd};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::commands::Commands;
+use crate::bus::wire::Verbs;
+use crate::connection::commands::Commands;
+use crate::connection::map::Address;
 use crate::link::Link;
-use crate::map::Address;
-use crate::wire::Verbs;
 
 /// Connections to replicas, which clients may listen to as well: nodes of other makers do.
 pub(crate) type Replicas = Mutex<HashMap<Address, Commands>>;

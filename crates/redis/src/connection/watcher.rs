@@ -7,9 +7,9 @@ use redis::ServerError;
 use tokio::time::{sleep, timeout};
 
 use crate::connection::Backoff;
-use crate::health::Role;
+use crate::connection::health::Role;
+use crate::connection::map::{Address, Map, Redirect};
 use crate::link::Link;
-use crate::map::{Address, Map, Redirect};
 
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {

@@ -1,0 +1,13 @@
+//! Connections to Redis: where its servers are, which of them owns what, and how commands go there and answers come back.
+
+pub(crate) mod commands;
+mod connect;
+pub(crate) mod health;
+pub(crate) mod map;
+mod query;
+pub(crate) mod resp;
+pub(crate) mod servers;
+pub(crate) mod topology;
+pub(crate) mod watcher;
+
+pub(crate) use self::connect::{Backoff, Connection, Endpoint, connect};
