@@ -40,7 +40,7 @@ impl Ack {
         let Some(socket) = request.socket.lock().take() else { return };
         match args.into_args() {
             Ok(args) => socket.send_packet(Some(request.id), PacketBody::Ack(args)),
-            Err(error) => socket.conn().server().metrics.emit_failed("acknowledgement", &error),
+            Err(error) => socket.conn().app().metrics.emit_failed("acknowledgement", &error),
         }
     }
 }
@@ -223,7 +223,7 @@ impl Collected {
 ///
 /// The socket owes too many already, or will not answer.
 pub(crate) fn try_enter(socket: &Socket, id: u64, waiter: Waiter) -> Result<(), AckError> {
-    let server = socket.conn().server();
+    let server = socket.conn().app();
     let entered = socket.enter_ack(id, waiter, server.options.limits.max_pending_acks);
     if let Err(AckError::TooMany) = entered {
         server.metrics.bound_reached(Bound::PendingAcks, socket.conn().id());

@@ -10,12 +10,13 @@ use sockeye_protocol::engine::TransportKind;
 use sockeye_protocol::socket::Parser;
 
 use crate::adapter::{Adapter, AdapterFactory, Local};
-use crate::addresses::AddressRange;
-use crate::budget::Budgets;
-use crate::http::{ClientFiles, Cookie, Cors, HttpCompression, OriginPattern};
-use crate::options::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
-use crate::request::RequestInfo;
+use crate::client_files::ClientFiles;
+use crate::options::{ConnectionStateRecovery, Limits, Options};
 use crate::server::Server;
+use sockeye_engine::AddressRange;
+use sockeye_engine::Budgets;
+use sockeye_engine::RequestInfo;
+use sockeye_engine::{Cookie, Cors, HttpCompression, OriginPattern, PerMessageDeflate};
 
 /// Builds a [`Server`]. Each method sets the [option](Options) of its name.
 ///
@@ -47,92 +48,92 @@ impl std::fmt::Debug for ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// See [`Options::path`].
+    /// See [`path`](crate::EngineOptions::path).
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.options.path = path.into();
         self
     }
 
-    /// See [`Options::add_trailing_slash`].
+    /// See [`add_trailing_slash`](crate::EngineOptions::add_trailing_slash).
     pub fn add_trailing_slash(mut self, add: bool) -> Self {
         self.options.add_trailing_slash = add;
         self
     }
 
-    /// See [`Options::ping_interval`].
+    /// See [`ping_interval`](crate::EngineOptions::ping_interval).
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.options.ping_interval = interval;
         self
     }
 
-    /// See [`Options::ping_timeout`].
+    /// See [`ping_timeout`](crate::EngineOptions::ping_timeout).
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.options.ping_timeout = timeout;
         self
     }
 
-    /// See [`Options::upgrade_timeout`].
+    /// See [`upgrade_timeout`](crate::EngineOptions::upgrade_timeout).
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
         self.options.upgrade_timeout = timeout;
         self
     }
 
-    /// See [`Options::max_http_buffer_size`].
+    /// See [`max_http_buffer_size`](crate::EngineOptions::max_http_buffer_size).
     pub fn max_http_buffer_size(mut self, bytes: usize) -> Self {
         self.options.max_http_buffer_size = bytes;
         self
     }
 
-    /// See [`Options::transports`].
+    /// See [`transports`](crate::EngineOptions::transports).
     pub fn transports(mut self, transports: impl IntoIterator<Item = TransportKind>) -> Self {
         self.options.transports = transports.into_iter().collect();
         self
     }
 
-    /// See [`Options::allow_upgrades`].
+    /// See [`allow_upgrades`](crate::EngineOptions::allow_upgrades).
     pub fn allow_upgrades(mut self, allow: bool) -> Self {
         self.options.allow_upgrades = allow;
         self
     }
 
-    /// See [`Options::per_message_deflate`].
+    /// See [`per_message_deflate`](crate::EngineOptions::per_message_deflate).
     pub fn per_message_deflate(mut self, deflate: PerMessageDeflate) -> Self {
         self.options.per_message_deflate = Some(deflate);
         self
     }
 
-    /// See [`Options::http_compression`].
+    /// See [`http_compression`](crate::EngineOptions::http_compression).
     pub fn http_compression(mut self, compression: impl Into<Option<HttpCompression>>) -> Self {
         self.options.http_compression = compression.into();
         self
     }
 
-    /// See [`Options::cookie`].
+    /// See [`cookie`](crate::EngineOptions::cookie).
     pub fn cookie(mut self, cookie: Cookie) -> Self {
         self.options.cookie = Some(cookie);
         self
     }
 
-    /// See [`Options::allowed_origins`]. An entry is an origin, such as `https://app.example.com`, or a
+    /// See [`allowed_origins`](crate::EngineOptions::allowed_origins). An entry is an origin, such as `https://app.example.com`, or a
     /// [`Regex`](regex::Regex).
     pub fn allowed_origins(mut self, origins: impl IntoIterator<Item = impl Into<OriginPattern>>) -> Self {
         self.options.allowed_origins = Some(origins.into_iter().map(Into::into).collect());
         self
     }
 
-    /// See [`Options::cors`].
+    /// See [`cors`](crate::EngineOptions::cors).
     pub fn cors(mut self, cors: Cors) -> Self {
         self.options.cors = Some(cors);
         self
     }
 
-    /// See [`Options::allow_eio3`].
+    /// See [`allow_eio3`](crate::EngineOptions::allow_eio3).
     pub fn allow_eio3(mut self, allow: bool) -> Self {
         self.options.allow_eio3 = allow;
         self
     }
 
-    /// See [`Options::initial_packet`].
+    /// See [`initial_packet`](crate::EngineOptions::initial_packet).
     pub fn initial_packet(mut self, text: impl Into<String>) -> Self {
         self.options.initial_packet = Some(text.into());
         self
@@ -144,7 +145,7 @@ impl ServerBuilder {
         self
     }
 
-    /// See [`Options::connect_timeout`].
+    /// See [`connect_timeout`](crate::EngineOptions::connect_timeout).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
@@ -162,7 +163,7 @@ impl ServerBuilder {
         self
     }
 
-    /// See [`Options::dedicated_threads`].
+    /// See [`dedicated_threads`](crate::EngineOptions::dedicated_threads).
     pub fn dedicated_threads(mut self, threads: bool) -> Self {
         self.options.dedicated_threads = threads;
         self
@@ -174,7 +175,7 @@ impl ServerBuilder {
         self
     }
 
-    /// See [`Options::trusted_proxies`].
+    /// See [`trusted_proxies`](crate::EngineOptions::trusted_proxies).
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = AddressRange>) -> Self {
         self.options.trusted_proxies = proxies.into_iter().collect();
         self
@@ -186,7 +187,7 @@ impl ServerBuilder {
         self
     }
 
-    /// See [`Options::budgets`].
+    /// See [`budgets`](crate::EngineOptions::budgets).
     pub fn budgets(mut self, budgets: Budgets) -> Self {
         self.options.budgets = budgets;
         self
@@ -198,19 +199,19 @@ impl ServerBuilder {
         F: Fn(RequestInfo) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.options.hooks.set_allow_request(allow);
+        self.options.engine.set_allow_request(allow);
         self
     }
 
     /// Lets `edit` change the headers of the response that opens a session.
     pub fn initial_headers(mut self, edit: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
-        self.options.hooks.set_initial_headers(edit);
+        self.options.engine.set_initial_headers(edit);
         self
     }
 
     /// Lets `edit` change the headers of every response.
     pub fn headers(mut self, edit: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
-        self.options.hooks.set_headers(edit);
+        self.options.engine.set_headers(edit);
         self
     }
 
@@ -218,7 +219,7 @@ impl ServerBuilder {
     /// every load balancer and cluster. They name no node, so such a server cannot
     /// [join peers](Server::join_peers).
     pub fn generate_id(mut self, generate: impl Fn(&RequestInfo) -> String + Send + Sync + 'static) -> Self {
-        self.options.hooks.set_generate_id(generate);
+        self.options.engine.set_generate_id(generate);
         self
     }
 

@@ -4,6 +4,7 @@ mod attempts;
 mod backlog;
 mod incoming;
 
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,16 +22,18 @@ use self::attempts::{Attempt, Attempts};
 use self::backlog::{Backlog, Load};
 use crate::ack::Ack;
 use crate::adapter::RecoveredSession;
-use crate::budget::{Charge, Holder};
-use crate::engine::{Conn, Encoded, Ending, Id, Readiness, generate};
+use crate::encode::encode;
 use crate::error::ConnectError;
 use crate::handler::{EventContext, Kind, run_all, start};
 use crate::namespace::{Joining, Namespace};
+use crate::server::Conn;
 use crate::socket::Socket;
 use crate::telemetry::Bound;
+use sockeye_engine::{Charge, Holder};
+use sockeye_engine::{Encoded, Ending, Id, Readiness, generate};
 
-/// What a connection holds for Socket.IO.
-pub(crate) struct Client {
+/// What a connection holds for Socket.IO. It cannot be named outside of this crate.
+pub struct Client {
     state: Mutex<State>,
     inbound: Mutex<Decoder>,
     load: Load,
@@ -53,6 +56,12 @@ struct Rare {
     backlog: Backlog,
     /// What the account is charged with for attachments that have come.
     attachments: Option<Charge>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
 }
 
 impl State {
@@ -97,7 +106,7 @@ pub(crate) fn handle_open(conn: &Arc<Conn>) {
 
 /// A message of the client.
 pub(crate) fn handle_message(conn: &Arc<Conn>, message: Data<'_>) {
-    conn.client.handle_message(conn, message);
+    conn.session().handle_message(conn, message);
 }
 
 /// The time that was set for the connection is over.
@@ -107,12 +116,12 @@ pub(crate) fn handle_deadline(conn: &Arc<Conn>) {
 
 /// Whether the client takes more messages.
 pub(crate) fn readiness(conn: &Conn) -> Readiness {
-    conn.client.readiness()
+    conn.session().readiness()
 }
 
 /// Handles what waits of the client's messages, as far as it may. Ready when it takes more.
 pub(crate) fn poll_ready(conn: &Arc<Conn>, context: &mut Context<'_>) -> Poll<()> {
-    conn.client.poll_ready(conn, context)
+    conn.session().poll_ready(conn, context)
 }
 
 /// Whether a message is, as far as its first characters tell, an acknowledgement: a handler may be waiting for it, so it passes by those
@@ -126,7 +135,7 @@ pub(crate) fn passes(packet: &engine::Packet<'_>) -> bool {
 fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
     // A client of Socket.IO 2 gives in the query what later ones give as `auth`.
     let query = if conn.revision() == Revision::V3 { packet.take_query() } else { None };
-    let socket = conn.client.socket(&packet.namespace);
+    let socket = conn.session().socket(&packet.namespace);
     match (socket, packet.body) {
         // One whose end is decided does not keep its client from coming back.
         (socket, PacketBody::Connect(auth)) if socket.as_ref().is_none_or(Socket::is_leaving) => {
@@ -135,11 +144,11 @@ fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
         (Some(socket), PacketBody::Event { name, args }) => socket.handle_event(conn, packet.id, name, args),
         (Some(socket), PacketBody::Ack(args)) => {
             if !packet.id.is_some_and(|id| socket.handle_ack(id, args)) {
-                conn.server().metrics.unasked_acks.increment();
+                conn.app().metrics.unasked_acks.increment();
             }
         }
         // The official server closes the connection.
-        (_, PacketBody::Disconnect) if conn.client.give_up(&packet.namespace) => {}
+        (_, PacketBody::Disconnect) if conn.session().give_up(&packet.namespace) => {}
         (Some(socket), PacketBody::Disconnect) => socket.close(CloseReason::ClientNamespaceDisconnect),
         (None, _) | (Some(_), PacketBody::Connect(_) | PacketBody::ConnectError(_)) => {
             conn.close(CloseReason::ForcedServerClose, Ending::Graceful, "a packet that the state does not allow");
@@ -150,7 +159,7 @@ fn handle_packet(conn: &Arc<Conn>, mut packet: Packet) {
 /// The connection has closed, and with it all its sockets.
 pub(crate) fn handle_close(conn: &Arc<Conn>, reason: CloseReason) {
     let sockets = {
-        let mut state = conn.client.state.lock();
+        let mut state = conn.session().state.lock();
         state.closed = true;
         if let Some(rare) = &mut state.rare {
             rare.attachments = None;
@@ -166,7 +175,7 @@ pub(crate) fn handle_close(conn: &Arc<Conn>, reason: CloseReason) {
 /// A socket is gone.
 pub(crate) fn forget(conn: &Arc<Conn>, socket: &Socket) {
     let gone = {
-        let mut state = conn.client.state.lock();
+        let mut state = conn.session().state.lock();
         let at = state.sockets.iter().position(|each| each == socket);
         at.map(|at| state.sockets.remove(at))
     };
@@ -175,7 +184,7 @@ pub(crate) fn forget(conn: &Arc<Conn>, socket: &Socket) {
 
 /// Disconnects the client from all its namespaces, and closes the connection.
 pub(crate) fn disconnect(conn: &Arc<Conn>) {
-    let sockets = conn.client.state.lock().sockets.clone();
+    let sockets = conn.session().state.lock().sockets.clone();
     for socket in sockets {
         socket.disconnect();
     }
@@ -183,10 +192,10 @@ pub(crate) fn disconnect(conn: &Arc<Conn>) {
 }
 
 fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteString>) {
-    let limit = conn.server().options.limits.max_namespaces;
+    let limit = conn.app().options.limits.max_namespaces;
     let bytes = auth.as_ref().map_or(0, |auth| auth.len());
     let (given_up, held, number) = {
-        let mut state = conn.client.state.lock();
+        let mut state = conn.session().state.lock();
         let given_up = state.attempts.give_up(&namespace);
         let fits = state.sockets.len() + state.attempts.len() < limit;
         let held = state.sockets.iter().map(Socket::auth_bytes).sum();
@@ -196,7 +205,7 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
         given_up.settle();
     }
     let Some(number) = number else {
-        conn.server().metrics.bound_reached(Bound::Namespaces, conn.id());
+        conn.app().metrics.bound_reached(Bound::Namespaces, conn.id());
         return refuse(conn, namespace, ConnectError::new("Too many namespaces").to_json(false));
     };
     let attempt = Attempt { conn: conn.clone(), number };
@@ -204,7 +213,7 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
         // Not a connect error: from that a client does not come back.
         return conn.close(CloseReason::Overload, Ending::Gone, "too many bytes of `auth`");
     }
-    start(&conn.server().clone(), conn, bytes, async move {
+    start(&conn.app().clone(), conn, bytes, async move {
         let conn = &attempt.conn;
         let refusal = match find_namespace(conn, &namespace, auth.as_deref()).await {
             Ok(found) => join(&attempt, (*found).clone(), auth.as_deref())
@@ -222,7 +231,7 @@ fn handle_connect(conn: &Arc<Conn>, namespace: ByteString, auth: Option<ByteStri
 }
 
 async fn find_namespace(conn: &Arc<Conn>, name: &ByteString, auth: Option<&str>) -> Result<Joining, ConnectError> {
-    conn.server().find_namespace(name, auth, conn.key()).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
+    conn.app().find_namespace(name, auth, conn.key()).await.ok_or_else(|| ConnectError::new("Invalid namespace"))
 }
 
 async fn join(attempt: &Attempt, namespace: Namespace, auth: Option<&str>) -> Result<(), ConnectError> {
@@ -286,7 +295,7 @@ async fn admit(
 
 /// Lets the middlewares decide, one after the other.
 async fn ask_middlewares(namespace: &Namespace, socket: &Socket, is_recovered: bool) -> Result<(), ConnectError> {
-    let recovery = socket.conn().server().options.connection_state_recovery;
+    let recovery = socket.conn().app().options.connection_state_recovery;
     if is_recovered && recovery.is_some_and(|options| options.skip_middlewares) {
         return Ok(());
     }
@@ -333,9 +342,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The socket is welcome: it enters the namespace, is told so, and the program hears of it.
 fn connect(namespace: &Namespace, socket: &Socket, attempt: u32, recovered: Option<&RecoveredSession>) -> Entry {
     let conn = socket.conn();
-    let server = conn.server();
+    let server = conn.app();
     let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
-    let encode = |packet: &Packet| Encoded::packet(packet, server.options.parser, true);
+    let encode = |packet: &Packet| encode(packet, server.options.parser, true);
     let mut replay: Vec<_> = recovered.iter().flat_map(|session| session.missed.iter().map(encode)).collect();
     let mut events = Vec::new();
     let mut entry = Entry::CannotReplay;
@@ -353,7 +362,7 @@ fn connect(namespace: &Namespace, socket: &Socket, attempt: u32, recovered: Opti
         }
         // Its phase first, so that a close of the connection from here on also closes the socket; among the others last, so
         // that nothing overtakes the CONNECT.
-        if !socket.set_entering() || !conn.client.enter(socket, attempt) {
+        if !socket.set_entering() || !conn.session().enter(socket, attempt) {
             entry = Entry::Unwanted;
             return;
         }
@@ -414,7 +423,7 @@ fn connect_payload(socket: &Socket, private_id: Option<&str>) -> Option<ByteStri
 
 fn refuse(conn: &Arc<Conn>, namespace: ByteString, payload: String) {
     let packet = Packet::new(namespace, PacketBody::ConnectError(payload.into()));
-    conn.send(Encoded::packet(&packet, conn.server().options.parser, true), false);
+    conn.send(encode(&packet, conn.app().options.parser, true), false);
 }
 
 /// What a client of Socket.IO 2 gives as query of a namespace is its `auth`.

@@ -35,45 +35,39 @@
 
 mod ack;
 pub mod adapter;
-mod addresses;
-mod budget;
 mod builder;
 mod client;
+mod client_files;
 mod emit;
-mod engine;
+mod encode;
 mod error;
 mod handler;
-mod http;
-mod listen;
 mod namespace;
 mod options;
-pub mod peers;
-mod request;
 mod server;
-mod share;
+mod service;
 mod socket;
 mod telemetry;
 
 pub use ack::Ack;
-pub use addresses::{AddressRange, AddressRangeError, TlsHandshake};
-pub use budget::{Budgets, Holder, Ledger};
 pub use builder::ServerBuilder;
+pub use client_files::ClientFiles;
 pub use emit::{BroadcastError, Emit, Flags, IntoRooms, RemoteSocket, ServerSideError, Target};
 pub use error::{AckError, BroadcastAckError, ConnectError, EmitError, JoinError};
 pub use handler::{Auth, Data, Event, EventContext, FromEvent, Handler, HandlerOutput, Reason, Rejection};
-pub use http::{
-    ClientFiles, Cookie, Cors, HttpCompression, NotFound, OriginPattern, ResponseBody, SameSite, SockeyeLayer,
-    SockeyeService,
-};
 pub use namespace::{Namespace, ParentNamespace};
-pub use options::{ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
-pub use request::{RemoteAddr, RequestInfo, Secure};
+pub use options::{ConnectionStateRecovery, EngineLimits, EngineOptions, Limits, Options};
 pub use server::Server;
+pub use service::{SockeyeLayer, SockeyeService};
 pub use socket::{Socket, SocketEmit};
-pub use sockeye_protocol::engine::TransportKind;
+pub use sockeye_engine::{
+    AddressRange, AddressRangeError, Budgets, Cookie, Cors, Counter, Gauge, Holder, HttpCompression, Ledger, NotFound,
+    OriginPattern, PerMessageDeflate, RemoteAddr, RequestInfo, ResponseBody, SameSite, Secure, TlsHandshake,
+    TransportKind, peers,
+};
 pub use sockeye_protocol::socket::{Args, ArgsError, EventName, FromArgs, IntoArgs, Parser, Value};
 pub use sockeye_protocol::{ByteString, CloseReason};
-pub use telemetry::{Bound, Counter, Gauge, Metrics};
+pub use telemetry::{Bound, Metrics};
 
 /// The README and the guide: their examples must compile.
 #[cfg(doctest)]

@@ -1,16 +1,12 @@
 //! The options of a server, with the names and defaults of the official one, and the bounds that it lacks.
 
-use std::fmt;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use sockeye_protocol::engine::{SessionConfig, TransportKind};
+pub use sockeye_engine::{Limits as EngineLimits, Options as EngineOptions};
 use sockeye_protocol::socket::Parser;
 
-use crate::addresses::AddressRange;
-use crate::budget::Budgets;
-use crate::http::{ClientFiles, Cookie, Cors, HttpCompression, OriginPattern};
-use crate::request::RequestHooks;
+use crate::client_files::ClientFiles;
 
 /// Options of a server. [`Server::builder`](crate::Server::builder) has a method for each.
 ///
@@ -18,137 +14,44 @@ use crate::request::RequestHooks;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The path that is served. Default: `/socket.io`.
-    pub path: String,
-    /// Whether the path ends in a slash. Default: true.
-    pub add_trailing_slash: bool,
-    /// Time from one heartbeat to the next. Default: 25 s.
-    pub ping_interval: Duration,
-    /// How long an answer to a heartbeat may take. Default: 20 s.
-    pub ping_timeout: Duration,
-    /// How long an upgrade may take. Default: 10 s.
-    pub upgrade_timeout: Duration,
-    /// Bytes of one incoming message, or of one POST body. Default: 1,000,000.
-    pub max_http_buffer_size: usize,
-    /// The transports that clients may use. Default: long-polling and WebSocket.
-    pub transports: Vec<TransportKind>,
-    /// Whether a long-polling client may upgrade to WebSocket. Default: true.
-    pub allow_upgrades: bool,
-    /// permessage-deflate for WebSocket. Default: off.
-    pub per_message_deflate: Option<PerMessageDeflate>,
-    /// Compression of long-polling responses. Default: from 1,024 bytes on.
-    pub http_compression: Option<HttpCompression>,
-    /// A cookie with the session id in the handshake's response. Default: none.
-    pub cookie: Option<Cookie>,
-    /// Cross-origin resource sharing. Default: none, so that browsers on other origins are refused.
-    pub cors: Option<Cors>,
-    /// The origins whose pages may connect, by whichever transport; requests of others are answered `Forbidden`. A request that
-    /// names no origin is no page's of another site, and is not refused; but one for JSONP must come from a page of these.
-    /// The origin of the program's own pages must be among them. Default: none, so that every page may connect.
-    pub allowed_origins: Option<Vec<OriginPattern>>,
-    /// Whether clients of Engine.IO 3 (Socket.IO 2) are served. Default: false.
-    pub allow_eio3: bool,
-    /// Text of a message that every client gets with the handshake. Default: none.
-    pub initial_packet: Option<String>,
+    /// Those of the connections. What has this, gives them by their names, too: `options.ping_interval`.
+    pub engine: EngineOptions,
     /// The official client bundles to serve under the path. Default: none (the official server carries them with it).
     pub serve_client: Option<ClientFiles>,
-    /// How long a client may stay without joining a namespace. Default: 45 s.
-    pub connect_timeout: Duration,
     /// The encoding of packets. Default: [`Parser::Json`].
     pub parser: Parser,
     /// Keeps sessions for clients that come back soon. Default: off.
     pub connection_state_recovery: Option<ConnectionStateRecovery>,
     /// Whether a namespace made from a pattern goes away with its last socket. Default: false.
     pub cleanup_empty_child_namespaces: bool,
-    /// Whether plain sockets have threads of their own, as many as the runtime has workers, instead of tasks of the runtime.
-    /// Default: false.
-    ///
-    /// An event costs less CPU time then, as long as its handler does not wait. What waits, or goes to other nodes, passes from
-    /// one thread to another and costs more. In a runtime with a single thread it changes nothing.
-    pub dedicated_threads: bool,
-    /// Reverse proxies whose word is taken for the address of the client: `X-Forwarded-For`, or else `Forwarded`, is read from the
-    /// right, past addresses in these ranges. What stands there, where the last of them got the request from, is
-    /// [`RequestInfo::address`](crate::RequestInfo::address), and each such address has its own share of the bounds.
-    /// Default: none, so that a proxy is one client with one share.
-    pub trusted_proxies: Vec<AddressRange>,
     /// The bounds that keep one client, or many, from using up the machine.
     pub limits: Limits,
-    /// The bounds in bytes on what all clients together make the server hold. Default: parts of the memory that is available.
-    pub budgets: Budgets,
-    pub(crate) hooks: RequestHooks,
-    /// The prefix of the request paths that are ours; made from `path` when the server is built.
-    pub(crate) mount_path: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            path: "/socket.io".to_owned(),
-            add_trailing_slash: true,
-            ping_interval: Duration::from_secs(25),
-            ping_timeout: Duration::from_secs(20),
-            upgrade_timeout: Duration::from_secs(10),
-            max_http_buffer_size: 1_000_000,
-            transports: vec![TransportKind::Polling, TransportKind::WebSocket],
-            allow_upgrades: true,
-            per_message_deflate: None,
-            http_compression: Some(HttpCompression::default()),
-            cookie: None,
-            cors: None,
-            allowed_origins: None,
-            allow_eio3: false,
-            initial_packet: None,
+            engine: EngineOptions::default(),
             serve_client: None,
-            connect_timeout: Duration::from_secs(45),
             parser: Parser::Json,
             connection_state_recovery: None,
             cleanup_empty_child_namespaces: false,
-            dedicated_threads: false,
-            trusted_proxies: Vec::new(),
             limits: Limits::default(),
-            budgets: Budgets::default(),
-            hooks: RequestHooks::default(),
-            mount_path: String::new(),
         }
     }
 }
 
-impl Options {
-    pub(crate) fn mount(&mut self) {
-        self.mount_path = format!("/{}", self.path.trim_matches('/'));
-        if self.add_trailing_slash && self.mount_path != "/" {
-            self.mount_path.push('/');
-        }
-    }
+impl Deref for Options {
+    type Target = EngineOptions;
 
-    pub(crate) fn session(&self) -> SessionConfig {
-        SessionConfig {
-            ping_interval: self.ping_interval,
-            ping_timeout: self.ping_timeout,
-            upgrade_timeout: self.upgrade_timeout,
-        }
+    fn deref(&self) -> &EngineOptions {
+        &self.engine
     }
 }
 
-/// permessage-deflate (RFC 7692). The server keeps no context from one message to the next, so that a message that goes to many is
-/// compressed once. Clients may; see [`Limits::max_deflate_contexts`].
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct PerMessageDeflate {
-    /// Messages from this size on, in bytes, are compressed. Default: 1,024.
-    pub threshold: usize,
-}
-
-impl PerMessageDeflate {
-    /// Compresses messages of at least `threshold` bytes.
-    pub const fn from_bytes(threshold: usize) -> Self {
-        Self { threshold }
-    }
-}
-
-impl Default for PerMessageDeflate {
-    fn default() -> Self {
-        Self::from_bytes(1024)
+impl DerefMut for Options {
+    fn deref_mut(&mut self) -> &mut EngineOptions {
+        &mut self.engine
     }
 }
 
@@ -197,28 +100,8 @@ impl ConnectionStateRecovery {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Sessions at a time. More: HTTP 503. Of this bound and the next four, one address gets what is still free at the most: alone
-    /// it gets half, and somebody new always something. Default: 1,000,000.
-    pub max_connections: usize,
-    /// TCP connections of the server's own listener that speak HTTP; those that are WebSockets do not count. More: an address
-    /// loses its oldest one on which no request has come, or its new one is closed. Default: 100,000.
-    pub max_tcp_connections: usize,
-    /// Handshakes that are being answered at a time (a slow [`allow_request`](crate::ServerBuilder::allow_request)).
-    /// More: HTTP 503. Default: 10,000.
-    pub max_handshakes: usize,
-    /// Sessions that have joined no namespace. More: the oldest one of the same address is closed, or HTTP 503 if it has none.
-    /// Default: 100,000.
-    pub max_unjoined: usize,
-    /// Those of them that one TCP connection may open. More: its oldest one is closed. Connections of
-    /// [`Options::trusted_proxies`] may open any number. Default: 1,000.
-    pub max_unjoined_per_tcp_connection: usize,
-    /// Bytes that wait for one client to read them. A message that does not fit closes the connection as `slow consumer`;
-    /// a message that finds nothing waiting always fits. Default: 4 MiB.
-    pub max_outbox_bytes: usize,
-    /// Bytes that wait for a client that does not read, from which on it counts as behind. While a twentieth of the recipients of a
-    /// client's events are behind, its next events wait as if too many handlers did ([`max_handlers`](Self::max_handlers)), and then
-    /// it is read no further. Nobody waits longer than ten seconds for a recipient. Default: 1 MiB.
-    pub max_behind_bytes: usize,
+    /// Those of the connections. What has this, gives them by their names, too: `limits.max_connections`.
+    pub engine: EngineLimits,
     /// Namespaces that one connection may join. More: the connect error `Too many namespaces`. Default: 100.
     pub max_namespaces: usize,
     /// Namespaces that patterns and functions may bring to life. More: the connect error `Invalid namespace`.
@@ -229,7 +112,7 @@ pub struct Limits {
     /// Acknowledgements that one socket may owe. More: `emit_with_ack` gives an error. Default: 10,000.
     pub max_pending_acks: usize,
     /// Handlers of one connection that wait at a time. More: its next events wait for their turn, as many again and
-    /// [`Options::max_http_buffer_size`] bytes at the most, while acknowledgements pass by; then the server reads no more from
+    /// [`max_http_buffer_size`](EngineOptions::max_http_buffer_size) bytes at the most, while acknowledgements pass by; then the server reads no more from
     /// it until a handler is done. Default: 1,000.
     pub max_handlers: usize,
     /// Attachments of one packet. More: the connection is closed (`forced close`). Default: 10, as in the official parser.
@@ -240,30 +123,12 @@ pub struct Limits {
     pub attachment_timeout: Duration,
     /// How deep the values of an event may be nested. Deeper: the connection is closed (`forced close`). At most, and by default: 127.
     pub max_depth: usize,
-    /// Clients whose context of permessage-deflate is kept from one message to the next, about 40 KiB each. More: they are asked to
-    /// compress each message on its own. Default: 1,000.
-    pub max_deflate_contexts: usize,
-    /// How long a closed connection may take to read what was sent before the close. Default: 10 s.
-    pub close_timeout: Duration,
-    /// How long the server's own listener ([`Server::listen`](crate::Server::listen)) keeps a connection for the next request,
-    /// or one of HTTP/2 on which nothing is open. Longer: the connection is closed. Default: 75 s, which is more than the
-    /// minute for which load balancers keep theirs.
-    pub keep_alive_timeout: Duration,
-    /// How long a client of the server's own listener may take to read a part of a response, however small. Longer: the
-    /// connection is cut. Default: 30 s.
-    pub write_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 1_000_000,
-            max_tcp_connections: 100_000,
-            max_handshakes: 10_000,
-            max_unjoined: 100_000,
-            max_unjoined_per_tcp_connection: 1_000,
-            max_outbox_bytes: 4 << 20,
-            max_behind_bytes: 1 << 20,
+            engine: EngineLimits::default(),
             max_namespaces: 100,
             max_child_namespaces: 10_000,
             max_rooms: 10_000,
@@ -273,11 +138,21 @@ impl Default for Limits {
             max_attachment_bytes: 10_000_000,
             attachment_timeout: Duration::from_secs(60),
             max_depth: 127,
-            max_deflate_contexts: 1_000,
-            close_timeout: Duration::from_secs(10),
-            keep_alive_timeout: Duration::from_secs(75),
-            write_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl Deref for Limits {
+    type Target = EngineLimits;
+
+    fn deref(&self) -> &EngineLimits {
+        &self.engine
+    }
+}
+
+impl DerefMut for Limits {
+    fn deref_mut(&mut self) -> &mut EngineLimits {
+        &mut self.engine
     }
 }
 
@@ -289,20 +164,5 @@ impl Limits {
             max_depth: self.max_depth,
             ..Default::default()
         }
-    }
-}
-
-/// A function that the options hold; printing it tells only that it is there.
-pub(crate) struct Hook<F: ?Sized>(pub(crate) Arc<F>);
-
-impl<F: ?Sized> Clone for Hook<F> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<F: ?Sized> fmt::Debug for Hook<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hook")
     }
 }

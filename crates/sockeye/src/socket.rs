@@ -22,14 +22,16 @@ pub use self::emit::SocketEmit;
 use self::phase::{CONNECTED, CONNECTING, DISCONNECTED, ENTERING};
 use crate::ack::{PendingAcks, Waiter};
 use crate::adapter::{RecoveredSession, Room, RoomSet, SavedSession};
-use crate::budget::Holder;
 use crate::emit::{Emit, Flags, IntoRooms};
-use crate::engine::{Conn, Encoded, Id, Identified, Queue};
+use crate::encode::encode;
 use crate::error::{AckError, EmitError, JoinError};
 use crate::handler::{EventContext, Waiting};
 use crate::namespace::Namespace;
-use crate::request::RequestInfo;
+use crate::server::Conn;
 use crate::server::Server;
+use sockeye_engine::Holder;
+use sockeye_engine::RequestInfo;
+use sockeye_engine::{Encoded, Id, Identified, Queue};
 
 /// A client that is connected to a namespace. A clone is another handle to the same.
 #[derive(Clone)]
@@ -115,7 +117,7 @@ impl Socket {
 
     /// The server.
     pub fn server(&self) -> Server {
-        Server::from_inner(self.0.conn.server().clone())
+        Server::from_inner(self.0.conn.app().clone())
     }
 
     /// Whether the socket is connected: not yet in a connection middleware, no more after the disconnect.
@@ -177,7 +179,7 @@ impl Socket {
                 drop(self.0.state.lock().rare().data.insert(key.into(), value));
                 self.note_session();
             }
-            Err(error) => self.0.conn.server().metrics.emit_failed("data", &error),
+            Err(error) => self.0.conn.app().metrics.emit_failed("data", &error),
         }
     }
 
@@ -362,7 +364,7 @@ impl Socket {
     /// Sends a packet of this socket's namespace.
     pub(crate) fn send_packet(&self, id: Option<u64>, body: PacketBody) {
         let packet = Packet { id, ..Packet::new(self.0.namespace.name_shared().clone(), body) };
-        self.deliver(Encoded::packet(&packet, self.0.conn.server().options.parser, true), false);
+        self.deliver(encode(&packet, self.0.conn.app().options.parser, true), false);
     }
 
     /// Enters who waits for the acknowledgement with `id`.

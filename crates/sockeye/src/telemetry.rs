@@ -1,83 +1,27 @@
 //! What the server counts, and the one place where an occurrence is both counted and logged.
-//!
-//! Counters are striped over cache lines, so that threads which count at the same time do not wait for each other.
 
 mod rejected;
 
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use sockeye_protocol::CloseReason;
+use sockeye_engine::{Bound as EngineBound, Counter, Gauge, LogGate, Metrics as EngineMetrics, millis};
 
 use self::rejected::Rejected;
-
-const STRIPES: usize = 8;
-
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Cell(AtomicU64);
-
-/// A counter that many threads add to at once.
-#[derive(Debug, Default)]
-pub struct Counter([Cell; STRIPES]);
-
-impl Counter {
-    /// Adds to it.
-    pub fn add(&self, count: u64) {
-        if let Some(cell) = self.0.get(stripe()) {
-            cell.0.fetch_add(count, Ordering::Relaxed);
-        }
-    }
-
-    /// Adds one.
-    pub fn increment(&self) {
-        self.add(1);
-    }
-
-    /// The value now.
-    pub fn value(&self) -> u64 {
-        self.0.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum()
-    }
-}
-
-/// A number that goes up and down.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicI64);
-
-impl Gauge {
-    pub(crate) fn add(&self, count: i64) -> i64 {
-        self.0.fetch_add(count, Ordering::Relaxed) + count
-    }
-
-    /// The value now.
-    pub fn value(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Which stripe the calling thread counts in.
-fn stripe() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static STRIPE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
-    }
-    STRIPE.try_with(|stripe| *stripe).unwrap_or(0)
-}
 
 /// A bound of [`Limits`](crate::Limits), as the label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bound {
-    /// [`Limits::max_connections`](crate::Limits::max_connections)
+    /// [`EngineLimits::max_connections`](crate::EngineLimits::max_connections)
     Connections,
-    /// [`Limits::max_handshakes`](crate::Limits::max_handshakes)
+    /// [`EngineLimits::max_handshakes`](crate::EngineLimits::max_handshakes)
     Handshakes,
-    /// [`Limits::max_unjoined`](crate::Limits::max_unjoined)
+    /// [`EngineLimits::max_unjoined`](crate::EngineLimits::max_unjoined)
     Unjoined,
-    /// [`Limits::max_outbox_bytes`](crate::Limits::max_outbox_bytes)
+    /// [`EngineLimits::max_outbox_bytes`](crate::EngineLimits::max_outbox_bytes)
     Outbox,
-    /// [`Limits::max_behind_bytes`](crate::Limits::max_behind_bytes): a sender was held back
+    /// [`EngineLimits::max_behind_bytes`](crate::EngineLimits::max_behind_bytes): a sender was held back
     Behind,
     /// [`Limits::max_namespaces`](crate::Limits::max_namespaces)
     Namespaces,
@@ -87,17 +31,17 @@ pub enum Bound {
     PendingAcks,
     /// [`Limits::attachment_timeout`](crate::Limits::attachment_timeout)
     AttachmentTime,
-    /// [`Options::max_http_buffer_size`](crate::Options::max_http_buffer_size)
+    /// [`EngineOptions::max_http_buffer_size`](crate::EngineOptions::max_http_buffer_size)
     Payload,
-    /// [`Options::connect_timeout`](crate::Options::connect_timeout)
+    /// [`EngineOptions::connect_timeout`](crate::EngineOptions::connect_timeout)
     ConnectTime,
     /// [`Limits::max_child_namespaces`](crate::Limits::max_child_namespaces)
     ChildNamespaces,
-    /// [`Limits::max_tcp_connections`](crate::Limits::max_tcp_connections)
+    /// [`EngineLimits::max_tcp_connections`](crate::EngineLimits::max_tcp_connections)
     TcpConnections,
     /// [`Limits::max_handlers`](crate::Limits::max_handlers): its events waited, and reading was paused
     Handlers,
-    /// [`Limits::max_deflate_contexts`](crate::Limits::max_deflate_contexts)
+    /// [`EngineLimits::max_deflate_contexts`](crate::EngineLimits::max_deflate_contexts)
     DeflateContexts,
 }
 
@@ -141,61 +85,53 @@ impl Bound {
             Self::DeflateContexts => "max_deflate_contexts",
         }
     }
+
+    /// The same for the engine, if it is one of its bounds; otherwise its place among ours.
+    const fn of_engine(self) -> Result<EngineBound, usize> {
+        Ok(match self {
+            Self::Connections => EngineBound::Connections,
+            Self::Handshakes => EngineBound::Handshakes,
+            Self::Unjoined => EngineBound::Unjoined,
+            Self::Outbox => EngineBound::Outbox,
+            Self::Behind => EngineBound::Behind,
+            Self::Payload => EngineBound::Payload,
+            Self::ConnectTime => EngineBound::ConnectTime,
+            Self::TcpConnections => EngineBound::TcpConnections,
+            Self::DeflateContexts => EngineBound::DeflateContexts,
+            Self::Namespaces => return Err(0),
+            Self::Rooms => return Err(1),
+            Self::PendingAcks => return Err(2),
+            Self::AttachmentTime => return Err(3),
+            Self::ChildNamespaces => return Err(4),
+            Self::Handlers => return Err(5),
+        })
+    }
 }
 
-/// The counters of one server. Reading them costs nothing on the path of a message.
-#[derive(Debug, Default)]
+/// How many bounds are not the engine's.
+const OWN_BOUNDS: usize = 6;
+
+/// The counters of one server; those of its connections are fields of this, too. Reading them costs nothing on the path of a message.
+#[derive(Debug)]
 pub struct Metrics {
-    /// Engine.IO sessions that are open.
-    pub connections: Gauge,
-    /// Sessions that have joined no namespace yet.
-    pub unjoined: Gauge,
-    /// Handshakes that are being answered.
-    pub handshakes: Gauge,
+    engine: Arc<EngineMetrics>,
     /// Sockets that are connected, over all namespaces.
     pub sockets: Gauge,
-    /// Sessions opened since the start.
-    pub opened: Counter,
-    /// Upgrades from long-polling to WebSocket that succeeded.
-    pub upgrades: Counter,
     /// Sessions recovered with connection state recovery.
     pub recovered: Counter,
     /// Events received.
     pub events_received: Counter,
-    /// Packets put into outboxes.
-    pub packets_sent: Counter,
-    /// Volatile packets dropped because the client was not ready.
-    pub volatile_dropped: Counter,
     /// Events that no handler is registered for.
     pub unhandled_events: Counter,
     /// Events whose arguments a handler could not take.
     pub rejected_events: Counter,
-    /// Handlers and listeners that panicked.
-    pub handler_panics: Counter,
     /// Emits that failed, for an argument that cannot be encoded for example.
     pub failed_emits: Counter,
     /// Handlers that returned an error.
     pub handler_errors: Counter,
     /// Acknowledgements that no emit waited for: late ones, and those that nobody asked for.
     pub unasked_acks: Counter,
-    /// Requests and handshakes refused.
-    pub refused: Counter,
-    /// TCP connections that the server's own listener serves.
-    pub tcp_connections: Gauge,
-    /// TCP connections that the server's own listener has accepted.
-    pub tcp_accepted: Counter,
-    /// TCP connections closed because the headers of a request took too long.
-    pub header_timeouts: Counter,
-    /// TCP connections closed because their peer did not read a response in time.
-    pub write_timeouts: Counter,
-    /// TCP connections closed because what came was no HTTP request.
-    pub malformed_requests: Counter,
-    /// HTTP/2 connections that ended with an error: a peer that broke the protocol, or too many resets.
-    pub http2_errors: Counter,
-    /// TLS handshakes that failed, or were refused.
-    pub tls_refused: Counter,
-    closed: [Counter; CloseReason::ALL.len()],
-    bounds: [(Counter, LogGate); Bound::ALL.len()],
+    bounds: [(Counter, LogGate); OWN_BOUNDS],
     panics: LogGate,
     failures: LogGate,
     emit_failures: LogGate,
@@ -203,62 +139,57 @@ pub struct Metrics {
     listener_panics: LogGate,
 }
 
+impl Deref for Metrics {
+    type Target = EngineMetrics;
+
+    fn deref(&self) -> &EngineMetrics {
+        &self.engine
+    }
+}
+
 impl Metrics {
-    /// Sessions closed for `reason` since the start.
-    pub fn closed(&self, reason: CloseReason) -> u64 {
-        position(&CloseReason::ALL, &reason).and_then(|at| self.closed.get(at)).map_or(0, Counter::value)
+    pub(crate) fn new(engine: Arc<EngineMetrics>) -> Self {
+        Self {
+            engine,
+            sockets: Gauge::default(),
+            recovered: Counter::default(),
+            events_received: Counter::default(),
+            unhandled_events: Counter::default(),
+            rejected_events: Counter::default(),
+            failed_emits: Counter::default(),
+            handler_errors: Counter::default(),
+            unasked_acks: Counter::default(),
+            bounds: Default::default(),
+            panics: LogGate::default(),
+            failures: LogGate::default(),
+            emit_failures: LogGate::default(),
+            rejected: Rejected::default(),
+            listener_panics: LogGate::default(),
+        }
     }
 
     /// How often `bound` was reached.
     pub fn reached(&self, bound: Bound) -> u64 {
-        position(&Bound::ALL, &bound).and_then(|at| self.bounds.get(at)).map_or(0, |(counter, _)| counter.value())
-    }
-
-    /// A session closed.
-    pub(crate) fn session_closed(&self, sid: &str, reason: CloseReason, detail: &str) {
-        if let Some(counter) = position(&CloseReason::ALL, &reason).and_then(|at| self.closed.get(at)) {
-            counter.increment();
+        match bound.of_engine() {
+            Ok(bound) => self.engine.reached(bound),
+            Err(at) => self.bounds.get(at).map_or(0, |(counter, _)| counter.value()),
         }
-        tracing::debug!(sid, reason = reason.as_str(), detail, "session closed");
     }
 
-    /// A client, or the program, ran into a bound. Clients can make that happen as often as they like: each time counts, but
+    /// A client, or the program, ran into a bound of ours. Clients can make that happen as often as they like: each time counts, but
     /// only one in a second is logged, with how many there were before it that were not.
     pub(crate) fn bound_reached(&self, bound: Bound, sid: &str) {
-        let Some((counter, gate)) = position(&Bound::ALL, &bound).and_then(|at| self.bounds.get(at)) else { return };
+        let Err(Some((counter, gate))) = bound.of_engine().map_err(|at| self.bounds.get(at)) else { return };
         counter.increment();
-        if let Some(suppressed) = gate.admit(millis()) {
+        if let Some(suppressed) = gate.pass() {
             tracing::warn!(sid, bound = bound.as_str(), suppressed, "limit reached");
         }
-    }
-
-    /// A connection of the server's own listener ended as it should not.
-    pub(crate) fn connection_failed(
-        &self,
-        failure: ConnectionFailure,
-        detail: &dyn std::fmt::Display,
-        remote: &dyn std::fmt::Debug,
-    ) {
-        match failure {
-            ConnectionFailure::HeaderTimeout => self.header_timeouts.increment(),
-            ConnectionFailure::WriteTimeout => self.write_timeouts.increment(),
-            ConnectionFailure::MalformedRequest => self.malformed_requests.increment(),
-            ConnectionFailure::Http2Error => self.http2_errors.increment(),
-            ConnectionFailure::Other => {}
-        }
-        tracing::debug!(?failure, %detail, ?remote, "connection ended");
-    }
-
-    /// A request was refused with an Engine.IO error.
-    pub(crate) fn request_refused(&self, message: &str, context: &dyn std::fmt::Debug) {
-        self.refused.increment();
-        tracing::debug!(message, ?context, "request refused");
     }
 
     /// A handler panicked; its socket is closed.
     pub(crate) fn handler_panicked(&self, sid: &str, event: &str, panic: &str) {
         self.handler_panics.increment();
-        if let Some(suppressed) = self.panics.admit(millis()) {
+        if let Some(suppressed) = self.panics.pass() {
             tracing::error!(sid, event, panic, suppressed, "a handler panicked; its connection is closed");
         }
     }
@@ -266,16 +197,8 @@ impl Metrics {
     /// A listener that belongs to no client panicked. One that sees every event may do so often: only one in a second is logged.
     pub(crate) fn listener_panicked(&self, namespace: &str, panic: &str) {
         self.handler_panics.increment();
-        if let Some(suppressed) = self.listener_panics.admit(millis()) {
+        if let Some(suppressed) = self.listener_panics.pass() {
             tracing::error!(namespace, panic, suppressed, "a listener panicked");
-        }
-    }
-
-    /// A function of the program that looks at requests panicked; the request is answered 500.
-    pub(crate) fn hook_panicked(&self, panic: &str) {
-        self.handler_panics.increment();
-        if let Some(suppressed) = self.panics.admit(millis()) {
-            tracing::error!(panic, suppressed, "a hook of requests panicked; the request is answered 500");
         }
     }
 
@@ -302,7 +225,7 @@ impl Metrics {
     /// A handler gave back an error.
     pub(crate) fn handler_failed(&self, sid: &str, event: &str, error: &dyn std::fmt::Display) {
         self.handler_errors.increment();
-        if let Some(suppressed) = self.failures.admit(millis()) {
+        if let Some(suppressed) = self.failures.pass() {
             tracing::error!(sid, event, %error, suppressed, "a handler failed");
         }
     }
@@ -310,80 +233,35 @@ impl Metrics {
     /// An emit could not be encoded, or is not allowed.
     pub(crate) fn emit_failed(&self, event: &str, error: &dyn std::fmt::Display) {
         self.failed_emits.increment();
-        if let Some(suppressed) = self.emit_failures.admit(millis()) {
+        if let Some(suppressed) = self.emit_failures.pass() {
             tracing::error!(event, %error, suppressed, "emit failed; nothing was sent");
         }
     }
 }
 
-/// What went wrong on a connection of the server's own listener.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ConnectionFailure {
-    HeaderTimeout,
-    WriteTimeout,
-    MalformedRequest,
-    Http2Error,
-    /// What nobody needs a counter for: a peer that went away.
-    Other,
-}
-
 /// Characters of the reason in a warning.
 const MAX_REASON: usize = 300;
-
-/// Lets one log line through in a second.
-#[derive(Debug, Default)]
-struct LogGate {
-    /// When the next may pass, in milliseconds.
-    next: AtomicU64,
-    suppressed: AtomicU64,
-}
-
-impl LogGate {
-    /// Whether a line may be logged now, and if so how many were not since the last one.
-    fn admit(&self, now: u64) -> Option<u64> {
-        let next = self.next.load(Ordering::Relaxed);
-        let is_first =
-            now >= next && self.next.compare_exchange(next, now + 1_000, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if !is_first {
-            self.suppressed.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(self.suppressed.swap(0, Ordering::Relaxed))
-    }
-}
-
-/// Milliseconds since the first call.
-fn millis() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
-}
-
-fn position<T: PartialEq>(all: &[T], one: &T) -> Option<usize> {
-    all.iter().position(|each| each == one)
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn one_line_passes_in_a_second_and_tells_of_the_others() {
-        let gate = LogGate::default();
-        assert_eq!(gate.admit(5), Some(0));
-        assert_eq!((gate.admit(6), gate.admit(1_004)), (None, None));
-        assert_eq!(gate.admit(1_005), Some(2));
-        assert_eq!(gate.admit(1_006), None);
-        assert_eq!(gate.admit(10_000), Some(1));
+    fn each_bound_counts_for_itself() {
+        let metrics = Metrics::new(Arc::default());
+        metrics.bound_reached(Bound::Rooms, "a");
+        metrics.bound_reached(Bound::Rooms, "a");
+        metrics.bound_reached(Bound::Handlers, "a");
+        let counts = Bound::ALL.map(|bound| metrics.reached(bound));
+        assert_eq!(counts.iter().sum::<u64>(), 3);
+        assert_eq!((metrics.reached(Bound::Rooms), metrics.reached(Bound::Handlers)), (2, 1));
     }
 
     #[test]
-    fn each_bound_counts_for_itself() {
-        let metrics = Metrics::default();
-        for _ in 0..3 {
-            metrics.bound_reached(Bound::Rooms, "a");
-        }
-        metrics.bound_reached(Bound::Payload, "a");
-        assert_eq!((metrics.reached(Bound::Rooms), metrics.reached(Bound::Payload)), (3, 1));
-        assert_eq!(metrics.reached(Bound::Outbox), 0);
+    fn the_bounds_of_the_engine_have_the_same_names() {
+        let names = |bound: Bound| bound.of_engine().map(|engine| (engine.as_str(), bound.as_str()));
+        let pairs: Vec<_> = Bound::ALL.into_iter().filter_map(|bound| names(bound).ok()).collect();
+        assert_eq!(pairs.len(), EngineBound::ALL.len());
+        assert!(pairs.iter().all(|(engine, own)| engine == own), "{pairs:?}");
     }
 }

@@ -152,7 +152,7 @@ section! {
     /// The connections: Engine.IO.
     struct EngineSection {
         /// The path that is served.
-        path: String = Options::default().path;
+        path: String = Options::default().engine.path;
         /// Whether the path ends in a slash.
         add_trailing_slash: bool = Options::default().add_trailing_slash;
         /// Time from one heartbeat to the next.

@@ -179,9 +179,9 @@ fn engine(raw: &EngineSection, problems: &mut Problems) -> Options {
     options.path.clone_from(&raw.path);
     options.add_trailing_slash = raw.add_trailing_slash;
     let times = [
-        ("engine.ping_interval", raw.ping_interval, &mut options.ping_interval),
-        ("engine.ping_timeout", raw.ping_timeout, &mut options.ping_timeout),
-        ("engine.upgrade_timeout", raw.upgrade_timeout, &mut options.upgrade_timeout),
+        ("engine.ping_interval", raw.ping_interval, &mut options.engine.ping_interval),
+        ("engine.ping_timeout", raw.ping_timeout, &mut options.engine.ping_timeout),
+        ("engine.upgrade_timeout", raw.upgrade_timeout, &mut options.engine.upgrade_timeout),
     ];
     for (path, duration, option) in times {
         if duration.is_zero() {

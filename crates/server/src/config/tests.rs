@@ -274,7 +274,7 @@ fn every_option_and_limit_of_the_library_is_a_key_with_the_same_default() {
         assert!(keys.contains(&field), "no key for {field}");
     }
     let mut ours = load_text("").unwrap().options;
-    ours.transports = Options::default().transports;
+    ours.transports = Options::default().engine.transports;
     assert_eq!(format!("{ours:?}"), format!("{:?}", Options::default()));
 }
 

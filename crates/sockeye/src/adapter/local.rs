@@ -20,15 +20,16 @@ use super::leaving::{LEFT_AT_ONCE, Leaving};
 use super::members::Members;
 use super::{AdapterFuture, RemoteSocketData, Room};
 use crate::ack::{self, AckListener, Collector, Member, Waiter};
-use crate::budget::{Holder, Ledger};
 use crate::emit::Target;
-use crate::engine::{AHEAD, Encoded, Id, Queue, Queued, Registry, prefetch, pressure};
+use crate::encode::encode;
 use crate::error::{BroadcastAckError, JoinError};
 use crate::handler::call_listener;
 use crate::namespace::WeakNamespace;
 use crate::options::Options;
 use crate::socket::{Socket, WeakSocket};
 use crate::telemetry::Bound;
+use sockeye_engine::{AHEAD, Id, Queue, Queued, Registry, prefetch, pressure};
+use sockeye_engine::{Holder, Ledger};
 
 const SHARDS: usize = 16;
 
@@ -196,7 +197,7 @@ impl Local {
             // The budget has counted it.
             Some(Err(JoinError::OverBudget)) => return Err(JoinError::OverBudget),
             Some(Err(error)) => {
-                socket.conn().server().metrics.bound_reached(Bound::Rooms, socket.conn().id());
+                socket.conn().app().metrics.bound_reached(Bound::Rooms, socket.conn().id());
                 return Err(error);
             }
             Some(Ok(())) => {}
@@ -241,7 +242,7 @@ impl Local {
         }
         if let Some(local) = rest {
             let leaving = Leaving::begin(local, socket.clone());
-            socket.conn().server().spawn(leaving.run(rooms));
+            socket.conn().app().spawn(leaving.run(rooms));
         }
         // A recovered session has the same id on another connection, and may be there already.
         drop(self.sockets.remove_if(socket.id(), |found| found == socket));
@@ -347,7 +348,7 @@ impl Local {
             sockets.sort_unstable_by_key(Socket::key);
         }
         let Some(first) = sockets.first() else { return };
-        let encoded = Encoded::packet(packet, self.options.parser, target.flags.compress);
+        let encoded = encode(packet, self.options.parser, target.flags.compress);
         // What recovery has logged must go out.
         let is_kept = self.options.connection_state_recovery.is_some();
         if !is_kept && pressure::refuses(encoded.cost(), sockets.iter().map(Socket::conn)) {
@@ -367,7 +368,7 @@ impl Local {
                 }
             }
         }
-        first.conn().server().metrics.packets_sent.add(queued);
+        first.conn().app().metrics.packets_sent.add(queued);
         if behind > 0 {
             pressure::note(behind, sockets.iter().map(Socket::conn));
         }
@@ -406,7 +407,7 @@ impl Local {
         if open.sockets.is_empty() {
             return open;
         }
-        let encoded = Encoded::packet(&packet, self.options.parser, target.flags.compress);
+        let encoded = encode(&packet, self.options.parser, target.flags.compress);
         let queue = Queue::of(open.sockets.len());
         for socket in &open.sockets {
             if ack::enter(socket, id, Waiter::Many(Member::of(listener))) {

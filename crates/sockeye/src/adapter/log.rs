@@ -8,8 +8,8 @@ use sockeye_protocol::socket::{Packet, PacketBody};
 use tokio::time::Instant;
 
 use super::{Room, RoomSet, SavedSession};
-use crate::budget::{Account, Charge, Holder, Ledger};
 use crate::emit::Target;
+use sockeye_engine::{Account, Charge, Holder, Ledger};
 
 /// The events of a namespace, in the order in which they were sent.
 pub(crate) struct EventLog {
@@ -240,7 +240,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budgets;
+    use sockeye_engine::Budgets;
     use sockeye_protocol::socket::Args;
 
     fn ledger(bytes: usize) -> Arc<Ledger> {

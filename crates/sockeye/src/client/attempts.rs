@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
-use crate::engine::Conn;
+use crate::server::Conn;
 use crate::socket::{Socket, WeakSocket};
 
 /// The attempts of one connection, in the order of their numbers.
@@ -85,12 +85,12 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Tells which socket would enter. False if it is not to: the client has changed its mind.
     pub(super) fn set_socket(&self, socket: &Socket) -> bool {
-        self.conn.client.state.lock().attempts.set_socket(self.number, socket)
+        self.conn.session().state.lock().attempts.set_socket(self.number, socket)
     }
 
     /// The attempt is over. True if the client is to be told, false if it has changed its mind.
     pub(super) fn end(&self) -> bool {
-        self.conn.client.state.lock().attempts.end(self.number)
+        self.conn.session().state.lock().attempts.end(self.number)
     }
 }
 

@@ -13,9 +13,10 @@ use sockeye_protocol::CloseReason;
 use sockeye_protocol::socket::{Packet, PacketBody};
 
 use super::Client;
-use crate::budget::{Charge, Holder};
-use crate::engine::{Conn, Ending, Readiness, pressure};
+use crate::server::Conn;
 use crate::telemetry::Bound;
+use sockeye_engine::{Charge, Holder};
+use sockeye_engine::{Ending, Readiness, pressure};
 
 /// Packets in the order in which they came.
 #[derive(Default)]
@@ -67,7 +68,7 @@ impl Client {
     /// Whether the client's next events must wait: as many handlers wait as may, they hold as much as they may, or the recipients
     /// of what it sends cannot follow.
     fn is_saturated(&self, conn: &Conn) -> bool {
-        let options = &conn.server().options;
+        let options = &conn.app().options;
         let handlers = usize::try_from(self.load.handlers.load(Ordering::SeqCst)).unwrap_or(usize::MAX);
         if handlers >= options.limits.max_handlers.max(1) || conn.is_held_back() {
             return true;
@@ -83,7 +84,7 @@ impl Client {
         if passes || (!self.has_backlog() && !self.is_saturated(conn)) {
             return pressure::watch(conn, || super::handle_packet(conn, packet));
         }
-        let options = &conn.server().options;
+        let options = &conn.app().options;
         let mut state = self.state.lock();
         if state.closed {
             return;
@@ -181,7 +182,7 @@ impl Client {
     /// Ready when the backlog can be worked on.
     fn poll_resumed(&self, conn: &Conn, context: &mut Context<'_>) -> Poll<()> {
         if self.is_full() && conn.pause() && !conn.is_held_back() {
-            conn.server().metrics.bound_reached(Bound::Handlers, conn.id());
+            conn.app().metrics.bound_reached(Bound::Handlers, conn.id());
         }
         if !conn.wake_on_resume(context.waker()) {
             return Poll::Ready(()); // the session is closed

@@ -7,14 +7,15 @@ use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::Data;
 
 use super::Client;
-use crate::budget::{Charge, Holder};
-use crate::engine::{Conn, Ending, now};
+use crate::server::Conn;
 use crate::telemetry::Bound;
+use sockeye_engine::{Charge, Holder};
+use sockeye_engine::{Ending, now};
 
 impl Client {
     /// A message of the client: a packet, a part of one, or nonsense.
     pub(super) fn handle_message(&self, conn: &Arc<Conn>, data: Data<'_>) {
-        let limits = &conn.server().parser_limits;
+        let limits = &conn.app().parser_limits;
         let mut decoder = self.inbound.lock();
         let was_pending = decoder.is_pending();
         let decoded = match data {
@@ -36,7 +37,7 @@ impl Client {
                     "attachments before a namespace was joined",
                 );
             }
-            let timeout = conn.server().options.limits.attachment_timeout;
+            let timeout = conn.app().options.limits.attachment_timeout;
             conn.set_deadline(is_pending.then(|| now().checked_add(timeout)).flatten());
         }
         match decoded {
@@ -61,7 +62,7 @@ impl Client {
 
     /// The attachments of a packet have not come in time.
     pub(super) fn handle_deadline(conn: &Arc<Conn>) {
-        conn.server().metrics.bound_reached(Bound::AttachmentTime, conn.id());
+        conn.app().metrics.bound_reached(Bound::AttachmentTime, conn.id());
         conn.close(CloseReason::ForcedClose, Ending::Graceful, "attachments did not arrive in time");
     }
 }

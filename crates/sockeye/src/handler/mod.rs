@@ -17,7 +17,7 @@ pub use extract::{Auth, Data, Event, FromEvent, Reason, Rejection};
 pub(crate) use listeners::{
     Erased, ErrorListener, EventMiddleware, Kind, Listeners, Middleware, OutgoingListener, Table, Tables,
 };
-pub(crate) use run::{Waiting, call_listener, finish_all, panic_text, run_all, start};
+pub(crate) use run::{Waiting, call_listener, finish_all, run_all, start};
 
 /// A future of a handler. `Err` is the text of what went wrong.
 pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;

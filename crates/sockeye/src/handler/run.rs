@@ -10,9 +10,10 @@ use sockeye_protocol::CloseReason;
 
 use super::listeners::Erased;
 use super::{EventContext, HandlerError, HandlerFuture, Step};
-use crate::engine::{Conn, Ending, pressure};
 use crate::namespace::Namespace;
+use crate::server::Conn;
 use crate::server::ServerInner;
+use sockeye_engine::{Ending, panic_text, pressure};
 
 /// Counts a waiting handler, and the bytes that it holds, against the bounds of its connection.
 pub(crate) struct Waiting {
@@ -22,14 +23,14 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn begin(conn: &Arc<Conn>, bytes: usize) -> Self {
-        conn.client.handler_waits(conn, bytes);
+        conn.session().handler_waits(conn, bytes);
         Self { conn: conn.clone(), bytes }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.conn.client.handler_done(&self.conn, self.bytes);
+        self.conn.session().handler_done(&self.conn, self.bytes);
     }
 }
 
@@ -53,7 +54,7 @@ fn run(handler: &Erased, conn: &Arc<Conn>, context: EventContext) {
         Ok(Step::Future(future)) => {
             let conn = conn.clone();
             let waiting = Waiting::begin(&conn, bytes);
-            conn.server().clone().spawn(async move {
+            conn.app().clone().spawn(async move {
                 let _waiting = waiting;
                 match (CatchUnwind { future, sender: conn.clone() }).await {
                     Ok(result) => settle(&conn, event.as_str(), result.map_err(HandlerError::Failed)),
@@ -127,7 +128,7 @@ pub(crate) fn start(
 }
 
 fn settle(conn: &Arc<Conn>, event: &str, result: Result<(), HandlerError>) {
-    let metrics = &conn.server().metrics;
+    let metrics = &conn.app().metrics;
     match result {
         Ok(()) => {}
         Err(HandlerError::Rejected(rejection)) => metrics.event_rejected(conn.id(), event, &rejection),
@@ -136,7 +137,7 @@ fn settle(conn: &Arc<Conn>, event: &str, result: Result<(), HandlerError>) {
 }
 
 fn panicked(conn: &Arc<Conn>, event: &str, panic: &str) {
-    conn.server().metrics.handler_panicked(conn.id(), event, panic);
+    conn.app().metrics.handler_panicked(conn.id(), event, panic);
     conn.close(CloseReason::HandlerPanic, Ending::Graceful, "a handler panicked");
 }
 
@@ -165,10 +166,4 @@ pub(crate) fn call_listener(namespace: &Namespace, listener: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(listener)) {
         namespace.metrics().listener_panicked(namespace.name(), &panic_text(&*panic));
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use smallvec::SmallVec;
 
-use crate::engine::Conn;
 use crate::handler::{Erased, EventContext, Kind, Table, Tables, Waiting, finish_all, run_all, start};
+use crate::server::Conn;
 use crate::socket::Socket;
 
 /// Handles an event of a client.
 pub(crate) fn dispatch(conn: &Arc<Conn>, context: EventContext) {
-    conn.server().metrics.events_received.increment();
+    conn.app().metrics.events_received.increment();
     let tables = context.socket.namespace().listeners().tables();
     if tables.iter().any(|table| table.sequential) {
         return in_turn(context);
@@ -26,7 +26,7 @@ pub(crate) fn dispatch(conn: &Arc<Conn>, context: EventContext) {
         return run_own(&tables, conn, context);
     }
     let lent = conn.clone();
-    start(conn.server(), conn, context.bytes(), async move {
+    start(conn.app(), conn, context.bytes(), async move {
         if is_allowed(&context).await && context.socket.is_connected() {
             let tables = context.socket.namespace().listeners().tables();
             run_own(&tables, &lent, context);
@@ -52,7 +52,7 @@ fn own<'a>(tables: &'a Tables, context: &EventContext) -> impl Iterator<Item = &
     let of_event = |table: &'a Guard<Arc<Table>>| table.events.get(context.event()).map(Vec::as_slice);
     let has_own = tables.iter().any(|table| of_event(table).is_some());
     if !has_own {
-        context.socket.conn().server().metrics.unhandled_events.increment();
+        context.socket.conn().app().metrics.unhandled_events.increment();
     }
     tables.iter().filter_map(move |table| if has_own { of_event(table) } else { Some(table.of(Kind::Fallback)) })
 }
@@ -88,7 +88,7 @@ fn in_turn(context: EventContext) {
     if !is_first {
         return;
     }
-    start(&conn.server().clone(), &conn, 0, async move {
+    start(&conn.app().clone(), &conn, 0, async move {
         let mut worker = Worker { socket, is_done: false };
         let mut next = Some(context);
         while let Some(context) = next {

@@ -25,10 +25,11 @@ pub(crate) use register::{emit_methods, register_methods};
 use crate::adapter::{Adapter, AdapterFuture, Local};
 use crate::emit::{Emit, Target, check_server_event};
 use crate::error::EmitError;
-use crate::handler::{Listeners, panic_text};
+use crate::handler::Listeners;
 use crate::server::ServerInner;
 use crate::socket::Socket;
 use crate::telemetry::Metrics;
+use sockeye_engine::panic_text;
 
 /// A namespace: a channel of its own over the shared connection. A clone is another handle to the same.
 #[derive(Clone)]
@@ -66,7 +67,7 @@ impl Namespace {
         is_named: bool,
     ) -> Self {
         let inner = Arc::new_cyclic(|weak: &Weak<Inner>| {
-            let local = Local::new(WeakNamespace(weak.clone()), server.options.clone(), server.ledger.clone());
+            let local = Local::new(WeakNamespace(weak.clone()), server.options.clone(), server.ledger().clone());
             Inner {
                 // Each packet has a handle of the name; those of a constant are not counted.
                 name: if name == "/" { ByteString::from_static("/") } else { name },

@@ -3,21 +3,20 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
 
 use super::ServerInner;
-use crate::addresses::{Key, may_enter};
 use crate::handler::call_listener;
 use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace};
 use crate::telemetry::Bound;
+use sockeye_engine::{Key, may_enter};
 
 /// The namespaces that are alive.
 #[derive(Default)]
 pub(super) struct Namespaces {
-    pub(super) by_name: HashMap<ByteString, Namespace>,
+    by_name: HashMap<ByteString, Namespace>,
     /// How many of them have a parent.
     children: usize,
     /// Which address made a client's child, by the child's name.
@@ -112,7 +111,7 @@ impl ServerInner {
 
     /// A namespace has come to life: its adapter begins, and the program hears of it.
     fn announce(self: &Arc<Self>, namespace: &Namespace) {
-        if self.started.load(Ordering::Acquire) {
+        if self.engine.is_started() {
             self.init_adapter(namespace);
         }
         let listeners = self.new_namespace.read().clone();
@@ -141,7 +140,7 @@ impl ServerInner {
         let evicted: Vec<_> = {
             let mut namespaces = self.namespaces.write();
             let is_full = namespaces.children >= max;
-            let now = crate::engine::now();
+            let now = sockeye_engine::now();
             let looked = namespaces.looked[usize::from(is_full)];
             if looked.is_some_and(|looked| now.duration_since(looked) < LOOK_AGAIN) {
                 return;
@@ -156,6 +155,32 @@ impl ServerInner {
         for namespace in evicted {
             self.close_adapter(namespace);
         }
+    }
+
+    /// Lets the adapter of a namespace begin.
+    fn init_adapter(&self, namespace: &Namespace) {
+        let namespace = namespace.clone();
+        // An adapter may try for as long as its broker is not there; the close does not wait for that.
+        self.engine.spawn_aside(async move {
+            if !namespace.begin() {
+                return; // both the start and the making of the namespace may see to it
+            }
+            if let Err(error) = namespace.adapter().init().await {
+                tracing::error!(namespace = namespace.name(), %error, "the adapter did not start");
+            }
+        });
+    }
+
+    /// Lets the adapters of all namespaces begin.
+    pub(super) fn init_adapters(&self) {
+        for namespace in self.all_namespaces() {
+            self.init_adapter(&namespace);
+        }
+    }
+
+    /// The namespaces, as they are now.
+    pub(super) fn all_namespaces(&self) -> Vec<Namespace> {
+        self.namespaces.read().by_name.values().cloned().collect()
     }
 
     fn close_adapter(self: &Arc<Self>, namespace: Namespace) {

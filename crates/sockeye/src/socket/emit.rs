@@ -9,7 +9,7 @@ use super::Socket;
 use crate::ack::{self, Waiter};
 use crate::adapter::Room;
 use crate::emit::{Flags, Target, event_packet};
-use crate::engine::Encoded;
+use crate::encode::encode;
 use crate::error::{AckError, EmitError};
 
 /// An emit to one client, with flags.
@@ -43,7 +43,7 @@ impl SocketEmit<'_> {
     pub fn emit(self, event: &str, args: impl IntoArgs) {
         let socket = self.socket;
         if let Err(error) = self.try_emit(event, args) {
-            socket.conn().server().metrics.emit_failed(event, &error);
+            socket.conn().app().metrics.emit_failed(event, &error);
         }
     }
 
@@ -66,8 +66,8 @@ impl SocketEmit<'_> {
         } else if !socket.has_ended() {
             // Its client may be back in the namespace with another socket, or try to be: this is not for that one.
             self.notify_outgoing(event, &packet);
-            let parser = socket.conn().server().options.parser;
-            socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
+            let parser = socket.conn().app().options.parser;
+            socket.deliver(encode(&packet, parser, self.flags.compress), self.flags.volatile);
         }
         Ok(())
     }
@@ -92,8 +92,8 @@ impl SocketEmit<'_> {
         let (sender, receiver) = oneshot::channel();
         ack::try_enter(socket, id, Waiter::One(sender))?;
         packet.id = Some(id);
-        let parser = socket.conn().server().options.parser;
-        socket.deliver(Encoded::packet(&packet, parser, self.flags.compress), self.flags.volatile);
+        let parser = socket.conn().app().options.parser;
+        socket.deliver(encode(&packet, parser, self.flags.compress), self.flags.volatile);
         let args = ack::wait_for(socket, id, receiver, self.flags.timeout).await?;
         T::from_args(args).map_err(AckError::Mismatch)
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use sockeye_protocol::socket::date_string;
 
 use super::Socket;
-use crate::request::RequestInfo;
+use sockeye_engine::RequestInfo;
 
 /// Headers of which the first counts, as in Node.js. The values of others that come more than once are joined.
 const ONCE: [&str; 12] = [

@@ -17,8 +17,8 @@ use sockeye_protocol::socket::{Args, EventName};
 
 use super::Socket;
 use crate::ack::Ack;
-use crate::engine::Conn;
 use crate::handler::{EventContext, Kind, Waiting, run_all};
+use crate::server::Conn;
 
 /// In a connection middleware.
 pub(super) const CONNECTING: u8 = 0;
@@ -189,7 +189,7 @@ impl Socket {
         drop(line);
         crate::client::forget(&inner.conn, self);
         self.close_acks();
-        inner.conn.server().metrics.sockets.add(-1);
+        inner.conn.app().metrics.sockets.add(-1);
         run_all(&listeners.of(Kind::Disconnect), &inner.conn, context);
         inner.namespace.cleanup_if_empty();
     }

@@ -1,0 +1,75 @@
+//! Engine.IO as a server of its own: sessions over long-polling and WebSocket, with heartbeats, upgrades and back-pressure.
+//!
+//! The crate `sockeye` is Socket.IO on top of it. Alone it serves clients of `engine.io-client`: an [`Application`] gets the messages
+//! of each connection, and sends others.
+//!
+//! ```text
+//!   socket ─► WebSocket frames ─► Engine.IO session ─► Application::handle_message
+//!   socket ◄─ one vectored write ◄─ outbox ◄─ Conn::send
+//! ```
+//!
+//! - [`Application`] is what is above the engine; it owns an [`Engine`], and a [`Server`] serves it.
+//! - [`Conn`] is a connection: one session, its outbox, and the transport that carries it now.
+//! - [`Options`] and [`Limits`] have what can be set, with defaults. What is held for all clients is bounded by [`Budgets`].
+//! - [`peers`] makes sticky sessions unnecessary.
+
+mod addresses;
+mod application;
+mod budget;
+mod conn;
+mod deflate;
+mod encoded;
+mod engine;
+mod flusher;
+mod http;
+mod id;
+mod listen;
+mod metrics;
+mod options;
+mod outbox;
+mod panic;
+pub mod peers;
+mod plain;
+mod poller;
+mod readable;
+mod registry;
+mod request;
+mod server;
+mod shard;
+mod share;
+mod turn;
+mod unread;
+mod waker;
+mod websocket;
+mod wheel;
+mod work;
+
+pub use addresses::{AddressRange, AddressRangeError, Key, TlsHandshake, may_enter};
+pub use application::{Application, Readiness};
+pub use budget::{Account, Accounts, Budgets, Charge, Holder, Ledger};
+pub use conn::{AHEAD, Conn, Ending, Queued, prefetch, pressure};
+pub use encoded::{Encoded, Encoder};
+pub use engine::Engine;
+pub use flusher::Queue;
+#[doc(hidden)]
+pub use http::content;
+pub use http::{Cookie, Cors, HttpCompression, Layer, NotFound, OriginPattern, ResponseBody, SameSite, Service};
+pub use id::{Id, generate};
+pub use metrics::{Bound, Counter, Gauge, LogGate, Metrics, millis};
+pub use options::{Limits, Options, PerMessageDeflate};
+pub use panic::panic_text;
+pub use registry::{Identified, Registry};
+pub use request::{RemoteAddr, RequestInfo, Secure};
+pub use server::Server;
+pub use sockeye_protocol::CloseReason;
+pub use sockeye_protocol::engine::{Data, Revision, TransportKind};
+
+/// The time, as the runtime sees it: in tests it can be virtual.
+pub fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// The README: its example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
