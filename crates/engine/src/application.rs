@@ -37,12 +37,12 @@ pub enum Readiness {
 /// use std::sync::Arc;
 /// use sockeye_engine::{Application, CloseReason, Conn, Data, Encoded, Engine, Limits, Options, Server};
 ///
-/// struct Echo(Engine<Self>);
+/// struct Echo(Engine<Conn<Self>>);
 ///
 /// impl Application for Echo {
 ///     type Session = ();
 ///
-///     fn engine(&self) -> &Engine<Self> {
+///     fn engine(&self) -> &Engine<Conn<Self>> {
 ///         &self.0
 ///     }
 ///
@@ -69,7 +69,7 @@ pub trait Application: Sized + Send + Sync + 'static {
     type Session: Send + Sync + 'static;
 
     /// The engine that the application owns.
-    fn engine(&self) -> &Engine<Self>;
+    fn engine(&self) -> &Engine<Conn<Self>>;
 
     /// What is kept of a connection that is about to open.
     fn new_session(&self) -> Self::Session;

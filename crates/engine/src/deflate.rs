@@ -7,7 +7,6 @@ use std::sync::Arc;
 use sockeye_websocket::deflate::{Agreed, DeflateConfig, negotiate};
 use sockeye_websocket::{Inflater, Role};
 
-use crate::application::Application;
 use crate::engine::Engine;
 use crate::metrics::Bound;
 
@@ -19,7 +18,7 @@ pub(crate) struct Agreement {
 }
 
 /// Answers a client's offers; none if we would need a compressor just for it (a smaller window).
-pub(crate) fn agree<A: Application>(engine: &Engine<A>, offers: &str) -> Option<Agreement> {
+pub(crate) fn agree<C>(engine: &Engine<C>, offers: &str) -> Option<Agreement> {
     let contexts = &engine.deflate_contexts;
     // The server's own handle is one of them.
     let may_keep = Arc::strong_count(contexts) <= engine.limits.max_deflate_contexts;

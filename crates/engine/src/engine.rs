@@ -9,33 +9,28 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::addresses::Addresses;
-use crate::application::Application;
 use crate::budget::{Accounts, Ledger};
-use crate::conn::Conn;
-use crate::flusher::Flusher;
 use crate::metrics::Metrics;
 use crate::options::{Limits, Options};
 use crate::peers::Peers;
-use crate::poller::Poller;
 use crate::registry::Registry;
 use crate::request::Interner;
-use crate::shard;
-use crate::turn::Undecoded;
-use crate::wheel::Wheel;
+use crate::shard::{self, Driven, Flusher, Poller, Undecoded, Wheel};
 use crate::work::{Running, Work};
 
-/// The sessions of a server, and all that they share. An [`Application`] owns it.
-pub struct Engine<A: Application> {
+/// The sessions of a server, and all that they share. An [`Application`](crate::Application) owns the engine of its connections:
+/// `Engine<Conn<Self>>`.
+pub struct Engine<C> {
     pub(crate) options: Options,
     pub(crate) limits: Limits,
     pub(crate) session: SessionConfig,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) accounts: Accounts,
-    pub(crate) registry: Registry<Arc<Conn<A>>>,
-    pub(crate) wheel: Arc<Wheel<A>>,
-    pub(crate) flusher: Arc<Flusher<A>>,
-    pub(crate) poller: Poller<A>,
+    pub(crate) registry: Registry<Arc<C>>,
+    pub(crate) wheel: Arc<Wheel<C>>,
+    pub(crate) flusher: Arc<Flusher<C>>,
+    pub(crate) poller: Poller<C>,
     pub(crate) undecoded: Arc<Undecoded>,
     pub(crate) interner: Interner,
     pub(crate) addresses: Arc<Addresses>,
@@ -58,13 +53,13 @@ pub struct Engine<A: Application> {
     pub(crate) ended: watch::Sender<bool>,
 }
 
-impl<A: Application> fmt::Debug for Engine<A> {
+impl<C> fmt::Debug for Engine<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("path", &self.options.path).finish_non_exhaustive()
     }
 }
 
-impl<A: Application> Engine<A> {
+impl<C: Driven> Engine<C> {
     /// An engine that has not started.
     pub fn new(mut options: Options, limits: Limits) -> Self {
         options.mount();
@@ -205,26 +200,24 @@ impl<A: Application> Engine<A> {
     }
 }
 
-/// Starts the timers and the shards, once, in the runtime of the caller.
-pub(crate) fn start<A: Application>(app: &Arc<A>) {
-    let engine = app.engine();
+/// Starts the timers and the shards, in the runtime of the caller. They end with the owner of the engine. False if they have started.
+pub(crate) fn start<C: Driven, O: Send + Sync + 'static>(engine: &Engine<C>, owner: &Weak<O>) -> bool {
     if engine.started.swap(true, Ordering::AcqRel) {
-        return;
+        return false;
     }
     let _only_here = engine.runtime.set(Handle::current());
-    let weak = Arc::downgrade(app);
-    spawn_driver(weak.clone(), engine.wheel.clone().run());
+    spawn_driver(owner.clone(), engine.wheel.clone().run());
     for shard in shard::all(&engine.flusher, &engine.poller) {
-        spawn_driver(weak.clone(), shard.run(engine.options.dedicated_threads));
+        spawn_driver(owner.clone(), shard.run(engine.options.dedicated_threads));
     }
-    app.handle_start();
+    true
 }
 
 /// Runs a driver until the server is gone: it holds the server's parts, not the server.
-fn spawn_driver<A: Application>(app: Weak<A>, driver: impl Future<Output = ()> + Send + 'static) {
+fn spawn_driver<O: Send + Sync + 'static>(owner: Weak<O>, driver: impl Future<Output = ()> + Send + 'static) {
     let _detached = tokio::spawn(async move {
         let gone = async {
-            while app.strong_count() > 0 {
+            while owner.strong_count() > 0 {
                 tokio::time::sleep(std::time::Duration::from_secs(5)).await;
             }
         };

@@ -33,18 +33,20 @@ pub struct Registry<T> {
     shards: [RwLock<HashTable<T>>; SHARDS],
 }
 
-impl<T: Identified> Default for Registry<T> {
+impl<T> Default for Registry<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Identified> Registry<T> {
+impl<T> Registry<T> {
     /// An empty table.
     pub fn new() -> Self {
         Self { hasher: DefaultHashBuilder::default(), shards: std::array::from_fn(|_| RwLock::default()) }
     }
+}
 
+impl<T: Identified> Registry<T> {
     /// Enters a handle, in the place of one with the same id.
     pub fn insert(&self, item: T) {
         let hash = self.hasher.hash_one(item.id());

@@ -7,7 +7,7 @@ use sockeye_protocol::CloseReason;
 
 use crate::application::Application;
 use crate::conn::Ending;
-use crate::engine::start;
+use crate::engine;
 
 /// Serves an [`Application`]. A clone is another handle to the same.
 pub struct Server<A>(Arc<A>);
@@ -117,5 +117,12 @@ impl<A: Application> Server<A> {
     /// It can be dropped and called again.
     pub async fn stopped(&self) {
         self.0.engine().stopped().await;
+    }
+}
+
+/// Starts the server of an application, if that has not been done.
+pub(crate) fn start<A: Application>(app: &Arc<A>) {
+    if engine::start(app.engine(), &Arc::downgrade(app)) {
+        app.handle_start();
     }
 }

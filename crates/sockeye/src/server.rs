@@ -46,7 +46,7 @@ pub struct Server(EngineServer<ServerInner>);
 
 /// What all parts of a server share. It cannot be named outside of this crate.
 pub struct ServerInner {
-    engine: Engine<Self>,
+    engine: Engine<Conn>,
     pub(crate) options: Arc<Options>,
     pub(crate) parser_limits: sockeye_protocol::socket::Limits,
     pub(crate) metrics: Arc<Metrics>,

@@ -116,7 +116,7 @@ struct Yielding {
     silent: BTreeMap<u64, Weak<TcpConnection>>,
 }
 
-impl<A: Application> Engine<A> {
+impl<A: Application> Engine<Conn<A>> {
     /// The process has no more file descriptors: the address that holds most gives one up, if it has one that does nothing yet.
     pub(crate) fn free_a_file(&self) -> bool {
         let Some(key) = self.addresses.greediest() else { return false };
@@ -191,7 +191,11 @@ impl Addresses {
     }
 
     /// A place for a session that is in no namespace. An address that has its share gives up its oldest such session for it.
-    pub(crate) fn place_unjoined<A: Application>(self: &Arc<Self>, engine: &Engine<A>, key: Key) -> Option<Place> {
+    pub(crate) fn place_unjoined<A: Application>(
+        self: &Arc<Self>,
+        engine: &Engine<Conn<A>>,
+        key: Key,
+    ) -> Option<Place> {
         let give_way = || {
             let Some(oldest) = self.oldest_unjoined(key) else { return false };
             engine.metrics.bound_reached(Bound::Unjoined, oldest.id());

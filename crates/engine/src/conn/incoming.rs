@@ -14,7 +14,7 @@ use super::{Conn, Ending};
 use crate::application::{Application, Readiness};
 use crate::budget::Holder;
 use crate::plain::recv;
-use crate::websocket::Ready;
+use crate::shard::Ready;
 
 impl<A: Application> Conn<A> {
     /// Wants a turn for what its socket is ready for. False if it waits for one already; that one is for this as well.

@@ -24,7 +24,7 @@ use mio::net::TcpStream;
 use parking_lot::Mutex;
 use sockeye_protocol::engine::{PacketKind, PayloadBody, Revision, Session, SessionInfo, TransportKind};
 
-pub use self::outgoing::{AHEAD, Queued, prefetch};
+pub use self::outgoing::Queued;
 use self::state::{Lane, Phase, State};
 use crate::addresses::Key;
 use crate::application::Application;
@@ -33,8 +33,8 @@ use crate::encoded::Encoded;
 use crate::engine::Engine;
 use crate::id::Id;
 use crate::outbox::Outbox;
-use crate::poller::Entry;
 use crate::request::RequestInfo;
+use crate::shard::Entry;
 use crate::unread::Response;
 use crate::websocket::TcpReader;
 
@@ -189,7 +189,7 @@ impl<A: Application> Conn<A> {
 
     /// The engine of the application.
     #[inline]
-    pub fn engine(&self) -> &Engine<A> {
+    pub fn engine(&self) -> &Engine<Conn<A>> {
         self.app.engine()
     }
 

@@ -13,20 +13,19 @@ use super::state::{Lane, State, Written};
 use super::{Conn, Ending};
 use crate::application::Application;
 use crate::encoded::Encoded;
-use crate::flusher::Queue;
 use crate::metrics::Bound;
 use crate::outbox::MAX_SLICES;
+use crate::shard::{Owes, Queue};
 
 thread_local! {
     /// The connection whose reader runs on this thread: it is written by who gave it the turn.
-    static READING: Cell<Reading> = const { Cell::new(Reading { conn: std::ptr::null(), is_dirty: false }) };
+    static READING: Cell<Reading> = const { Cell::new(Reading { conn: std::ptr::null(), owes: Owes::Nothing }) };
 }
 
 #[derive(Clone, Copy)]
 struct Reading {
     conn: *const (),
-    /// There is something to flush.
-    is_dirty: bool,
+    owes: Owes,
 }
 
 /// What became of a packet for a client.
@@ -40,24 +39,18 @@ pub enum Queued {
     Behind,
 }
 
-/// How many connections are asked for at once by [`prefetch`].
-pub const AHEAD: usize = 16;
-
-/// Asks for the memory of connections that are about to be written to. Where there are many, it is in no cache; to wait for one
-/// after the other, each behind a lock, costs more than the writing. These reads wait for each other in nothing.
-pub fn prefetch<'a, A: Application>(conns: impl Iterator<Item = &'a Arc<Conn<A>>>) {
-    for conn in conns {
+impl<A: Application> Conn<A> {
+    /// Asks for the memory of the connection, as it is about to be written to. These reads wait for each other in nothing.
+    pub fn prefetch(self: &Arc<Self>) {
         // One of each pair of cache lines.
         black_box((
-            Arc::strong_count(conn),
-            conn.state.is_locked(),
-            conn.tcp.is_locked(),
-            conn.queued.load(Ordering::Relaxed),
+            Arc::strong_count(self),
+            self.state.is_locked(),
+            self.tcp.is_locked(),
+            self.queued.load(Ordering::Relaxed),
         ));
     }
-}
 
-impl<A: Application> Conn<A> {
     /// Queues a packet. A volatile one is dropped unless the transport could take it now.
     pub fn send(self: &Arc<Self>, packet: Encoded, volatile: bool) {
         self.send_in(Queue::Prompt, packet, volatile);
@@ -117,7 +110,7 @@ impl<A: Application> Conn<A> {
     fn enter(self: &Arc<Self>, queue: Queue) {
         let reading = READING.get();
         if reading.conn == Arc::as_ptr(self).cast() {
-            READING.set(Reading { is_dirty: true, ..reading });
+            READING.set(Reading { owes: Owes::Write, ..reading });
             return;
         }
         let before = self.queued.fetch_or(queue.bit(), Ordering::AcqRel);
@@ -126,9 +119,9 @@ impl<A: Application> Conn<A> {
         }
     }
 
-    /// Runs one turn of this connection's reader. What it pushes for itself does not go by way of the flusher: whether there is
-    /// something is given back, too, and [`write_outbox`](Self::write_outbox) is to be called then.
-    pub(crate) fn turn<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> (R, bool) {
+    /// Runs what reads for this connection. What that sends to the same connection does not go by way of the flusher: whoever has
+    /// called this is told that there is something to [write](Self::write_outbox).
+    pub(crate) fn read_by<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> (R, Owes) {
         /// Puts back what was there, even if the program's code panics.
         struct Before(Reading);
         impl Drop for Before {
@@ -136,11 +129,11 @@ impl<A: Application> Conn<A> {
                 READING.set(self.0);
             }
         }
-        let before = Before(READING.replace(Reading { conn: Arc::as_ptr(self).cast(), is_dirty: false }));
+        let before = Before(READING.replace(Reading { conn: Arc::as_ptr(self).cast(), owes: Owes::Nothing }));
         let result = run();
-        let is_dirty = READING.get().is_dirty;
+        let owes = READING.get().owes;
         drop(before);
-        (result, is_dirty)
+        (result, owes)
     }
 
     /// Writes what the outbox has, now that it has left `queue`. In the other one it stays, for if that were taken back, it could

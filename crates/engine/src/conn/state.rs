@@ -15,7 +15,7 @@ use crate::budget::{Account, Holder};
 use crate::encoded::{Encoded, Variant};
 use crate::outbox::{MAX_SLICES, Outbox};
 use crate::plain::send;
-use crate::poller::Entry;
+use crate::shard::Entry;
 use crate::unread::Unread;
 use crate::work::Running;
 use mio::net::TcpStream;

@@ -106,7 +106,7 @@ where
 
 /// How long the answer to a GET may take. The owner has something to say with each heartbeat, or ends the session when the client
 /// is silent; this is for an owner that hangs, and must not come first.
-fn patience<A: Application>(engine: &Engine<A>) -> Duration {
+fn patience<C>(engine: &Engine<C>) -> Duration {
     let Engine { options, limits, .. } = engine;
     options.ping_interval.saturating_add(options.ping_timeout).saturating_add(limits.close_timeout)
 }

@@ -20,7 +20,7 @@ use crate::application::Readiness;
 use crate::budget::{Account, Charge, Holder};
 use crate::conn::{Conn, Ending, PollReply};
 use crate::metrics::Bound;
-use crate::turn::Quantum;
+use crate::shard::{Owes, Quantum};
 use crate::unread::Response;
 
 /// Opens a session; the response has its open packet.
@@ -138,7 +138,7 @@ where
 /// not answered yet.)
 async fn handle_payload<A: Application>(conn: &Arc<Conn<A>>, body: &[u8], is_binary: bool, revision: Revision) {
     let now = crate::now();
-    let mut replies = Replies { conn, is_unwritten: false };
+    let mut replies = Replies { conn, owes: Owes::Nothing };
     let mut quantum = Quantum::default();
     for packet in decode_payload(body, is_binary, revision) {
         while A::readiness(conn) == Readiness::Full && !packet.as_ref().is_ok_and(A::passes) {
@@ -164,18 +164,18 @@ async fn handle_payload<A: Application>(conn: &Arc<Conn<A>>, body: &[u8], is_bin
 /// What the packets of a POST have brought about for its client. It is written when this is dropped, if not before.
 struct Replies<'a, A: Application> {
     conn: &'a Arc<Conn<A>>,
-    is_unwritten: bool,
+    owes: Owes,
 }
 
 impl<A: Application> Replies<'_, A> {
     fn note<R>(&mut self, run: impl FnOnce() -> R) -> R {
-        let (result, is_unwritten) = self.conn.turn(run);
-        self.is_unwritten |= is_unwritten;
+        let (result, owes) = self.conn.read_by(run);
+        self.owes = self.owes.and(owes);
         result
     }
 
     fn write(&mut self) {
-        if std::mem::take(&mut self.is_unwritten) {
+        if std::mem::replace(&mut self.owes, Owes::Nothing) == Owes::Write {
             self.conn.write_outbox();
         }
     }

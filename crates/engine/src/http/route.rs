@@ -15,17 +15,18 @@ use super::{origins, polling, upgrade};
 use crate::addresses::{Key, Kind, Opener, Place};
 use crate::application::Application;
 use crate::conn::{Conn, Ending};
-use crate::engine::{Engine, start};
+use crate::engine::Engine;
 use crate::id::{Id, generate};
 use crate::metrics::Bound;
 use crate::peers::{ForwardFailure, Forwarded, Peers};
 use crate::request::{RemoteAddr, RequestInfo};
+use crate::server::start;
 
 /// A response of ours.
 pub(crate) type EngineResponse = Response<Full<Bytes>>;
 
 /// Whether a request is the server's.
-pub(crate) fn is_ours<A: Application>(engine: &Engine<A>, path: &str) -> bool {
+pub(crate) fn is_ours<A: Application>(engine: &Engine<Conn<A>>, path: &str) -> bool {
     path.starts_with(&engine.options.mount_path)
 }
 

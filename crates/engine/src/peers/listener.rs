@@ -20,9 +20,9 @@ use super::directory::{Directory, DirectoryError};
 use super::node::{Peers, REFUSED, places};
 use super::options::PeerOptions;
 use crate::application::Application;
-use crate::engine::start;
 use crate::http::{handle, is_ours};
 use crate::server::Server;
+use crate::server::start;
 
 /// Why a node could not join the others.
 #[derive(Debug, Error)]

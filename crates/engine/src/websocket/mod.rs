@@ -18,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub(crate) use self::probe::{refuse, run_probe};
-use self::reader::Reader;
+pub(crate) use self::reader::Reader;
+pub(crate) use self::reader::{Flow, TURNS, TcpReader, tail, with_scratch};
 use self::stream::StreamTask;
-pub(crate) use self::tcp::{Ready, TcpReader, Turn};
 use super::conn::{Conn, Handover};
 use crate::application::Application;
 use crate::listen::Guarded;
@@ -78,7 +78,7 @@ pub(crate) fn run<A: Application>(
 
 /// Lets a WebSocket carry a session from now on.
 fn serve<A: Application>(conn: &Arc<Conn<A>>, io: Io, rest: Vec<u8>, decoder: Decoder, handover: Handover) {
-    let reader = Reader::new(conn, decoder);
+    let reader = Reader::new(decoder, conn.revision());
     let stream: Pin<Box<dyn Stream>> = match io {
         Io::Tcp(stream) => match conn.engine().poller.enter(conn) {
             Some(entry) => return tcp::serve(conn, entry, stream, reader, rest, handover),

@@ -13,8 +13,9 @@ use super::Stream;
 use super::reader::{DISCARDED, Flow, Reader, TURNS};
 use crate::application::Application;
 use crate::conn::{Carrier, Conn, Handover};
+use crate::driver::{handle_and_write, poll_read, poll_ready, settle};
 use crate::now;
-use crate::turn::{Quantum, Rest};
+use crate::shard::{Quantum, Rest};
 
 /// How long a stream may take for what is left when one side has closed the WebSocket.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -40,17 +41,17 @@ impl<A: Application> Future for StreamTask<A> {
         for _ in 0..TURNS {
             if let Some(ending) = &mut this.ending {
                 ready!(ending.as_mut().poll(context));
-                let _over = this.reader.settle(&this.conn, Ok(Flow::PeerClosed));
+                let _over = settle(&this.conn, Ok(Flow::PeerClosed));
                 return Poll::Ready(());
             }
             let turn = ready!(this.poll_turn(context, &mut quantum));
             if matches!(turn, Ok(Flow::PeerClosed))
                 && let Some(stream) = this.stream.take()
             {
-                this.ending = Some(Box::pin(last_words(this.conn.clone(), stream, this.reader.is_broken())));
+                this.ending = Some(Box::pin(last_words(this.conn.clone(), stream, this.reader.is_broken)));
                 continue;
             }
-            match this.reader.settle(&this.conn, turn) {
+            match settle(&this.conn, turn) {
                 None => return Poll::Ready(()),
                 Some(Flow::Yield(_)) => break,
                 Some(_) => {}
@@ -105,11 +106,11 @@ impl<A: Application> StreamTask<A> {
         if let Poll::Ready(done) = Self::poll_write(&self.conn, stream.as_mut(), context, &mut self.unflushed) {
             return Poll::Ready(done.map(|()| Flow::PeerClosed));
         }
-        ready!(self.reader.poll_ready(&self.conn, context));
+        ready!(poll_ready(&self.conn, context));
         let Some(mut rest) = self.rest.take() else {
-            return self.reader.poll_read(&self.conn, stream.as_mut(), &mut self.rest, quantum, context);
+            return poll_read(&self.conn, &mut self.reader, stream.as_mut(), &mut self.rest, quantum, context);
         };
-        let flow = self.reader.handle_bytes(&self.conn, rest.bytes_mut(), now(), quantum);
+        let flow = handle_and_write(&self.conn, &mut self.reader, rest.bytes_mut(), now(), quantum);
         self.rest = rest.keep(flow.left());
         Poll::Ready(Ok(flow))
     }

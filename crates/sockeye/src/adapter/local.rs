@@ -26,9 +26,10 @@ use crate::error::{BroadcastAckError, JoinError};
 use crate::handler::call_listener;
 use crate::namespace::WeakNamespace;
 use crate::options::Options;
+use crate::server::Conn;
 use crate::socket::{Socket, WeakSocket};
 use crate::telemetry::Bound;
-use sockeye_engine::{AHEAD, Id, Queue, Queued, Registry, prefetch, pressure};
+use sockeye_engine::{AHEAD, Id, Queue, Queued, Registry, pressure};
 use sockeye_engine::{Holder, Ledger};
 
 const SHARDS: usize = 16;
@@ -356,7 +357,7 @@ impl Local {
         }
         let (mut queued, mut behind) = (0, 0);
         for some in sockets.chunks(AHEAD) {
-            prefetch(some.iter().map(Socket::conn));
+            some.iter().map(Socket::conn).for_each(Conn::prefetch);
             for socket in some {
                 match socket.conn().queue_in(queue, encoded.clone(), target.flags.volatile) {
                     Queued::No => {}

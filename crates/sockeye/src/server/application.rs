@@ -17,7 +17,7 @@ impl Application for ServerInner {
     type Session = Client;
 
     #[inline]
-    fn engine(&self) -> &Engine<Self> {
+    fn engine(&self) -> &Engine<Conn> {
         &self.engine
     }
 

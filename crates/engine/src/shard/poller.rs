@@ -14,14 +14,11 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 use parking_lot::Mutex;
 use slab::Slab;
-use sockeye_protocol::CloseReason;
 
-use crate::application::Application;
-use crate::conn::{Conn, Ending};
+use super::driven::{Driven, Entry, Next, Owes, Ready, Turn};
+use super::readable::Readable;
+use super::waker::ShardWaker;
 use crate::now;
-use crate::readable::Readable;
-use crate::waker::ShardWaker;
-use crate::websocket::{Ready, Turn};
 
 /// How many connections have their turn before the shard writes what others have queued, and for how long at the most, about.
 const SLICE: usize = 256;
@@ -38,39 +35,35 @@ const EVENTS: usize = 512;
 const WAKER: Token = Token(usize::MAX);
 
 /// The sockets of each shard. There are none until the server has been started, or where the system refuses a poll.
-pub(crate) struct Poller<A: Application> {
-    shards: OnceLock<Box<[Arc<Sockets<A>>]>>,
+pub(crate) struct Poller<C> {
+    shards: OnceLock<Box<[Arc<Sockets<C>>]>>,
 }
 
-impl<A: Application> Default for Poller<A> {
+impl<C> Default for Poller<C> {
     fn default() -> Self {
         Self { shards: OnceLock::new() }
     }
 }
 
-struct Sockets<A: Application> {
+struct Sockets<C> {
     registry: Registry,
     /// Who is registered, by its token.
-    conns: Mutex<Slab<Arc<Conn<A>>>>,
+    conns: Mutex<Slab<Arc<C>>>,
     /// Who wants a turn although its socket did not ask for one.
-    again: Mutex<Vec<Arc<Conn<A>>>>,
+    again: Mutex<Vec<Arc<C>>>,
     waker: Arc<ShardWaker>,
 }
 
-/// Where a socket is entered, and from where it can be taken out again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry(u32);
-
-impl<A: Application> Poller<A> {
+impl<C: Driven> Poller<C> {
     /// Makes a poll for each shard that can be woken. Gives back what reads for each.
-    pub(crate) fn start<'a>(&self, wakers: impl Iterator<Item = &'a Arc<ShardWaker>>) -> io::Result<Vec<Turns<A>>> {
+    pub(crate) fn start<'a>(&self, wakers: impl Iterator<Item = &'a Arc<ShardWaker>>) -> io::Result<Vec<Turns<C>>> {
         let turns = wakers.map(Turns::new).collect::<io::Result<Vec<_>>>()?;
         let _only_here = self.shards.set(turns.iter().map(|turns| turns.sockets.clone()).collect());
         Ok(turns)
     }
 
     /// Makes room for a connection; none if its socket must be served by a task of its own.
-    pub(crate) fn enter(&self, conn: &Arc<Conn<A>>) -> Option<Entry> {
+    pub(crate) fn enter(&self, conn: &Arc<C>) -> Option<Entry> {
         let mut conns = self.of(conn)?.conns.lock();
         let entry = Entry(u32::try_from(conns.vacant_key()).ok()?);
         conns.insert(conn.clone());
@@ -78,49 +71,49 @@ impl<A: Application> Poller<A> {
     }
 
     /// Takes a connection out. Its socket is closed, or about to be.
-    pub(crate) fn leave(&self, conn: &Conn<A>, entry: Entry) {
+    pub(crate) fn leave(&self, conn: &C, entry: Entry) {
         if let Some(sockets) = self.of(conn) {
             sockets.leave(entry);
         }
     }
 
     /// Watches a socket: its connection gets a turn whenever something has come.
-    pub(crate) fn watch(&self, conn: &Conn<A>, stream: &mut TcpStream, entry: Entry) -> io::Result<()> {
+    pub(crate) fn watch(&self, conn: &C, stream: &mut TcpStream, entry: Entry) -> io::Result<()> {
         let sockets = self.of(conn).ok_or(io::ErrorKind::NotConnected)?;
         sockets.registry.register(stream, entry.token(), Interest::READABLE)
     }
 
     /// Also gives a turn, once, when the socket takes more.
-    pub(crate) fn watch_writable(&self, conn: &Conn<A>, stream: &mut TcpStream, entry: Entry) -> io::Result<()> {
+    pub(crate) fn watch_writable(&self, conn: &C, stream: &mut TcpStream, entry: Entry) -> io::Result<()> {
         let sockets = self.of(conn).ok_or(io::ErrorKind::NotConnected)?;
         sockets.registry.reregister(stream, entry.token(), Interest::READABLE | Interest::WRITABLE)
     }
 
     /// Gives a connection a turn soon, whether or not something has come.
-    pub(crate) fn again(&self, conn: &Arc<Conn<A>>) {
+    pub(crate) fn again(&self, conn: &Arc<C>) {
         if let Some(sockets) = self.of(conn) {
             sockets.again(conn);
         }
     }
 
-    fn of(&self, conn: &Conn<A>) -> Option<&Arc<Sockets<A>>> {
+    fn of(&self, conn: &C) -> Option<&Arc<Sockets<C>>> {
         let shards = self.shards.get()?;
         shards.get(conn.shard() % shards.len().max(1))
     }
 }
 
 /// The turns of one shard's connections.
-pub(crate) struct Turns<A: Application> {
-    sockets: Arc<Sockets<A>>,
+pub(crate) struct Turns<C> {
+    sockets: Arc<Sockets<C>>,
     poll: Poll,
     events: Events,
-    /// Who is to have a turn, each once, however often it was told of: the connection knows [what for](Conn::begin_turn).
-    due: VecDeque<Arc<Conn<A>>>,
+    /// Who is to have a turn, each once, however often it was told of: the connection knows [what for](Driven::begin_turn).
+    due: VecDeque<Arc<C>>,
     /// Who had a turn, and has something to write.
-    unwritten: Vec<Arc<Conn<A>>>,
+    unwritten: Vec<Arc<C>>,
 }
 
-impl<A: Application> Turns<A> {
+impl<C: Driven> Turns<C> {
     fn new(waker: &Arc<ShardWaker>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let sockets = Arc::new(Sockets {
@@ -213,12 +206,12 @@ impl<A: Application> Turns<A> {
         for at in (0..slice).step_by(TOGETHER) {
             let some = (slice - at).min(TOGETHER);
             for conn in self.due.drain(..some) {
-                if self.sockets.give_turn(&conn, now) {
+                if self.sockets.give_turn(&conn, now) == Owes::Write {
                     self.unwritten.push(conn);
                 }
             }
             for conn in self.unwritten.drain(..) {
-                conn.write_outbox();
+                conn.write();
             }
             if slice > TOGETHER && self::now().saturating_duration_since(now) >= TIME {
                 break;
@@ -235,29 +228,28 @@ impl Entry {
     }
 }
 
-impl<A: Application> Sockets<A> {
-    fn again(&self, conn: &Arc<Conn<A>>) {
+impl<C: Driven> Sockets<C> {
+    fn again(&self, conn: &Arc<C>) {
         if conn.want_turn(Ready::UNKNOWN) {
             self.again.lock().push(conn.clone());
             self.waker.wake();
         }
     }
 
-    /// Gives a turn; whether there is something to write then.
-    fn give_turn(&self, conn: &Arc<Conn<A>>, now: Instant) -> bool {
+    /// Gives a turn, and sees to the next one.
+    fn give_turn(&self, conn: &Arc<C>, now: Instant) -> Owes {
         let ready = conn.begin_turn();
         // Handlers catch their own panics. Should there be a bug of ours, it must not end the others of the shard.
-        let given = catch_unwind(AssertUnwindSafe(|| conn.tcp_turn(ready, now)));
-        let (turn, is_unwritten) = given.unwrap_or_else(|_| {
-            conn.close(CloseReason::TransportError, Ending::Gone, "a panic of the server");
-            (Turn::Wait, false)
+        let turn = catch_unwind(AssertUnwindSafe(|| conn.turn(ready, now))).unwrap_or_else(|_| {
+            conn.fail();
+            Turn::NONE
         });
-        match turn {
-            Turn::Wait => {}
-            Turn::Again => self.again(conn),
-            Turn::Ended(entry) => self.leave(entry),
+        match turn.next {
+            Next::Wait => {}
+            Next::Again => self.again(conn),
+            Next::Ended(entry) => self.leave(entry),
         }
-        is_unwritten
+        turn.owes
     }
 
     fn leave(&self, entry: Entry) {

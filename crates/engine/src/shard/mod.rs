@@ -7,27 +7,42 @@
 //! in the poll of its sockets, and learns of what has come with one system call, where a task needs two. But what passes between it
 //! and the tasks of the program wakes a thread each time.
 
+mod driven;
+mod flusher;
+mod poller;
+mod quantum;
+mod readable;
+mod waker;
+mod wheel;
+
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::application::Application;
-use crate::flusher::{Flusher, Writer};
-use crate::poller::{Poller, Turns};
-use crate::waker::ShardWaker;
+use self::flusher::Writer;
+use self::poller::Turns;
+use self::waker::ShardWaker;
 
-pub(crate) struct Shard<A: Application> {
+pub use self::driven::{Driven, Queue};
+pub(crate) use self::driven::{Entry, Next, Owes, Ready, Turn};
+pub use self::flusher::AHEAD;
+pub(crate) use self::flusher::Flusher;
+pub(crate) use self::poller::Poller;
+pub(crate) use self::quantum::{Quantum, Rest, Undecoded};
+pub(crate) use self::wheel::Wheel;
+
+pub(crate) struct Shard<C> {
     number: usize,
     /// None where the system refuses a poll: each socket is then read by a task of its own.
-    turns: Option<Turns<A>>,
-    writer: Writer<A>,
+    turns: Option<Turns<C>>,
+    writer: Writer<C>,
     waker: Arc<ShardWaker>,
 }
 
 /// All shards of a server, to be [`run`](Shard::run) in the runtime of the caller.
-pub(crate) fn all<A: Application>(flusher: &Arc<Flusher<A>>, poller: &Poller<A>) -> Vec<Shard<A>> {
+pub(crate) fn all<C: Driven>(flusher: &Arc<Flusher<C>>, poller: &Poller<C>) -> Vec<Shard<C>> {
     let writers = flusher.writers();
     let turns = poller.start(writers.iter().map(|(_, waker)| waker)).unwrap_or_else(|error| {
         tracing::warn!(%error, "each plain socket is read by a task of its own");
@@ -38,7 +53,7 @@ pub(crate) fn all<A: Application>(flusher: &Arc<Flusher<A>>, poller: &Poller<A>)
     writers.into_iter().zip(turns).enumerate().map(shard).collect()
 }
 
-impl<A: Application> Shard<A> {
+impl<C: Driven> Shard<C> {
     /// Runs for as long as it is polled, on a thread of its own if it can.
     pub(crate) async fn run(self, on_thread: bool) {
         let runtime = Handle::current();

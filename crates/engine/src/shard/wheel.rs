@@ -14,8 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::application::Application;
-use crate::conn::Conn;
+use super::driven::Driven;
 
 /// The most that a deadline is rounded up, in milliseconds: that of a second or more.
 const COARSEST: u128 = 20;
@@ -26,20 +25,20 @@ const FRACTION: u128 = 50;
 /// How many connections are looked at before other tasks get their turn.
 const SLICE: usize = 256;
 
-pub(crate) struct Wheel<A: Application> {
+pub(crate) struct Wheel<C> {
     start: Instant,
     /// Who is to be asked, by the milliseconds since `start`.
-    ticks: Mutex<BTreeMap<u64, Vec<Weak<Conn<A>>>>>,
+    ticks: Mutex<BTreeMap<u64, Vec<Weak<C>>>>,
     earlier: Notify,
 }
 
-impl<A: Application> Wheel<A> {
+impl<C: Driven> Wheel<C> {
     pub(crate) fn new() -> Self {
         Self { start: Instant::now(), ticks: Mutex::default(), earlier: Notify::new() }
     }
 
     /// Sees to it that `conn` is asked at `deadline`, or a little later.
-    pub(crate) fn insert(&self, conn: &Arc<Conn<A>>, deadline: std::time::Instant) {
+    pub(crate) fn insert(&self, conn: &Arc<C>, deadline: std::time::Instant) {
         let deadline = Instant::from_std(deadline);
         let wait = deadline.saturating_duration_since(Instant::now());
         let tick = tick_of(deadline.saturating_duration_since(self.start), wait);

@@ -8,20 +8,23 @@ use sockeye_websocket::{Decoder, OpCode, Role, write_masked_frame};
 use tokio::net::TcpListener;
 
 use super::*;
+use sockeye_protocol::CloseReason;
+
+use crate::application::Application;
+use crate::conn::Conn;
 use crate::engine::Engine;
 use crate::id::generate;
 use crate::options::{Limits, Options};
 use crate::request::RequestInfo;
-use crate::turn;
 use crate::websocket::{Io, run};
 
 /// An application that counts the messages of each connection.
-struct Counting(Engine<Self>);
+struct Counting(Engine<Conn<Self>>);
 
 impl Application for Counting {
     type Session = AtomicUsize;
 
-    fn engine(&self) -> &Engine<Self> {
+    fn engine(&self) -> &Engine<Conn<Self>> {
         &self.0
     }
 
@@ -43,7 +46,7 @@ impl Application for Counting {
 /// A server whose only shard the test drives.
 struct Bench {
     app: Arc<Counting>,
-    turns: Turns<Counting>,
+    turns: Turns<Conn<Counting>>,
     listener: TcpListener,
 }
 
@@ -116,7 +119,7 @@ async fn who_never_runs_dry_has_one_turn_a_round_and_it_ends() {
         let before = handled(&flooder);
         bench.turns.give();
         let in_turn = handled(&flooder) - before;
-        assert!((1..=turn::MOST as usize).contains(&in_turn), "{in_turn} messages in a turn");
+        assert!((1..=crate::shard::quantum::MOST as usize).contains(&in_turn), "{in_turn} messages in a turn");
         assert_eq!(handled(&neighbour), round);
     }
 }

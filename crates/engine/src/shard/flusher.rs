@@ -14,86 +14,62 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::application::Application;
-use crate::conn::{AHEAD, Conn, prefetch};
+use super::driven::{Driven, Queue};
+use super::waker::ShardWaker;
 use crate::now;
-use crate::waker::ShardWaker;
 
 /// How many connections of a queue are written before others get their turn, and for how long at the most, about.
 const SLICE: usize = 256;
 const TIME: Duration = Duration::from_millis(2);
 
-/// What goes to more connections than these is bulk.
-const FEW: usize = 64;
+/// How many connections are asked for at once. Where there are many, they are in no cache; to wait for one after the other, each behind a
+/// lock, costs more than the writing.
+pub const AHEAD: usize = 16;
 
-/// Where a connection waits to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
-    /// What goes to a few.
-    Prompt,
-    /// What goes to more than 64.
-    Bulk,
-}
-
-impl Queue {
-    /// The queue for what goes to so many.
-    pub fn of(recipients: usize) -> Self {
-        if recipients > FEW { Self::Bulk } else { Self::Prompt }
-    }
-
-    /// The bit of a connection that is in it.
-    pub(crate) fn bit(self) -> u8 {
-        match self {
-            Self::Prompt => 1,
-            Self::Bulk => 2,
-        }
-    }
-}
-
-pub(crate) struct Flusher<A: Application> {
-    shards: OnceLock<Box<[Shard<A>]>>,
+pub(crate) struct Flusher<C> {
+    shards: OnceLock<Box<[Shard<C>]>>,
 }
 
 #[repr(align(64))]
-struct Shard<A: Application> {
-    dirty: Mutex<Queues<A>>,
+struct Shard<C> {
+    dirty: Mutex<Queues<C>>,
     waker: Arc<ShardWaker>,
 }
 
-struct Queues<A: Application> {
-    prompt: VecDeque<Arc<Conn<A>>>,
-    bulk: VecDeque<Arc<Conn<A>>>,
+struct Queues<C> {
+    prompt: VecDeque<Arc<C>>,
+    bulk: VecDeque<Arc<C>>,
 }
 
 /// Writes what is entered for one shard.
-pub(crate) struct Writer<A: Application> {
-    flusher: Arc<Flusher<A>>,
+pub(crate) struct Writer<C> {
+    flusher: Arc<Flusher<C>>,
     shard: usize,
     /// What is to be written next.
-    taken: Queues<A>,
+    taken: Queues<C>,
 }
 
-impl<A: Application> Default for Flusher<A> {
+impl<C> Default for Flusher<C> {
     fn default() -> Self {
         Self { shards: OnceLock::new() }
     }
 }
 
-impl<A: Application> Default for Shard<A> {
+impl<C> Default for Shard<C> {
     fn default() -> Self {
         Self { dirty: Mutex::default(), waker: Arc::default() }
     }
 }
 
-impl<A: Application> Default for Queues<A> {
+impl<C> Default for Queues<C> {
     fn default() -> Self {
         Self { prompt: VecDeque::new(), bulk: VecDeque::new() }
     }
 }
 
-impl<A: Application> Flusher<A> {
+impl<C: Driven> Flusher<C> {
     /// As many as the runtime has workers: more of them than run at once only part what could go out together.
-    fn shards(&self) -> &[Shard<A>] {
+    fn shards(&self) -> &[Shard<C>] {
         self.shards.get_or_init(|| {
             let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
             (0..workers.max(1)).map(|_| Shard::default()).collect()
@@ -106,13 +82,13 @@ impl<A: Application> Flusher<A> {
     }
 
     /// What writes for each shard, and what tells that there is something to write.
-    pub(crate) fn writers(self: &Arc<Self>) -> Vec<(Writer<A>, Arc<ShardWaker>)> {
+    pub(crate) fn writers(self: &Arc<Self>) -> Vec<(Writer<C>, Arc<ShardWaker>)> {
         let writer = |shard| Writer { flusher: self.clone(), shard, taken: Queues::default() };
         self.shards().iter().enumerate().map(|(at, shard)| (writer(at), shard.waker.clone())).collect()
     }
 
     /// Enters a connection that was just marked dirty.
-    pub(crate) fn push(&self, conn: Arc<Conn<A>>, queue: Queue) {
+    pub(crate) fn push(&self, conn: Arc<C>, queue: Queue) {
         let Some(shard) = self.shards().get(conn.shard()) else { return };
         let mut dirty = shard.dirty.lock();
         let queue = match queue {
@@ -128,7 +104,7 @@ impl<A: Application> Flusher<A> {
     }
 }
 
-impl<A: Application> Writer<A> {
+impl<C: Driven> Writer<C> {
     /// Writes what is prompt, and then a slice of the bulk; whether there is more to write.
     pub(crate) fn write(&mut self) -> bool {
         self.take();
@@ -162,7 +138,7 @@ impl<A: Application> Writer<A> {
 }
 
 /// Writes a slice of a queue; how many connections that were.
-fn write_slice<A: Application>(conns: &mut VecDeque<Arc<Conn<A>>>, queue: Queue) -> usize {
+fn write_slice<C: Driven>(conns: &mut VecDeque<Arc<C>>, queue: Queue) -> usize {
     let slice = conns.len().min(SLICE);
     // What is few is not timed.
     let started = (slice > AHEAD).then(now);
@@ -171,7 +147,7 @@ fn write_slice<A: Application>(conns: &mut VecDeque<Arc<Conn<A>>>, queue: Queue)
     while written < slice {
         let some = (slice - written).min(AHEAD);
         if queue == Queue::Bulk {
-            prefetch(conns.iter().take(some));
+            conns.iter().take(some).for_each(C::prefetch);
         }
         for conn in conns.drain(..some) {
             conn.flush(queue);
@@ -184,8 +160,8 @@ fn write_slice<A: Application>(conns: &mut VecDeque<Arc<Conn<A>>>, queue: Queue)
     written
 }
 
-impl<A: Application> Queues<A> {
-    fn each_mut(&mut self) -> [&mut VecDeque<Arc<Conn<A>>>; 2] {
+impl<C: Driven> Queues<C> {
+    fn each_mut(&mut self) -> [&mut VecDeque<Arc<C>>; 2] {
         [&mut self.prompt, &mut self.bulk]
     }
 }
