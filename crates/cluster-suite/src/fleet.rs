@@ -1,19 +1,22 @@
 //! Some servers in one cluster, and a client on each.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::Method;
 use sockeye::{Emit, Server, Socket};
 use sockeye_cluster::ClusterOptions;
+use tokio::time::Instant;
 
-use crate::support::{Got, WebSocket, request};
-use crate::{Cluster, Faults, Node};
+use crate::client::{Client, LAST, LastWords, PATIENCE, PROBE, event_text};
+use crate::support::request;
+use crate::{Cluster, Node};
 
 /// Servers that have joined one cluster and know one another, each with one client in the main namespace.
 pub struct Fleet<C> {
-    /// What they have joined.
+    /// The cluster that the servers have joined.
     pub cluster: C,
     /// The servers.
     pub nodes: Vec<Node>,
@@ -25,12 +28,6 @@ impl<C> std::fmt::Debug for Fleet<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fleet").field("nodes", &self.nodes).finish_non_exhaustive()
     }
-}
-
-/// A client, and the id of its socket.
-pub(crate) struct Client {
-    pub(crate) socket: WebSocket,
-    pub(crate) id: String,
 }
 
 impl<C: Cluster> Fleet<C> {
@@ -77,11 +74,6 @@ impl<C: Cluster> Fleet<C> {
         self.server(at).main_namespace().sockets().socket(&self.clients[at].id).expect("it is connected")
     }
 
-    /// The harm that can be done.
-    pub fn faults(&self) -> Option<&dyn Faults> {
-        self.cluster.faults()
-    }
-
     /// How many nodes this one sees.
     pub async fn count(&self, at: usize) -> usize {
         self.server(at).main_namespace().adapter().server_count().await.expect("the cluster is reached")
@@ -100,68 +92,68 @@ impl<C: Cluster> Fleet<C> {
         Client::join(self.server(at)).await
     }
 
-    /// What each client has got, in order, until there is nothing more. What must come is better waited for: [`WebSocket::text`].
-    pub async fn drain(&mut self) -> Vec<Vec<String>> {
-        join_all(self.clients.iter_mut().map(Client::drain)).await
+    /// Each server emits a last event to all clients. Events that it has emitted before reach a client before this one does.
+    pub(crate) fn last_words(&self) -> LastWords {
+        let servers = self.nodes.iter().map(|node| &node.server);
+        LastWords(servers.map(|server| emit_own(&server.to([] as [&str; 0]), LAST)).collect())
     }
 
-    /// What each client has got, in order: at least so many messages each, however long they take, and what follows them.
+    /// What each client has got, in order: at least so many messages each, and all that came before the last words of every server,
+    /// which are said now. Every node must be reached.
+    pub async fn received(&mut self, counts: &[usize]) -> Vec<Vec<String>> {
+        let last = self.last_words();
+        let clients = self.clients.iter_mut().zip(counts);
+        join_all(clients.map(|(client, count)| client.until(&last, *count))).await
+    }
+
+    /// What each client has got, in order, until nothing comes for a moment. For clusters that are cut: else use
+    /// [`received`](Self::received).
+    pub async fn drain(&mut self) -> Vec<Vec<String>> {
+        join_all(self.clients.iter_mut().map(|client| client.drain_at_least(0))).await
+    }
+
+    /// The same, with at least so many messages each, however long they take.
     pub async fn drain_at_least(&mut self, counts: &[usize]) -> Vec<Vec<String>> {
         let clients = self.clients.iter_mut().zip(counts);
         join_all(clients.map(|(client, count)| client.drain_at_least(*count))).await
+    }
+
+    /// Waits until what the server `from` emits to these rooms reaches the client of another one, which has joined them: in some
+    /// clusters a subscription takes a moment. The client must have nothing to read.
+    pub async fn heard_in(&mut self, from: usize, rooms: impl IntoIterator<Item: Into<String>>, at: usize) {
+        let mut unheard: Vec<String> = rooms.into_iter().map(Into::into).collect();
+        let (server, client) = (self.nodes[from].server.clone(), &mut self.clients[at]);
+        let deadline = Instant::now() + PATIENCE;
+        while !unheard.is_empty() {
+            assert!(Instant::now() < deadline, "the rooms are not heard of: {unheard:?}");
+            let mut probes: Vec<_> =
+                unheard.drain(..).map(|room| (emit_own(&server.to(room.as_str()), PROBE), room)).collect();
+            while !probes.is_empty()
+                && let Some(heard) = client.probe().await
+            {
+                probes.retain(|(probe, _)| *probe != heard);
+            }
+            unheard.extend(probes.into_iter().map(|(_, room)| room));
+        }
     }
 
     /// The emit reaches just these clients.
     pub(crate) async fn reaches(&mut self, emit: &Emit, expected: &[usize]) {
         emit.emit("e", "x");
         let counts: Vec<_> = (0..self.clients.len()).map(|at| usize::from(expected.contains(&at))).collect();
-        let got = self.drain_at_least(&counts).await;
+        let got = self.received(&counts).await;
         let who: Vec<_> = (0..got.len()).filter(|at| got[*at] == ["42[\"e\",\"x\"]"]).collect();
         assert_eq!(who, expected, "{got:?}");
+        assert!((0..got.len()).all(|at| expected.contains(&at) || got[at].is_empty()), "{got:?}");
     }
 }
 
-impl Client {
-    async fn join(server: &Server) -> Self {
-        let (socket, id) = WebSocket::joined(server).await;
-        Self { socket, id }
-    }
-
-    /// What it has got, until there is nothing more.
-    pub(crate) async fn drain(&mut self) -> Vec<String> {
-        self.drain_at_least(0).await
-    }
-
-    /// At least so many messages, however long they take, and what follows them.
-    async fn drain_at_least(&mut self, count: usize) -> Vec<String> {
-        let mut all = Vec::new();
-        loop {
-            let patience = if all.len() < count { PATIENCE } else { QUIET };
-            let Ok(got) = tokio::time::timeout(patience, self.socket.next()).await else { break };
-            match got {
-                Got::Text(text) => all.push(text),
-                Got::Binary(data) => all.push(format!("{data:?}")),
-                Got::Close(_) | Got::End => break,
-            }
-        }
-        all
-    }
-
-    /// Takes the next event, which asks for an answer, and answers. Gives the event.
-    pub(crate) async fn answer(&mut self, value: &str) -> String {
-        let (id, event) = self.question().await;
-        self.socket.send(&format!("43{id}[{value}]")).await;
-        event
-    }
-
-    /// The next event, which asks for an answer: the number, and the rest.
-    pub(crate) async fn question(&mut self) -> (String, String) {
-        let text = self.socket.text().await;
-        let rest = text.strip_prefix("42").expect(&text);
-        let at = rest.find('[').expect(&text);
-        let (id, event) = rest.split_at(at);
-        (id.to_owned(), event.to_owned())
-    }
+/// Emits an event of the suite itself, and gives its text.
+fn emit_own(emit: &Emit, name: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    emit.emit(name, number);
+    event_text(name, number)
 }
 
 /// Starts a server: any request does.
@@ -172,17 +164,12 @@ async fn start(server: &Server) {
 
 /// Waits until something is so.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    for _ in 0..2_000 {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
         if is_so().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("not in 20 s: {what}");
+    panic!("not in {PATIENCE:?}: {what}");
 }
-
-/// How long what must come may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// After which silence nothing more is expected to come.
-const QUIET: Duration = Duration::from_millis(300);

@@ -4,25 +4,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sockeye::Server;
 use sockeye_cluster::{ClusterAdapter, ClusterOptions, MemoryHub};
-use sockeye_cluster_suite::{Cluster, Faults, Node};
+use sockeye_cluster_suite::{Cluster, Node};
 
-/// Nodes that tell one another that they are there.
-struct Beating(Joined);
-
-/// Nodes that the bus counts.
-struct Counted(Joined);
-
-struct Joined {
+/// Nodes that the bus counts, or nodes that tell one another that they are there.
+struct InMemory<const COUNTED: bool> {
     hub: MemoryHub,
     next: AtomicUsize,
 }
 
-impl Joined {
-    fn new(hub: MemoryHub) -> Self {
+impl<const COUNTED: bool> Cluster for InMemory<COUNTED> {
+    async fn start() -> Self {
+        let hub = if COUNTED { MemoryHub::counting() } else { MemoryHub::default() };
         Self { hub, next: AtomicUsize::new(0) }
     }
 
-    fn join(&self, options: ClusterOptions) -> Node {
+    async fn join(&self, options: ClusterOptions) -> Node {
         let name = format!("node-{}", self.next.fetch_add(1, Ordering::Relaxed));
         let (hub, node, metrics) = (self.hub.clone(), name.clone(), options.metrics.clone());
         let server = Server::builder()
@@ -33,9 +29,11 @@ impl Joined {
             .build();
         Node { server, name, metrics }
     }
-}
 
-impl Faults for Joined {
+    fn names_nodes(&self) -> bool {
+        !COUNTED
+    }
+
     fn cut(&self, node: &str) {
         self.hub.cut(node);
     }
@@ -48,51 +46,19 @@ impl Faults for Joined {
         self.hub.send_garbage("/");
     }
 
-    fn delivered(&self, node: &str) -> Option<u64> {
-        Some(self.hub.delivered(node))
+    fn delivered(&self, node: &str) -> u64 {
+        self.hub.delivered(node)
     }
 }
 
-impl Cluster for Beating {
-    async fn start() -> Self {
-        Self(Joined::new(MemoryHub::default()))
-    }
-
-    async fn join(&self, options: ClusterOptions) -> Node {
-        self.0.join(options)
-    }
-
-    fn names_nodes(&self) -> bool {
-        true
-    }
-
-    fn faults(&self) -> Option<&dyn Faults> {
-        Some(&self.0)
-    }
-}
-
-impl Cluster for Counted {
-    async fn start() -> Self {
-        Self(Joined::new(MemoryHub::counting()))
-    }
-
-    async fn join(&self, options: ClusterOptions) -> Node {
-        self.0.join(options)
-    }
-
-    fn names_nodes(&self) -> bool {
-        false
-    }
-
-    fn faults(&self) -> Option<&dyn Faults> {
-        Some(&self.0)
-    }
-}
-
-mod beating {
-    sockeye_cluster_suite::cluster_suite!(super::Beating, start_paused = true);
+mod heartbeats {
+    sockeye_cluster_suite::cluster_suite!(super::InMemory<false>, start_paused = true);
 }
 
 mod counted {
-    sockeye_cluster_suite::cluster_suite!(super::Counted, start_paused = true);
+    sockeye_cluster_suite::cluster_suite!(
+        super::InMemory<true>,
+        without { names: "the bus counts the nodes, and does not name them" },
+        start_paused = true
+    );
 }

@@ -5,17 +5,31 @@
 mod support;
 
 mod current {
-    sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::Current>, flavor = "multi_thread");
+    sockeye_cluster_suite::cluster_suite!(
+        crate::support::Over<crate::support::Current>,
+        without { delivered: "what is for a room goes to all nodes" },
+        flavor = "multi_thread"
+    );
 }
 
 mod old {
-    sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::Old>);
+    sockeye_cluster_suite::cluster_suite!(
+        crate::support::Over<crate::support::Old>,
+        without { delivered: "what is for a room goes to all nodes" }
+    );
 }
 
 mod jetstream {
-    sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::JetStream>, flavor = "multi_thread");
+    sockeye_cluster_suite::cluster_suite!(
+        crate::support::Over<crate::support::JetStream>,
+        without { delivered: "what is for a room goes to all nodes" },
+        flavor = "multi_thread"
+    );
 }
 
 mod old_jetstream {
-    sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::OldJetStream>);
+    sockeye_cluster_suite::cluster_suite!(
+        crate::support::Over<crate::support::OldJetStream>,
+        without { delivered: "what is for a room goes to all nodes" }
+    );
 }

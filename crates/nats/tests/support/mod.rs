@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use server::{CURRENT, OLD, Server as Nats};
 use sockeye::{Args, Server};
 use sockeye_cluster::ClusterOptions;
-use sockeye_cluster_suite::{Cluster, Faults, Node};
+use sockeye_cluster_suite::{Cluster, Node};
 use sockeye_nats::{JetStreamOptions, NatsAdapter, NatsOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -121,16 +121,6 @@ impl<V: Version> Cluster for Over<V> {
         Node { server, name, metrics }
     }
 
-    fn names_nodes(&self) -> bool {
-        true
-    }
-
-    fn faults(&self) -> Option<&dyn Faults> {
-        Some(self)
-    }
-}
-
-impl<V: Version> Faults for Over<V> {
     fn cut(&self, node: &str) {
         self.joined.lock()[node].is_cut.send_replace(true);
     }
@@ -141,10 +131,6 @@ impl<V: Version> Faults for Over<V> {
 
     fn send_garbage(&self) {
         self.nats.publish("sockeye.to.%2F.all", b"\x01nonsense");
-    }
-
-    fn delivered(&self, _node: &str) -> Option<u64> {
-        None
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sockeye::Server;
 use sockeye_cluster::ClusterOptions;
-use sockeye_cluster_suite::{Cluster, Faults, Node};
+use sockeye_cluster_suite::{Cluster, Node};
 use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -259,12 +259,6 @@ impl<W: Way, P: Topology> Cluster for Over<W, P> {
         W::MODE == Mode::Native
     }
 
-    fn faults(&self) -> Option<&dyn Faults> {
-        Some(self)
-    }
-}
-
-impl<W: Way, P: Topology> Faults for Over<W, P> {
     fn cut(&self, node: &str) {
         self.cut_only(node, Cut::All);
     }
@@ -286,12 +280,8 @@ impl<W: Way, P: Topology> Faults for Over<W, P> {
         self.redis.command_at::<()>(&channel, words);
     }
 
-    fn delivered(&self, node: &str) -> Option<u64> {
-        let routes = matches!(
-            W::MODE,
-            Mode::Native | Mode::Sharded { subscription: Subscription::Dynamic | Subscription::DynamicPrivate }
-        );
-        routes.then(|| self.adapter(node).metrics().received.value())
+    fn delivered(&self, node: &str) -> u64 {
+        self.adapter(node).metrics().received.value()
     }
 }
 
