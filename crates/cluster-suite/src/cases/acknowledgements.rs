@@ -112,7 +112,9 @@ pub async fn a_node_that_leaves_ends_what_it_owes<C: Cluster>() {
     fleet.clients[2].question().await;
     fleet.server(2).close().await;
     let error = incomplete(asking).await;
-    assert_eq!((numbers(&error.responses), error.expected), (vec![0, 1], 3));
+    assert_eq!(numbers(&error.responses), [0, 1]);
+    // Its leave, which is for all, may arrive before its count, which is for one node.
+    assert!((2..=3).contains(&error.expected), "{}", error.expected);
     assert_eq!(error.missing, [fleet.name(2)]);
     assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
 }

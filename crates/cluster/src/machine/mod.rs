@@ -237,7 +237,8 @@ impl Machine {
                 self.update(&request, |pending| pending.handle_program(&sender, args));
             }
             Message::ClientCount { request, clients } => {
-                self.update(&request, |pending| pending.handle_count(&sender, clients));
+                let has_left = matches!(&sender, Sender::Node(node) if self.closed.contains(node));
+                self.update(&request, |pending| pending.handle_count(&sender, clients, has_left));
             }
             Message::Acknowledgement { request, args } => {
                 self.update(&request, |pending| pending.handle_ack(&sender, args));

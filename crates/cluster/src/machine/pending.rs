@@ -131,8 +131,9 @@ impl Pending {
         true
     }
 
-    /// A node has told how many of its clients are asked; false if that makes no sense.
-    pub(super) fn handle_count(&mut self, sender: &Sender, count: usize) -> bool {
+    /// A node has told how many of its clients are asked; false if that makes no sense. If it has left by now, the count came behind
+    /// the leave, by another subject of the broker: its clients are not waited for.
+    pub(super) fn handle_count(&mut self, sender: &Sender, count: usize, has_left: bool) -> bool {
         if !matches!(self.collected, Collected::Clients(_)) || !self.accept(sender) {
             return false;
         }
@@ -143,6 +144,9 @@ impl Pending {
             }
         }
         self.take_early();
+        if has_left && let Sender::Node(node) = sender {
+            self.forget_owed(node);
+        }
         true
     }
 
@@ -192,11 +196,20 @@ impl Pending {
         if was_waited_for {
             self.missing.push(node.to_string());
         }
+        if let Collected::Clients(clients) = &mut self.collected {
+            clients.early.retain(|(sender, _)| *sender != Sender::Node(node.clone()));
+        }
+        self.forget_owed(node);
+    }
+
+    /// The acknowledgements that a node still owes will not come.
+    fn forget_owed(&mut self, node: &NodeId) {
         let Collected::Clients(clients) = &mut self.collected else { return };
-        clients.early.retain(|(sender, _)| *sender != Sender::Node(node.clone()));
         if let Some(owed) = clients.owed.remove(node).filter(|owed| *owed > 0) {
             clients.lost = clients.lost.saturating_add(owed);
-            self.missing.push(node.to_string());
+            if !self.missing.iter().any(|missing| **missing == **node) {
+                self.missing.push(node.to_string());
+            }
         }
     }
 

@@ -259,6 +259,19 @@ fn what_a_node_owes_ends_with_it() {
     assert_eq!(test.effects(), ["left a false", "complete 2 of 3 without [\"a\"]"]);
 }
 
+/// A broker may bring an answer, which is for one node, behind the leave, which is for all.
+#[test]
+fn a_count_behind_the_leave_is_not_waited_for() {
+    let mut test = Test::new(&["a", "b"]);
+    let request = test.ask(Question::Clients);
+    test.machine.handle_local_count(&request, 0);
+    test.hear("a", Message::Close);
+    test.hear("a", count(&request, 2));
+    test.hear("b", count(&request, 1));
+    test.hear("b", acknowledgement(&request));
+    assert_eq!(test.effects(), ["left a false", "complete 1 of 3 without [\"a\"]"]);
+}
+
 #[test]
 fn silent_clients_make_a_broadcast_incomplete() {
     let mut test = Test::new(&["a", "b"]);
