@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::bus::{Bus, BusError, Receiver};
-use super::message::{Destination, Message, NodeId, Sender};
+use crate::bus::{Bus, BusError, Receiver};
+use crate::message::{Destination, Message, NodeId, Sender};
 use sockeye::adapter::{AdapterFuture, Room};
 
 /// Joins the nodes of one process: what a broker is to the nodes of many. For tests.

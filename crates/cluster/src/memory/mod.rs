@@ -1,0 +1,5 @@
+//! A broker within one process, for tests.
+
+mod bus;
+
+pub use self::bus::{MemoryBus, MemoryHub};
