@@ -43,7 +43,7 @@ mod supervise;
 pub use adapter::{ClusterAdapter, ClusterOptions};
 pub use bus::{Bus, BusError, Receiver};
 pub use machine::{Effect, Machine, MachineOptions, Outcome, Question, Refusal};
-pub use memory::{MemoryBus, MemoryHub};
+pub use memory::{MemoryBus, MemoryHub, MemoryLog, MemorySessions};
 pub use message::{Destination, Message, NodeId, RequestId, Sender};
 pub use metrics::ClusterMetrics;
 pub use supervise::{contain, supervise};

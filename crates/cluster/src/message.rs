@@ -175,6 +175,17 @@ impl Message {
         }
     }
 
+    /// Whether it must stay in order with events that an [`EventLog`](crate::recovery::EventLog) keeps, and not be missed: a bus with
+    /// such a log appends it there. Questions, answers and volatile events are of the moment.
+    pub fn is_in_order_with_events(&self) -> bool {
+        match self {
+            Self::Broadcast { target, request: None, .. } => !target.flags.volatile,
+            Self::JoinSockets { .. } | Self::LeaveSockets { .. } | Self::DisconnectSockets { .. } => true,
+            Self::ServerSideEmit { request: None, .. } => true,
+            _ => false,
+        }
+    }
+
     /// The question that it asks.
     pub fn request(&self) -> Option<&RequestId> {
         match self {

@@ -89,6 +89,54 @@ async fn a_full_queue_drops_and_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bus_that_refuses_is_counted_and_own_clients_are_served() {
+    let mut pair = Pair::new([10, 10]).await;
+    pair.hub.refuse("one", true);
+    let before = pair.metrics[0].publish_errors.value();
+    pair.one().emit("e", 1);
+    assert_eq!(pair.metrics[0].publish_errors.value() - before, 1);
+    assert_eq!(pair.one().fetch_sockets().await.unwrap().missing, ["two"]);
+    pair.hub.refuse("one", false);
+    pair.one().emit("e", 2);
+    assert_eq!(pair.clients[0].text().await, "42[\"e\",1]");
+    for client in &mut pair.clients {
+        assert_eq!(client.text().await, "42[\"e\",2]");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panics_is_started_again_and_no_message_is_lost() {
+    let mut pair = Pair::new([10, 10]).await;
+    for number in 0..10 {
+        pair.hub.panic("two", "/");
+        pair.one().emit("e", number);
+    }
+    for number in 0..10 {
+        assert_eq!(pair.clients[1].text().await, format!("42[\"e\",{number}]"));
+    }
+}
+
+/// Its leave is for all nodes, and its count for one: the leave comes first.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leaves_before_its_answer_is_there_is_not_waited_for() {
+    let mut pair = Pair::new([10, 10]).await;
+    pair.hub.delay_answers(Duration::from_secs(1));
+    let server = pair.one().clone();
+    let asking =
+        tokio::spawn(async move { server.timeout(Duration::from_secs(60)).emit_with_ack::<u8>("q", ()).await });
+    assert_eq!(pair.clients[0].text().await, "420[\"q\"]");
+    assert_eq!(pair.clients[1].text().await, "420[\"q\"]");
+    let start = Instant::now();
+    pair.servers[1].main_namespace().adapter().close().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!asking.is_finished(), "the own client has not answered");
+    pair.clients[0].send("430[7]").await;
+    let Err(BroadcastError::Incomplete(error)) = asking.await.unwrap() else { panic!("nobody answers") };
+    assert_eq!((error.responses.len(), error.expected, &error.missing[..]), (1, 2, &["two".to_owned()][..]));
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_question_is_answered_by_time_and_a_lost_answer_too() {
     let pair = Pair::new([10, 10]).await;
     pair.hub.lose(1);
