@@ -14,7 +14,7 @@ pub(crate) struct Client {
     pub(crate) id: String,
 }
 
-/// Events that were emitted last: a client that has got them has got all that came before.
+/// Events that were emitted last, by their keys: a client that has got them has got all that came before.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastWords(pub(crate) BTreeSet<String>);
 
@@ -33,9 +33,9 @@ impl Client {
             let Ok(got) = tokio::time::timeout_at(deadline, self.socket.next()).await else {
                 panic!("not in {PATIENCE:?}: {count} messages and then {left:?}; there are {all:?}");
             };
-            match text_of(got) {
-                Some(text) if is_of_suite(&text) => drop(left.remove(&text)),
-                Some(text) => all.push(text),
+            match text_of(got).map(|text| (own_key(&text), text)) {
+                Some((Some(key), _)) => drop(left.remove(&key)),
+                Some((None, text)) => all.push(text),
                 None => break,
             }
         }
@@ -49,7 +49,7 @@ impl Client {
             let patience = if all.len() < count { PATIENCE } else { QUIET };
             let Ok(got) = tokio::time::timeout(patience, self.socket.next()).await else { break };
             match text_of(got) {
-                Some(text) if is_of_suite(&text) => {}
+                Some(text) if own_key(&text).is_some() => {}
                 Some(text) => all.push(text),
                 None => break,
             }
@@ -57,12 +57,12 @@ impl Client {
         all
     }
 
-    /// The next probe of a room that comes within a moment.
-    pub(crate) async fn probe(&mut self) -> Option<String> {
+    /// The key of the next probe that comes within a moment, and its text.
+    pub(crate) async fn probe(&mut self) -> Option<(String, String)> {
         let got = tokio::time::timeout(PROBE_INTERVAL, self.socket.next()).await.ok()?;
         let text = text_of(got).expect("the connection stays");
-        assert!(is_of_suite(&text), "nothing else has been emitted: {text}");
-        Some(text)
+        let key = own_key(&text).unwrap_or_else(|| panic!("nothing else has been emitted: {text}"));
+        Some((key, text))
     }
 
     /// Takes the next event, which asks for an answer, and answers. Gives the event.
@@ -85,20 +85,24 @@ impl Client {
     pub(crate) async fn text(&mut self) -> String {
         loop {
             let text = self.socket.text().await;
-            if !is_of_suite(&text) {
+            if own_key(&text).is_none() {
                 return text;
             }
         }
     }
 }
 
-/// The event of the suite with this name and number, as a client gets it.
-pub(crate) fn event_text(name: &str, number: u64) -> String {
-    format!("42[\"{name}\",{number}]")
+/// The key of an event of the suite itself: its name and number.
+pub(crate) fn key(name: &str, number: u64) -> String {
+    format!("{name} {number}")
 }
 
-fn is_of_suite(text: &str) -> bool {
-    [LAST, PROBE].iter().any(|name| text.strip_prefix("42[\"").is_some_and(|rest| rest.starts_with(name)))
+/// The same for a text that a client got, if it is one. An offset may follow.
+fn own_key(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("42[\"")?;
+    let name = [LAST, PROBE].into_iter().find(|name| rest.starts_with(*name))?;
+    let number = rest.strip_prefix(name)?.strip_prefix("\",")?.split([',', ']']).next()?;
+    Some(key(name, number.parse().ok()?))
 }
 
 /// What came, if it is not the end of the connection.

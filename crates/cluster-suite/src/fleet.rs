@@ -1,18 +1,20 @@
 //! Some servers in one cluster, and a client on each.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::Method;
-use sockeye::{Emit, Server, Socket};
+use sockeye::{ConnectionStateRecovery, Emit, Server, Socket};
 use sockeye_cluster::ClusterOptions;
 use tokio::time::Instant;
 
-use crate::client::{Client, LAST, LastWords, PATIENCE, PROBE, event_text};
+use crate::client::{Client, LAST, LastWords, PATIENCE, PROBE, key};
 use crate::support::request;
-use crate::{Cluster, Node};
+use crate::visitor::offset_of;
+use crate::{Cluster, Node, Recovering};
 
 /// Servers that have joined one cluster and know one another, each with one client in the main namespace.
 pub struct Fleet<C> {
@@ -42,9 +44,14 @@ impl<C: Cluster> Fleet<C> {
         let mut nodes = Vec::new();
         for _ in 0..count {
             let mut options = options.clone();
-            options.metrics = std::sync::Arc::default();
+            options.metrics = Arc::default();
             nodes.push(cluster.join(options).await);
         }
+        Self::started(cluster, nodes).await
+    }
+
+    async fn started(cluster: C, nodes: Vec<Node>) -> Self {
+        let count = nodes.len();
         for node in &nodes {
             start(&node.server).await;
         }
@@ -129,7 +136,7 @@ impl<C: Cluster> Fleet<C> {
             let mut probes: Vec<_> =
                 unheard.drain(..).map(|room| (emit_own(&server.to(room.as_str()), PROBE), room)).collect();
             while !probes.is_empty()
-                && let Some(heard) = client.probe().await
+                && let Some((heard, _)) = client.probe().await
             {
                 probes.retain(|(probe, _)| *probe != heard);
             }
@@ -148,12 +155,48 @@ impl<C: Cluster> Fleet<C> {
     }
 }
 
-/// Emits an event of the suite itself, and gives its text.
+impl<C: Recovering> Fleet<C> {
+    /// So many servers that recover clients of one another. Their events are kept from now on.
+    pub async fn recovering(count: usize) -> Self {
+        let cluster = C::start().await;
+        let mut nodes = Vec::new();
+        for _ in 0..count {
+            let recovery = ConnectionStateRecovery::within(Duration::from_secs(60));
+            nodes.push(cluster.join_recovering(ClusterOptions::default(), recovery).await);
+        }
+        let mut fleet = Self::started(cluster, nodes).await;
+        for at in 0..count {
+            fleet.wait_until_kept(at).await;
+        }
+        // Probes of the others are not read later.
+        fleet.received(&vec![0; count]).await;
+        fleet
+    }
+
+    /// Waits until events of this node are kept, that is, reach a client with an offset, and until the other nodes may know that.
+    pub(crate) async fn wait_until_kept(&mut self, at: usize) {
+        let (server, mut client, mut kept) = (self.server(at).clone(), self.client(at).await, 0);
+        let deadline = Instant::now() + PATIENCE;
+        while kept < ENOUGH {
+            assert!(Instant::now() < deadline, "events are not kept");
+            let probe = emit_own(&server.to(client.id.as_str()), PROBE);
+            while let Some((heard, text)) = client.probe().await {
+                if heard == probe {
+                    kept += usize::from(offset_of(&text).is_some());
+                    break;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Emits an event of the suite itself, and gives its key.
 fn emit_own(emit: &Emit, name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     emit.emit(name, number);
-    event_text(name, number)
+    key(name, number)
 }
 
 /// Starts a server: any request does.
@@ -173,3 +216,6 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
     }
     panic!("not in {PATIENCE:?}: {what}");
 }
+
+/// After so many events with an offset, what the node has written before the last has been sent.
+const ENOUGH: usize = 4;

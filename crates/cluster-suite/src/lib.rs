@@ -48,12 +48,13 @@ mod client;
 mod fleet;
 mod macros;
 mod support;
+mod visitor;
 
 use std::future::Future;
 use std::sync::Arc;
 
 pub use fleet::Fleet;
-use sockeye::Server;
+use sockeye::{ConnectionStateRecovery, Server};
 use sockeye_cluster::{ClusterMetrics, ClusterOptions};
 pub use support::{Got, WebSocket};
 
@@ -104,6 +105,27 @@ pub trait Cluster: Send + Sync + Sized + 'static {
     /// [routes by interest](sockeye_cluster::Bus::routes_by_interest).
     fn delivered(&self, node: &str) -> u64 {
         unable("delivered", node)
+    }
+}
+
+/// A cluster that keeps events and sessions, so that clients are recovered on any node. [`recovery_suite!`] makes its tests.
+pub trait Recovering: Cluster {
+    /// Makes a server that joins when it is started, and recovers clients of all nodes.
+    fn join_recovering(
+        &self,
+        options: ClusterOptions,
+        recovery: ConnectionStateRecovery,
+    ) -> impl Future<Output = Node> + Send;
+
+    /// `trim`: the events that were kept so far in the main namespace are gone.
+    fn trim(&self) {
+        unable("trim", "the log")
+    }
+
+    /// `refuse`: nothing is kept any more and no session is found, or it is again.
+    fn refuse_to_keep(&self, is_refused: bool) {
+        let _ = is_refused;
+        unable("refuse", "the log and the session store")
     }
 }
 

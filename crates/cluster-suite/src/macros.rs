@@ -62,6 +62,12 @@ macro_rules! cluster_suite {
     (@find $cluster:ty; $without:tt; $test:tt; $module:ident $case:ident $needs:tt; delivered { delivered: $reason:literal $($rest:tt)* }) => {
         $crate::cluster_suite! { @ignored $cluster; $test; $module $case $reason }
     };
+    (@find $cluster:ty; $without:tt; $test:tt; $module:ident $case:ident $needs:tt; trim { trim: $reason:literal $($rest:tt)* }) => {
+        $crate::cluster_suite! { @ignored $cluster; $test; $module $case $reason }
+    };
+    (@find $cluster:ty; $without:tt; $test:tt; $module:ident $case:ident $needs:tt; refuse { refuse: $reason:literal $($rest:tt)* }) => {
+        $crate::cluster_suite! { @ignored $cluster; $test; $module $case $reason }
+    };
     (@find $cluster:ty; $without:tt; $test:tt; $module:ident $case:ident $needs:tt; $need:ident { $other:ident: $reason:literal $(, $($rest:tt)*)? }) => {
         $crate::cluster_suite! { @find $cluster; $without; $test; $module $case $needs; $need { $($($rest)*)? } }
     };
@@ -77,5 +83,26 @@ macro_rules! cluster_suite {
     };
     ($cluster:ty $(, $($test:tt)+)?) => {
         $crate::cluster_suite! { @all $cluster; {}; ($($($test)+)?) }
+    };
+}
+
+/// Makes a test of every case about recovery, for a [`Recovering`](crate::Recovering) cluster. It is called as
+/// [`cluster_suite!`](crate::cluster_suite); the cluster can lack `cut`, `trim` and `refuse`.
+#[macro_export]
+macro_rules! recovery_suite {
+    ($cluster:ty, without { $($without:tt)* } $(, $($test:tt)+)?) => {
+        $crate::recovery_suite! { @all $cluster; { $($without)* }; ($($($test)+)?) }
+    };
+    (@all $cluster:ty; $without:tt; $test:tt) => {
+        $crate::cluster_suite! { @cases $cluster; $without; $test;
+            recovery: events_have_one_order [], a_client_comes_back [], a_client_is_recovered_elsewhere [],
+                a_client_that_moves_is_there_once [], a_client_of_a_dead_node_is_recovered [cut],
+                a_session_is_claimed_once [], nonsense_recovers_nobody [], a_trimmed_log_is_no_silent_gap [trim],
+                a_broker_that_refuses_is_no_silent_gap [refuse], a_node_that_was_cut_off_misses_nothing [cut],
+                what_a_cut_off_node_emits_is_no_silent_gap [cut];
+        }
+    };
+    ($cluster:ty $(, $($test:tt)+)?) => {
+        $crate::recovery_suite! { @all $cluster; {}; ($($($test)+)?) }
     };
 }

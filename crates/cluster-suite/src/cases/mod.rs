@@ -5,4 +5,5 @@ pub mod broadcasts;
 pub mod interest;
 pub mod nodes;
 pub mod programs;
+pub mod recovery;
 pub mod sockets;
