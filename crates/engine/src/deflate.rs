@@ -7,26 +7,20 @@ use std::sync::Arc;
 use sockeye_websocket::deflate::{Agreed, DeflateConfig, negotiate};
 use sockeye_websocket::{Inflater, Role};
 
-use crate::engine::Engine;
-use crate::metrics::Bound;
-
 /// What was agreed on with a client.
 pub(crate) struct Agreement {
     /// The value of the response header.
     pub(crate) header: String,
     pub(crate) inflater: Inflater,
+    /// It may keep no context, as too many do.
+    pub(crate) at_limit: bool,
 }
 
-/// Answers a client's offers; none if we would need a compressor just for it (a smaller window).
-pub(crate) fn agree<C>(engine: &Engine<C>, offers: &str) -> Option<Agreement> {
-    let contexts = &engine.deflate_contexts;
+/// Answers a client's offers; none if we would need a compressor just for it (a smaller window). It may keep its context if no more than
+/// `limit` do, whoever has a clone of `contexts`.
+pub(crate) fn agree(contexts: &Arc<()>, limit: usize, offers: &str) -> Option<Agreement> {
     // The server's own handle is one of them.
-    let may_keep = Arc::strong_count(contexts) <= engine.limits.max_deflate_contexts;
-    let agreement = answer(offers, may_keep, contexts)?;
-    if !may_keep {
-        engine.metrics.bound_reached(Bound::DeflateContexts, "handshake");
-    }
-    Some(agreement)
+    answer(offers, Arc::strong_count(contexts) <= limit, contexts)
 }
 
 fn answer(offers: &str, may_keep: bool, contexts: &Arc<()>) -> Option<Agreement> {
@@ -38,7 +32,7 @@ fn answer(offers: &str, may_keep: bool, contexts: &Arc<()>) -> Option<Agreement>
     if !agreed.client_no_context_takeover {
         inflater = inflater.counted(contexts.clone());
     }
-    is_shared.then_some(Agreement { header, inflater })
+    is_shared.then_some(Agreement { header, inflater, at_limit: !may_keep })
 }
 
 /// The parameters that all connections share for what we send.

@@ -39,7 +39,7 @@ mod unread;
 mod websocket;
 mod work;
 
-pub use addresses::{AddressRange, AddressRangeError, Key, TlsHandshake, may_enter};
+pub use addresses::{AddressRange, AddressRangeError, Key, may_enter};
 pub use application::{Application, Readiness};
 pub use budget::{Account, Accounts, Budgets, Charge, Holder, Ledger};
 pub use conn::{Conn, Ending, Queued, pressure};
@@ -49,6 +49,7 @@ pub use engine::Engine;
 pub use http::content;
 pub use http::{Cookie, Cors, HttpCompression, Layer, NotFound, OriginPattern, ResponseBody, SameSite, Service};
 pub use id::{Id, generate};
+pub use listen::TlsHandshake;
 pub use metrics::{Bound, Counter, Gauge, LogGate, Metrics, millis};
 pub use options::{Limits, Options, PerMessageDeflate};
 pub use panic::panic_text;

@@ -19,6 +19,7 @@ use tower_service::Service;
 use self::activity::Activity;
 use self::drive::{drive, report};
 pub(crate) use self::guarded::Guarded;
+pub use self::handshake::TlsHandshake;
 use self::requests::{Origin, answer};
 use self::streams::Streams;
 use self::watch::{Times, Watch};
@@ -31,6 +32,7 @@ mod activity;
 mod drive;
 mod framing;
 mod guarded;
+mod handshake;
 mod requests;
 mod streams;
 mod watch;
@@ -114,8 +116,7 @@ impl<A: Application> Server<A> {
                     tracing::warn!(%error, "accept failed");
                     let is_full = error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error());
                     // What gives way is closed by its own task.
-                    let pause =
-                        if is_full && self.app().engine().free_a_file() { GIVE_WAY_PAUSE } else { ACCEPT_PAUSE };
+                    let pause = if is_full && self.free_a_file() { GIVE_WAY_PAUSE } else { ACCEPT_PAUSE };
                     tokio::time::sleep(pause).await;
                 }
             }
@@ -138,7 +139,11 @@ impl<A: Application> Server<A> {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Some(served) = Served::begin(self.app(), remote) else { return };
+        let engine = self.app().engine();
+        let Some(served) = Served::begin(&engine.addresses, &engine.metrics, engine.limits.max_tcp_connections, remote)
+        else {
+            return;
+        };
         let limits = &self.app().engine().limits;
         let times = Times {
             head: HEADER_TIMEOUT,
@@ -178,5 +183,11 @@ impl<A: Application> Server<A> {
         };
         activity.is_released.store(true, Ordering::Relaxed);
         report(&self.app().engine().metrics, &ended, &activity, remote);
+    }
+
+    /// The process has no more file descriptors: something gives way that does nothing yet, if there is any.
+    fn free_a_file(&self) -> bool {
+        let engine = self.app().engine();
+        engine.addresses.free_a_file(|bound, sid| engine.metrics.bound_reached(bound, sid))
     }
 }

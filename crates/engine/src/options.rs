@@ -1,8 +1,6 @@
 //! The options of an engine, with the names and defaults of the official one, and the bounds that it lacks.
 
-use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -220,20 +218,5 @@ impl Default for Limits {
             keep_alive_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
         }
-    }
-}
-
-/// A function that the options hold; printing it tells only that it is there.
-pub(crate) struct Hook<F: ?Sized>(pub(crate) Arc<F>);
-
-impl<F: ?Sized> Clone for Hook<F> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<F: ?Sized> fmt::Debug for Hook<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hook")
     }
 }

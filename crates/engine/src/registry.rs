@@ -2,14 +2,10 @@
 
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
 
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::RwLock;
-
-use crate::application::Application;
-use crate::conn::Conn;
 
 const SHARDS: usize = 32;
 
@@ -17,12 +13,6 @@ const SHARDS: usize = 32;
 pub trait Identified: Clone {
     /// The id.
     fn id(&self) -> &str;
-}
-
-impl<A: Application> Identified for Arc<Conn<A>> {
-    fn id(&self) -> &str {
-        Conn::id(self)
-    }
 }
 
 /// Handles by the ids of what they lead to, in shards so that several threads do not wait for each other.

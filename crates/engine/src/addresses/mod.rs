@@ -4,14 +4,14 @@
 //! taken out when it closes: nothing here is done for a message.
 
 mod forwarded;
-mod handshake;
+mod key;
 mod range;
 mod tcp;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -19,41 +19,15 @@ use std::time::Instant;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use http::request::Parts;
 use parking_lot::Mutex;
-use sockeye_protocol::CloseReason;
 
-pub use self::handshake::TlsHandshake;
+pub use self::key::Key;
 pub use self::range::{AddressRange, AddressRangeError};
 pub(crate) use self::tcp::{Opener, Served, TcpConnection};
-use crate::application::Application;
-use crate::engine::Engine;
 use crate::metrics::Bound;
-use crate::peers::Forwarded;
-use crate::request::RemoteAddr;
+use crate::request::{Forwarded, RemoteAddr};
 use crate::share::share;
-use crate::{Conn, Ending};
 
 const SHARDS: usize = 32;
-
-/// Whose share something is: an IPv4 address, or a network of 64 bits of IPv6, which is what one customer gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(u64);
-
-impl Key {
-    /// A proxy that is trusted: it speaks for many, and has no share that would limit it. No IPv6 network has this prefix.
-    const TRUSTED: Self = Self(u64::MAX);
-    /// Whoever has no address that is known, such as the peers of a Unix socket: all together are one.
-    const UNKNOWN: Self = Self(u64::MAX - 1);
-
-    /// The key of an address.
-    pub fn of(address: Option<SocketAddr>) -> Self {
-        match address.map(|address| address.ip().to_canonical()) {
-            // No client is in the IPv6 networks that begin with 32 zeros.
-            Some(IpAddr::V4(address)) => Self(address.to_bits().into()),
-            Some(IpAddr::V6(address)) => Self(u64::try_from(address.to_bits() >> 64).unwrap_or(0)),
-            None => Self::UNKNOWN,
-        }
-    }
-}
 
 /// What is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,22 +65,11 @@ struct Held {
 }
 
 /// A session that has not been taken yet, whatever its application.
-trait Unjoined: Send + Sync {
+pub(crate) trait Unjoined: Send + Sync {
     fn id(&self) -> &str;
 
     /// Closes it, to make room.
     fn give_way(self: Arc<Self>, detail: &str);
-}
-
-impl<A: Application> Unjoined for Conn<A> {
-    fn id(&self) -> &str {
-        Self::id(self)
-    }
-
-    fn give_way(self: Arc<Self>, detail: &str) {
-        // Not for its client to fetch, for then it would stay.
-        self.close(CloseReason::ForcedServerClose, Ending::Gone, detail);
-    }
 }
 
 #[derive(Default)]
@@ -114,22 +77,6 @@ struct Yielding {
     unjoined: BTreeMap<Age, Weak<dyn Unjoined>>,
     /// TCP connections on which no request has come yet.
     silent: BTreeMap<u64, Weak<TcpConnection>>,
-}
-
-impl<A: Application> Engine<Conn<A>> {
-    /// The process has no more file descriptors: the address that holds most gives one up, if it has one that does nothing yet.
-    pub(crate) fn free_a_file(&self) -> bool {
-        let Some(key) = self.addresses.greediest() else { return false };
-        if let Some(silent) = self.addresses.take_silent(key) {
-            self.metrics.bound_reached(Bound::TcpConnections, "open files");
-            silent.give_way();
-            return true;
-        }
-        let Some(oldest) = self.addresses.oldest_unjoined(key) else { return false };
-        self.metrics.bound_reached(Bound::Unjoined, oldest.id());
-        oldest.give_way("its address holds too many open files");
-        true
-    }
 }
 
 impl Held {
@@ -157,7 +104,7 @@ pub fn may_enter(limit: usize, used: usize, held: usize, key: Key) -> bool {
 const HANDFUL: usize = 8;
 
 /// The order in which unjoined sessions came: when their time to join is over, and to tell them apart the place in memory.
-type Age = (Option<Instant>, usize);
+pub(crate) type Age = (Option<Instant>, usize);
 
 impl Addresses {
     pub(crate) fn new(trusted: Vec<AddressRange>) -> Arc<Self> {
@@ -183,26 +130,23 @@ impl Addresses {
     }
 
     /// Whose share a TCP connection is.
-    fn key_of_peer(&self, peer: Option<SocketAddr>) -> Key {
+    pub(crate) fn key_of_peer(&self, peer: Option<SocketAddr>) -> Key {
         match peer {
             Some(peer) if self.trusted.iter().any(|range| range.contains(peer.ip())) => Key::TRUSTED,
             peer => Key::of(peer),
         }
     }
 
-    /// A place for a session that is in no namespace. An address that has its share gives up its oldest such session for it.
-    pub(crate) fn place_unjoined<A: Application>(
-        self: &Arc<Self>,
-        engine: &Engine<Conn<A>>,
-        key: Key,
-    ) -> Option<Place> {
+    /// A place for a session that joins no namespace yet. An address that has its share already gives up its oldest such session, of which
+    /// `note` is told.
+    pub(crate) fn place_unjoined(self: &Arc<Self>, key: Key, limit: usize, note: impl Fn(&str)) -> Option<Place> {
         let give_way = || {
             let Some(oldest) = self.oldest_unjoined(key) else { return false };
-            engine.metrics.bound_reached(Bound::Unjoined, oldest.id());
+            note(oldest.id());
             oldest.give_way("its address opens too many sessions");
             true
         };
-        self.place_or(key, Kind::Unjoined, engine.limits.max_unjoined, give_way)
+        self.place_or(key, Kind::Unjoined, limit, give_way)
     }
 
     /// A place for one more. An address that has its share gets one after it has let one go; and one that has more, since others
@@ -247,27 +191,24 @@ impl Addresses {
     }
 
     /// A session is open, and in no namespace: from now on it may have to give way.
-    pub(crate) fn enter_unjoined<A: Application>(&self, conn: &Arc<Conn<A>>, deadline: Option<Instant>) {
-        let age = (deadline, Arc::as_ptr(conn).addr());
-        let weak: Weak<Conn<A>> = Arc::downgrade(conn);
-        self.change(conn.key(), |held| {
-            held.yielding.get_or_insert_default().unjoined.insert(age, weak);
+    pub(crate) fn enter_unjoined(&self, key: Key, age: Age, session: Weak<dyn Unjoined>) {
+        self.change(key, |held| {
+            held.yielding.get_or_insert_default().unjoined.insert(age, session);
         });
     }
 
     /// A session has joined its first namespace, or has closed before.
-    pub(crate) fn leave_unjoined<A: Application>(&self, conn: &Conn<A>, deadline: Option<Instant>) {
-        let age = (deadline, std::ptr::from_ref(conn).addr());
+    pub(crate) fn leave_unjoined(&self, key: Key, age: Age) {
         let mut gone = None;
-        self.change(conn.key(), |held| {
+        self.change(key, |held| {
             gone = held.yielding.as_mut().and_then(|yielding| yielding.unjoined.remove(&age));
         });
-        self.leave(conn.key(), Kind::Unjoined);
+        self.leave(key, Kind::Unjoined);
     }
 
     /// A session has closed.
-    pub(crate) fn leave_session<A: Application>(&self, conn: &Conn<A>) {
-        self.leave(conn.key(), Kind::Sessions);
+    pub(crate) fn leave_session(&self, key: Key) {
+        self.leave(key, Kind::Sessions);
     }
 
     /// Changes what an address holds, and forgets the address if that is nothing any more.
@@ -283,6 +224,21 @@ impl Addresses {
                 shard.shrink_to(room);
             }
         }
+    }
+
+    /// The process has no more file descriptors: the address that holds most gives one up, if it has one that does nothing yet. `note` is
+    /// told of it.
+    pub(crate) fn free_a_file(&self, note: impl Fn(Bound, &str)) -> bool {
+        let Some(key) = self.greediest() else { return false };
+        if let Some(silent) = self.take_silent(key) {
+            note(Bound::TcpConnections, "open files");
+            silent.give_way();
+            return true;
+        }
+        let Some(oldest) = self.oldest_unjoined(key) else { return false };
+        note(Bound::Unjoined, oldest.id());
+        oldest.give_way("its address holds too many open files");
+        true
     }
 
     /// Which address holds the most connections and sessions, of those that have one which may give way.

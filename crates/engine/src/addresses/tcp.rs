@@ -12,10 +12,8 @@ use tokio::sync::Notify;
 use tower_service::Service;
 
 use super::{Addresses, Key, Kind};
-use crate::application::Application;
-use crate::metrics::Bound;
-use crate::{Conn, Ending, Id};
-use sockeye_protocol::CloseReason;
+use crate::id::Id;
+use crate::metrics::{Bound, Metrics};
 
 /// A TCP connection of the server's own listener, while it speaks HTTP. What a WebSocket has taken over is a session only.
 pub(crate) struct TcpConnection {
@@ -38,22 +36,24 @@ struct Opened {
 }
 
 /// A TCP connection is served for as long as this lives.
-pub(crate) struct Served<A: Application> {
-    app: Arc<A>,
+pub(crate) struct Served {
+    metrics: Arc<Metrics>,
     connection: Arc<TcpConnection>,
 }
 
-impl<A: Application> Served<A> {
+impl Served {
     /// A TCP connection has come. None: there are too many, and it is to be closed.
     ///
     /// An address that has its share already gives up its oldest connection on which no request has come.
-    pub(crate) fn begin(app: &Arc<A>, peer: Option<SocketAddr>) -> Option<Self> {
-        let engine = app.engine();
-        let limit = engine.limits.max_tcp_connections;
-        let addresses = &engine.addresses;
+    pub(crate) fn begin(
+        addresses: &Arc<Addresses>,
+        metrics: &Arc<Metrics>,
+        limit: usize,
+        peer: Option<SocketAddr>,
+    ) -> Option<Self> {
         let key = addresses.key_of_peer(peer);
         let give_way = || {
-            engine.metrics.bound_reached(Bound::TcpConnections, "a TCP connection");
+            metrics.bound_reached(Bound::TcpConnections, "a TCP connection");
             addresses.take_silent(key).inspect(|oldest| oldest.give_way()).is_some()
         };
         addresses.place_or(key, Kind::Connections, limit, give_way)?.keep();
@@ -70,23 +70,10 @@ impl<A: Application> Served<A> {
             let silent = &mut held.yielding.get_or_insert_default().silent;
             silent.insert(connection.number, Arc::downgrade(&connection));
         });
-        engine.metrics.tcp_connections.add(1);
-        Some(Self { app: app.clone(), connection })
+        metrics.tcp_connections.add(1);
+        Some(Self { metrics: metrics.clone(), connection })
     }
-}
 
-impl Addresses {
-    /// The oldest connection of an address on which no request has come.
-    pub(crate) fn take_silent(&self, key: Key) -> Option<Arc<TcpConnection>> {
-        let mut oldest = None;
-        self.change(key, |held| {
-            oldest = held.yielding.as_mut().and_then(|yielding| yielding.silent.pop_first());
-        });
-        oldest?.1.upgrade()
-    }
-}
-
-impl<A: Application> Served<A> {
     /// Waits until the connection has to give way to a newer one.
     pub(crate) async fn evicted(&self) {
         self.connection.evicted.notified().await;
@@ -98,11 +85,22 @@ impl<A: Application> Served<A> {
     }
 }
 
-impl<A: Application> Drop for Served<A> {
+impl Drop for Served {
     fn drop(&mut self) {
         self.connection.note_request();
         self.connection.release();
-        self.app.engine().metrics.tcp_connections.add(-1);
+        self.metrics.tcp_connections.add(-1);
+    }
+}
+
+impl Addresses {
+    /// The oldest connection of an address on which no request has come.
+    pub(crate) fn take_silent(&self, key: Key) -> Option<Arc<TcpConnection>> {
+        let mut oldest = None;
+        self.change(key, |held| {
+            oldest = held.yielding.as_mut().and_then(|yielding| yielding.silent.pop_first());
+        });
+        oldest?.1.upgrade()
     }
 }
 
@@ -130,35 +128,27 @@ impl TcpConnection {
         }
     }
 
-    /// A session was opened by a request on this connection. Where too many of them have joined no namespace, the oldest is closed.
-    pub(crate) fn note_session<A: Application>(&self, conn: &Arc<Conn<A>>) {
-        let engine = conn.engine();
+    /// A session was opened by a request on this connection. Where too many of them, more than `limit`, have joined no namespace, the
+    /// oldest is given back: it is to be closed.
+    pub(crate) fn note_session(&self, id: &Id, limit: usize, is_unjoined: impl Fn(&Id) -> bool) -> Option<Id> {
         // A proxy has one connection for the sessions of many.
         if self.key == Key::TRUSTED {
-            return;
+            return None;
         }
-        let limit = engine.limits.max_unjoined_per_tcp_connection;
-        let oldest = {
-            let mut opened = self.unjoined.lock();
-            let Opened { ids, since } = &mut *opened;
-            let is_unjoined = |id: &Id| engine.registry.find(id).is_some_and(|conn| conn.is_unjoined());
-            // Mostly one has joined before the next one is opened, and then the list stays short.
-            while ids.front().is_some_and(|id| !is_unjoined(id)) {
-                ids.pop_front();
-            }
-            if ids.len() >= limit && *since > limit / 4 {
-                ids.retain(is_unjoined);
-                *since = 0;
-            }
-            let oldest = if ids.len() >= limit { ids.pop_front() } else { None };
-            ids.push_back(conn.id().clone());
-            *since += 1;
-            oldest
-        };
-        if let Some(oldest) = oldest.and_then(|id| engine.registry.find(&id)) {
-            engine.metrics.bound_reached(Bound::Unjoined, oldest.id());
-            oldest.close(CloseReason::ForcedServerClose, Ending::Gone, "its TCP connection opens too many sessions");
+        let mut opened = self.unjoined.lock();
+        let Opened { ids, since } = &mut *opened;
+        // Mostly one has joined before the next one is opened, and then the list stays short.
+        while ids.front().is_some_and(|id| !is_unjoined(id)) {
+            ids.pop_front();
         }
+        if ids.len() >= limit && *since > limit / 4 {
+            ids.retain(is_unjoined);
+            *since = 0;
+        }
+        let oldest = if ids.len() >= limit { ids.pop_front() } else { None };
+        ids.push_back(id.clone());
+        *since += 1;
+        oldest
     }
 }
 

@@ -80,9 +80,9 @@ impl<A: Application> Conn<A> {
         engine.metrics.connections.add(-1);
         if was_unjoined {
             engine.metrics.unjoined.add(-1);
-            engine.addresses.leave_unjoined(self, join_deadline);
+            engine.addresses.leave_unjoined(self.key(), self.age(join_deadline));
         }
-        engine.addresses.leave_session(self);
+        engine.addresses.leave_session(self.key());
         engine.metrics.session_closed(&self.id, reason, detail);
         if !waits_for_client {
             engine.registry.remove(&self.id);

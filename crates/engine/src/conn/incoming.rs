@@ -148,7 +148,7 @@ impl<A: Application> Conn<A> {
             let deadline = state.phase_deadline.take();
             drop(state);
             self.engine().metrics.unjoined.add(-1);
-            self.engine().addresses.leave_unjoined(self, deadline);
+            self.engine().addresses.leave_unjoined(self.key(), self.age(deadline));
         }
     }
 

@@ -14,28 +14,32 @@ mod incoming;
 mod outgoing;
 mod polling;
 pub mod pressure;
+mod recipient;
 mod state;
 mod upgrade;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use mio::net::TcpStream;
 use parking_lot::Mutex;
-use sockeye_protocol::engine::{PacketKind, PayloadBody, Revision, Session, SessionInfo, TransportKind};
+use sockeye_protocol::CloseReason;
+use sockeye_protocol::engine::{PacketKind, Revision, Session, SessionInfo, TransportKind};
 
 pub use self::outgoing::Queued;
+pub(crate) use self::state::PollReply;
 use self::state::{Lane, Phase, State};
-use crate::addresses::Key;
+use crate::addresses::{Age, Key, Unjoined};
 use crate::application::Application;
 use crate::budget::{Account, Holder};
 use crate::encoded::Encoded;
 use crate::engine::Engine;
 use crate::id::Id;
 use crate::outbox::Outbox;
+use crate::registry::Identified;
 use crate::request::RequestInfo;
 use crate::shard::Entry;
-use crate::unread::Response;
 use crate::websocket::TcpReader;
 
 /// A connection. Shared by its reader, the registry, the flusher and the application.
@@ -62,14 +66,6 @@ pub struct Conn<A: Application> {
     /// The reader of a plain socket that carries the session. Locked for its whole turn, before every other lock.
     pub(crate) tcp: Mutex<Option<Box<TcpReader>>>,
     session: A::Session,
-}
-
-/// The body of a long-polling response.
-pub(crate) struct PollReply {
-    pub(crate) body: PayloadBody,
-    pub(crate) compress: bool,
-    /// Of a large one: counts it until it is read.
-    pub(crate) unread: Option<Response>,
 }
 
 /// What becomes of the transport when a session closes.
@@ -170,7 +166,8 @@ impl<A: Application> Conn<A> {
         engine.metrics.opened.increment();
         engine.metrics.connections.add(1);
         engine.metrics.unjoined.add(1);
-        engine.addresses.enter_unjoined(&conn, phase_deadline);
+        let session: Weak<Self> = Arc::downgrade(&conn);
+        engine.addresses.enter_unjoined(conn.key(), conn.age(phase_deadline), session);
         engine.registry.insert(conn.clone());
         conn.arm();
         conn
@@ -214,6 +211,11 @@ impl<A: Application> Conn<A> {
         Key::of(self.request.address())
     }
 
+    /// How old it is among the sessions that have joined no namespace; a later `deadline` is younger.
+    fn age(&self, deadline: Option<Instant>) -> Age {
+        (deadline, std::ptr::from_ref(self).addr())
+    }
+
     /// Whether it has joined no namespace yet.
     pub fn is_unjoined(&self) -> bool {
         self.state.lock().phase == Phase::Unjoined
@@ -237,6 +239,23 @@ impl<A: Application> Conn<A> {
     /// The transport that carries it now.
     pub fn transport(&self) -> TransportKind {
         self.state.lock().session.transport()
+    }
+}
+
+impl<A: Application> Identified for Arc<Conn<A>> {
+    fn id(&self) -> &str {
+        Conn::id(self)
+    }
+}
+
+impl<A: Application> Unjoined for Conn<A> {
+    fn id(&self) -> &str {
+        Self::id(self)
+    }
+
+    fn give_way(self: Arc<Self>, detail: &str) {
+        // Not for its client to fetch, for then it would stay.
+        self.close(CloseReason::ForcedServerClose, Ending::Gone, detail);
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use sockeye_protocol::CloseReason;
 
+use super::recipient::{Outlet, Recipient};
 use super::state::State;
 use super::{Conn, Ending};
 use crate::application::Application;
@@ -68,8 +69,14 @@ pub fn note<'a, A: Application>(behind: usize, recipients: impl ExactSizeIterato
     }
     BEHIND.with_borrow_mut(|noted| {
         let room = MAX_RECIPIENTS.saturating_sub(noted.len());
-        noted.extend(recipients.filter_map(Recipient::of).take(room));
+        noted.extend(recipients.filter_map(recipient).take(room));
     });
+}
+
+fn recipient<A: Application>(conn: &Arc<Conn<A>>) -> Option<Recipient> {
+    let bytes = conn.behind()?;
+    let weak: Weak<Conn<A>> = Arc::downgrade(conn);
+    Some(Recipient::new(weak, bytes, crate::now()))
 }
 
 /// Whether a message that costs so much must not be delivered, as a twentieth of its recipients would lose their connections by it. It
@@ -87,26 +94,6 @@ pub fn refuses<'a, A: Application>(cost: usize, recipients: impl ExactSizeIterat
     is_refused
 }
 
-/// A recipient that was behind when it was last looked at.
-pub(crate) struct Recipient {
-    conn: Weak<dyn Outlet>,
-    /// What waited for it then.
-    bytes: usize,
-    /// Since when somebody waits for it.
-    since: Instant,
-    /// When it last read something.
-    read: Instant,
-}
-
-/// A connection as one that others wait for, whatever its application.
-trait Outlet: Send + Sync {
-    /// How many bytes wait for it, if it is behind.
-    fn behind(&self) -> Option<usize>;
-
-    /// Nobody waits for it any more.
-    fn give_up(&self);
-}
-
 impl<A: Application> Outlet for Conn<A> {
     fn behind(&self) -> Option<usize> {
         let state = self.state.lock();
@@ -115,30 +102,6 @@ impl<A: Application> Outlet for Conn<A> {
 
     fn give_up(&self) {
         self.state.lock().given_up = true;
-    }
-}
-
-impl Recipient {
-    fn of<A: Application>(conn: &Arc<Conn<A>>) -> Option<Self> {
-        let bytes = conn.behind()?;
-        let now = crate::now();
-        let conn: Weak<Conn<A>> = Arc::downgrade(conn);
-        Some(Self { conn, bytes, since: now, read: now })
-    }
-
-    /// Whether it is still worth waiting for.
-    fn is_waited_for(&mut self, now: Instant) -> bool {
-        let Some(conn) = self.conn.upgrade() else { return false };
-        let Some(bytes) = conn.behind() else { return false };
-        if bytes < self.bytes {
-            self.read = now;
-        }
-        self.bytes = bytes;
-        let is_over = now.duration_since(self.read) >= PATIENCE || now.duration_since(self.since) >= 2 * PATIENCE;
-        if is_over {
-            conn.give_up();
-        }
-        !is_over
     }
 }
 
@@ -201,9 +164,6 @@ impl<A: Application> Conn<A> {
 
 /// How often a client that is held back looks at its recipients: each tick of the wheel.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// How long senders wait for a recipient that reads nothing; for one that reads slowly, twice as long.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many recipients a client waits for at a time, of those that are behind.
 const MAX_RECIPIENTS: usize = 64;

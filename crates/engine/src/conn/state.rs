@@ -6,19 +6,26 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use sockeye_protocol::engine::{PacketKind, PayloadEncoder, Session};
+use sockeye_protocol::engine::{PacketKind, PayloadBody, PayloadEncoder, Session};
 use tokio::sync::{Notify, oneshot};
 
-use super::PollReply;
-use super::pressure::Recipient;
+use super::recipient::Recipient;
 use crate::budget::{Account, Holder};
 use crate::encoded::{Encoded, Variant};
 use crate::outbox::{MAX_SLICES, Outbox};
 use crate::plain::send;
 use crate::shard::Entry;
-use crate::unread::Unread;
+use crate::unread::{Response, Unread};
 use crate::work::Running;
 use mio::net::TcpStream;
+
+/// The body of a long-polling response.
+pub(crate) struct PollReply {
+    pub(crate) body: PayloadBody,
+    pub(crate) compress: bool,
+    /// Of a large one: counts it until it is read.
+    pub(crate) unread: Option<Response>,
+}
 
 pub(crate) struct State {
     pub(crate) session: Session,

@@ -14,9 +14,8 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
 
 use super::drain::drain;
-use super::polling::is_too_long;
 use super::relay::relay;
-use super::route::{self, EngineResponse};
+use super::response::{self, EngineResponse, is_too_long};
 use super::upgrade::{self, upgraded};
 use crate::application::Application;
 use crate::engine::Engine;
@@ -62,7 +61,7 @@ where
         // The owner would say the same.
         drain(app, Box::pin(body));
         app.engine().metrics.bound_reached(Bound::Payload, "of another node");
-        return Ok(route::empty(StatusCode::PAYLOAD_TOO_LARGE));
+        return Ok(response::empty(StatusCode::PAYLOAD_TOO_LARGE));
     }
     let answer = async {
         let Some(upgrade) = upgrade else {

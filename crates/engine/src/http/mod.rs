@@ -1,5 +1,6 @@
 //! The HTTP side: which requests are ours, and what they are answered.
 
+mod admit;
 mod compression;
 mod cookie;
 mod cors;
@@ -8,6 +9,7 @@ mod forward;
 mod origins;
 mod polling;
 mod relay;
+mod response;
 mod route;
 mod service;
 mod upgrade;

@@ -13,8 +13,9 @@ use http_body_util::BodyExt as _;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{Data, PayloadBody, Query, Revision, TransportKind, decode_payload, jsonp};
 
+use super::admit::Admitted;
 use super::drain::drain;
-use super::route::{Admitted, EngineResponse, First, X_XSS_PROTECTION, busy, empty, respond};
+use super::response::{EngineResponse, First, X_XSS_PROTECTION, busy, empty, is_too_long, respond};
 use crate::application::Application;
 use crate::application::Readiness;
 use crate::budget::{Account, Charge, Holder};
@@ -222,11 +223,6 @@ async fn while_open<A: Application, T>(
         done => done,
     })
     .await
-}
-
-/// Whether a body is too long by its own account, so that it need not be read.
-pub(crate) fn is_too_long(body: &impl Body, limit: usize) -> bool {
-    body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX)
 }
 
 /// Collects a body into one buffer, however small the pieces are that it comes in.

@@ -12,7 +12,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Either, Full};
 
-use super::route;
+use super::{response, route};
 use crate::application::Application;
 use crate::panic::panic_text;
 use crate::server::Server;
@@ -104,7 +104,7 @@ where
                 polled.map_or_else(
                     |panic| {
                         metrics.hook_panicked(&panic_text(&*panic));
-                        Poll::Ready(Ok(route::empty(StatusCode::INTERNAL_SERVER_ERROR).map(Either::Left)))
+                        Poll::Ready(Ok(response::empty(StatusCode::INTERNAL_SERVER_ERROR).map(Either::Left)))
                     },
                     |response| response.map(|response| Ok(response.map(Either::Left))),
                 )

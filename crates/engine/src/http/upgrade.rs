@@ -11,10 +11,12 @@ use hyper::upgrade::OnUpgrade;
 use sockeye_protocol::engine::TransportKind;
 use sockeye_websocket::{Decoder, Limits, Role, handshake};
 
-use super::route::{Admitted, EngineResponse, First, respond};
+use super::admit::Admitted;
+use super::response::{EngineResponse, First, respond};
 use crate::application::Application;
 use crate::conn::Conn;
 use crate::deflate::{Agreement, agree};
+use crate::metrics::Bound;
 use crate::websocket::{Io, refuse, run, run_probe};
 
 /// A request for an upgrade to WebSocket.
@@ -120,12 +122,14 @@ impl Request {
 
         let limits = Limits { max_message: app.engine().options.max_http_buffer_size, ..Limits::default() };
         let mut decoder = Decoder::new(Role::Server, limits);
-        let agreed = app
-            .engine()
-            .options
-            .per_message_deflate
-            .zip(offers(headers).as_deref().and_then(|offers| agree(app.engine(), offers)));
-        let deflate = agreed.map(|(options, Agreement { header: value, inflater })| {
+        let engine = app.engine();
+        let limit = engine.limits.max_deflate_contexts;
+        let answer = |offers: String| agree(&engine.deflate_contexts, limit, &offers);
+        let agreed = engine.options.per_message_deflate.zip(offers(headers).and_then(answer));
+        let deflate = agreed.map(|(options, Agreement { header: value, inflater, at_limit })| {
+            if at_limit {
+                engine.metrics.bound_reached(Bound::DeflateContexts, "handshake");
+            }
             decoder = Decoder::new(Role::Server, limits).with_deflate(inflater);
             if let Ok(value) = HeaderValue::from_str(&value) {
                 response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, value);

@@ -39,5 +39,5 @@ mod secret;
 pub use directory::{Directory, DirectoryError, DirectoryFuture, MemoryDirectory, NodeTag};
 pub use listener::PeerError;
 pub use metrics::{ForwardFailure, PeerMetrics};
-pub(crate) use node::{ForwardBody, Forwarded, Peers};
+pub(crate) use node::{ForwardBody, Peers};
 pub use options::PeerOptions;

@@ -22,14 +22,10 @@ use super::owners::Owners;
 use super::secret::Secret;
 use crate::Id;
 use crate::metrics::Gauge;
-use crate::request::{RemoteAddr, Secure};
+use crate::request::{Forwarded, RemoteAddr, Secure};
 
 /// The body of a request that is forwarded.
 pub(crate) type ForwardBody = UnsyncBoxBody<Bytes, std::io::Error>;
-
-/// Marks a request that another node has forwarded: it is not forwarded again.
-#[derive(Clone, Copy)]
-pub(crate) struct Forwarded;
 
 /// This node among its peers.
 pub(crate) struct Peers {

@@ -1,23 +1,22 @@
-//! What is kept of the request that opened a connection, and the hooks that look at requests.
+//! What is kept of the request that opened a connection.
 
+mod hooks;
 mod interned;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{self, HeaderMap};
+use http::header;
 use http::request::Parts;
 
+pub(crate) use self::hooks::RequestHooks;
 use self::interned::Interned;
 pub(crate) use self::interned::Interner;
 use crate::addresses::Key;
 use crate::budget::{Account, Accounts, Holder};
-use crate::options::Hook;
 
 /// The address of the peer, as an extension of a request.
 ///
@@ -29,6 +28,10 @@ pub struct RemoteAddr(pub SocketAddr);
 /// Marks a request that came over TLS, as an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secure;
+
+/// Marks a request that another node has forwarded: it is not forwarded again.
+#[derive(Clone, Copy)]
+pub(crate) struct Forwarded;
 
 /// The request that opened a connection: address, URL, headers. A clone shares it.
 ///
@@ -168,66 +171,5 @@ impl fmt::Debug for RequestInfo {
             .field("url", &self.url())
             .field("address", &self.address())
             .finish_non_exhaustive()
-    }
-}
-
-type AllowFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-type AllowRequest = dyn Fn(RequestInfo) -> AllowFuture + Send + Sync;
-type EditHeaders = dyn Fn(&mut HeaderMap, &Parts) + Send + Sync;
-type GenerateId = dyn Fn(&RequestInfo) -> String + Send + Sync;
-
-/// Functions of the program that see requests and responses.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RequestHooks {
-    allow_request: Option<Hook<AllowRequest>>,
-    initial_headers: Option<Hook<EditHeaders>>,
-    headers: Option<Hook<EditHeaders>>,
-    generate_id: Option<Hook<GenerateId>>,
-}
-
-impl RequestHooks {
-    pub(crate) fn set_allow_request<F, Fut>(&mut self, allow: F)
-    where
-        F: Fn(RequestInfo) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), String>> + Send + 'static,
-    {
-        self.allow_request = Some(Hook(Arc::new(move |request| Box::pin(allow(request)))));
-    }
-
-    pub(crate) fn set_initial_headers(&mut self, edit: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) {
-        self.initial_headers = Some(Hook(Arc::new(edit)));
-    }
-
-    pub(crate) fn set_headers(&mut self, edit: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) {
-        self.headers = Some(Hook(Arc::new(edit)));
-    }
-
-    pub(crate) fn set_generate_id(&mut self, generate: impl Fn(&RequestInfo) -> String + Send + Sync + 'static) {
-        self.generate_id = Some(Hook(Arc::new(generate)));
-    }
-
-    pub(crate) async fn allow(&self, request: &RequestInfo) -> Result<(), String> {
-        match &self.allow_request {
-            Some(Hook(allow)) => allow(request.clone()).await,
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) fn generates_ids(&self) -> bool {
-        self.generate_id.is_some()
-    }
-
-    pub(crate) fn generate_id(&self, request: &RequestInfo) -> Option<String> {
-        self.generate_id.as_ref().map(|Hook(generate)| generate(request))
-    }
-
-    /// Lets the program edit the headers of a response; `is_first` for the one that opens a session.
-    pub(crate) fn edit_headers(&self, is_first: bool, headers: &mut HeaderMap, request: &Parts) {
-        if let (true, Some(Hook(edit))) = (is_first, &self.initial_headers) {
-            edit(headers, request);
-        }
-        if let Some(Hook(edit)) = &self.headers {
-            edit(headers, request);
-        }
     }
 }

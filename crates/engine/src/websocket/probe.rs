@@ -6,7 +6,8 @@ use sockeye_protocol::engine::{Packet, ProbeOutcome};
 use sockeye_websocket::{Decoder, Event, Input, OpCode, write_close, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::Io;
+use super::carry::serve;
+use super::io::Io;
 use super::stream::{LAST_WORDS, discard};
 use crate::application::Application;
 use crate::conn::{Conn, Handover};
@@ -36,7 +37,7 @@ pub(crate) async fn run_probe<A: Application>(
             return;
         }
     };
-    super::serve(&conn, io, rest, decoder, Handover { is_upgrade: true, deflate });
+    serve(&conn, io, rest, decoder, Handover { is_upgrade: true, deflate });
 }
 
 /// The probe came to nothing; with the code for the close frame, if the client broke the WebSocket protocol.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::Stream;
+use super::io::Stream;
 use super::reader::{DISCARDED, Flow, Reader, TURNS};
 use crate::application::Application;
 use crate::conn::{Carrier, Conn, Handover};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Kind, Place};
+use crate::addresses::{Kind, Place};
 use crate::application::Application;
 use crate::metrics::Bound;
 use crate::server::Server;
