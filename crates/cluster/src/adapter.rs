@@ -23,7 +23,7 @@ use super::message::{Destination, Message, NodeId};
 use super::metrics::ClusterMetrics;
 use super::recent_joins::RecentJoins;
 use super::recovery::Recovery;
-use super::supervise::supervise;
+use super::supervise::supervise_until_done;
 
 /// Options of a [`ClusterAdapter`].
 #[derive(Clone, Debug)]
@@ -148,7 +148,7 @@ impl Adapter for ClusterAdapter {
             if !self.0.bus.counts_nodes() {
                 let (core, metrics) = (Arc::downgrade(&self.0), self.0.options.metrics.clone());
                 let _detached = tokio::spawn(async move {
-                    supervise("heartbeats", &metrics, |_| {}, || drive(core.clone())).await;
+                    supervise_until_done("heartbeats", &metrics, |_| {}, || drive(core.clone())).await;
                 });
             }
             Ok(())

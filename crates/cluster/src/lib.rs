@@ -46,4 +46,4 @@ pub use machine::{Effect, Machine, MachineOptions, Outcome, Question, Refusal};
 pub use memory::{MemoryBus, MemoryHub, MemoryLog, MemorySessions};
 pub use message::{Destination, Message, NodeId, RequestId, Sender};
 pub use metrics::ClusterMetrics;
-pub use supervise::{contain, supervise};
+pub use supervise::{contain, supervise, supervise_until_done};

@@ -22,7 +22,7 @@ pub struct ClusterMetrics {
     pub requests_incomplete: Counter,
     /// Nodes that said nothing for too long.
     pub nodes_lost: Counter,
-    /// Tasks that panicked and were started again.
+    /// Tasks that panicked, or ended although they should not, and were started again.
     pub tasks_restarted: Counter,
     /// Messages that were lost because handling them panicked.
     pub panics: Counter,

@@ -1,6 +1,7 @@
-//! Supervision: a task that the cluster needs is started again when it panics.
+//! Supervision: a task that the cluster needs is started again when it panics, or ends although it should not.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -10,41 +11,93 @@ use tokio::time::{Instant, sleep};
 
 use crate::ClusterMetrics;
 
-/// Runs a task until it returns, and gives back what it returns. When it panics that is counted and logged, `panicked` is told why, and
-/// the task is started again: the first time at once, then after pauses that grow up to five seconds.
+/// Runs a task that has no end. When it panics, or returns, that is counted and logged, `failed` is told why, and the task is started
+/// again: the first time at once, then after pauses that grow up to five seconds.
 ///
 /// It is a task of the runtime of its own, which ends when this future is dropped.
-pub async fn supervise<T, F>(
+pub async fn supervise<F>(
     name: &str,
     metrics: &ClusterMetrics,
-    panicked: impl Fn(&str),
+    failed: impl Fn(&str),
+    mut start: impl FnMut() -> F,
+) -> Infallible
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut pauses = Pauses::default();
+    loop {
+        run_until_done(name, metrics, &failed, &mut start, &mut pauses).await;
+        note_failure(name, metrics, &failed, "it has ended");
+        pauses.wait().await;
+    }
+}
+
+/// Runs a task that may be done at some time, and gives back what it returns. A panic of it is handled as by [`supervise`].
+pub async fn supervise_until_done<T, F>(
+    name: &str,
+    metrics: &ClusterMetrics,
+    failed: impl Fn(&str),
     mut start: impl FnMut() -> F,
 ) -> T
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let mut pause = Duration::ZERO;
+    run_until_done(name, metrics, &failed, &mut start, &mut Pauses::default()).await
+}
+
+async fn run_until_done<T, F>(
+    name: &str,
+    metrics: &ClusterMetrics,
+    failed: &impl Fn(&str),
+    start: &mut impl FnMut() -> F,
+    pauses: &mut Pauses,
+) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
     loop {
-        let started = Instant::now();
+        pauses.begin();
         let mut task = JoinSet::new();
         task.spawn(start());
         match task.join_next().await {
             Some(Ok(done)) => return done,
             Some(Err(error)) if error.is_panic() => {
-                let reason = text(&*error.into_panic());
-                metrics.tasks_restarted.increment();
-                tracing::error!(task = name, reason, "a task of the cluster has panicked; it is started again");
-                panicked(&reason);
+                note_failure(name, metrics, failed, &format!("a panic: {}", text(&*error.into_panic())));
             }
             // The runtime ends, and this future with it.
             _ => std::future::pending().await,
         }
-        if started.elapsed() > QUIET {
-            pause = Duration::ZERO;
+        pauses.wait().await;
+    }
+}
+
+fn note_failure(name: &str, metrics: &ClusterMetrics, failed: &impl Fn(&str), reason: &str) {
+    metrics.tasks_restarted.increment();
+    tracing::error!(task = name, reason, "a task of the cluster does not run any more; it is started again");
+    failed(reason);
+}
+
+/// How long to wait before a task is started again.
+#[derive(Default)]
+struct Pauses {
+    next: Duration,
+    started: Option<Instant>,
+}
+
+impl Pauses {
+    /// The task is started.
+    fn begin(&mut self) {
+        self.started = Some(Instant::now());
+    }
+
+    async fn wait(&mut self) {
+        if self.started.is_some_and(|started| started.elapsed() > QUIET) {
+            self.next = Duration::ZERO;
         }
-        sleep(pause).await;
-        pause = (pause * 2).clamp(MIN_PAUSE, MAX_PAUSE);
+        sleep(self.next).await;
+        self.next = (self.next * 2).clamp(MIN_PAUSE, MAX_PAUSE);
     }
 }
 
@@ -91,10 +144,39 @@ mod tests {
                 }
             }
         };
-        let done = supervise("work", &metrics, |reason| reasons.lock().push(reason.to_owned()), work).await;
+        let done = supervise_until_done("work", &metrics, |reason| reasons.lock().push(reason.to_owned()), work).await;
         assert_eq!((done, metrics.tasks_restarted.value()), (4, 4));
-        assert_eq!(*reasons.lock(), ["number 0", "number 1", "number 2", "number 3"]);
+        let expected = [0, 1, 2, 3].map(|number| format!("a panic: number {number}"));
+        assert_eq!(*reasons.lock(), expected);
         assert_eq!(begun.elapsed().as_millis() / 10, 35, "0 + 50 + 100 + 200 ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_without_an_end_that_returns_is_started_again() {
+        let (metrics, reasons) = (ClusterMetrics::default(), Mutex::new(Vec::new()));
+        let (starts, begun) = (Arc::new(AtomicU32::new(0)), Instant::now());
+        let work = || {
+            let starts = starts.clone();
+            async move {
+                match starts.fetch_add(1, Ordering::Relaxed) {
+                    0 | 2 => {}
+                    1 => panic!("on purpose"),
+                    _ => std::future::pending().await,
+                }
+            }
+        };
+        let is_running = async {
+            while starts.load(Ordering::Relaxed) < 4 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            never = supervise("work", &metrics, |reason| reasons.lock().push(reason.to_owned()), work) => match never {},
+            () = is_running => {}
+        }
+        assert_eq!(*reasons.lock(), ["it has ended", "a panic: on purpose", "it has ended"]);
+        assert_eq!(metrics.tasks_restarted.value(), 3);
+        assert_eq!(begun.elapsed().as_millis() / 10, 15, "0 + 50 + 100 ms");
     }
 
     #[tokio::test]
@@ -110,7 +192,7 @@ mod tests {
         };
         tokio::select! {
             biased;
-            () = supervise("endless", &metrics, |_| {}, endless) => {}
+            never = supervise("endless", &metrics, |_| {}, endless) => match never {},
             () = tokio::task::yield_now() => {}
         }
         drop(sender);

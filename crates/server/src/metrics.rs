@@ -131,7 +131,7 @@ impl Page<'_> {
             ("cluster_requests_refused", "Questions not asked, or not answered: too many.", &cluster.requests_refused),
             ("cluster_requests_incomplete", "Questions not answered by all in time.", &cluster.requests_incomplete),
             ("cluster_nodes_lost", "Nodes that said nothing for too long.", &cluster.nodes_lost),
-            ("cluster_tasks_restarted", "Tasks that panicked and were started again.", &cluster.tasks_restarted),
+            ("cluster_tasks_restarted", "Tasks that panicked or ended, and were started again.", &cluster.tasks_restarted),
             ("cluster_panics", "Messages lost because handling them panicked.", &cluster.panics),
         ])?;
         let Some(recovery) = backend.recovery_metrics() else { return Ok(()) };
