@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye::adapter::Local;
+use sockeye_cluster::link::Unhealthy;
 use sockeye_cluster::recovery::RecoveryMetrics;
 use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 
 use crate::bus::NatsBus;
 use crate::connection::{OptionsError, Server};
 use crate::directory::NatsDirectory;
-use crate::link::{Hub, Unhealthy};
+use crate::link::{Hub, Link};
 use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
 
@@ -37,7 +38,7 @@ impl NatsAdapter {
     pub fn new(options: NatsOptions) -> Result<Self, OptionsError> {
         let server = Server::new(&options)?;
         let node = NodeId::from(format!("{:016x}", rand::random::<u64>()));
-        Ok(Self(Arc::new(Hub::new(options, server, node))))
+        Ok(Self(Arc::new(Hub::new(Link::new(options, server, node)))))
     }
 
     /// Makes the adapters of a server's namespaces, see [`ServerBuilder::adapter`](sockeye::ServerBuilder::adapter).
@@ -46,7 +47,7 @@ impl NatsAdapter {
         move |local| {
             let bus = NatsBus::new(hub.clone(), &local);
             let recovery = bus.recovery();
-            ClusterAdapter::with_recovery(local, bus, hub.link.options.cluster.clone(), recovery)
+            ClusterAdapter::with_recovery(local, bus, hub.link().options.cluster.clone(), recovery)
         }
     }
 
@@ -58,7 +59,7 @@ impl NatsAdapter {
 
     /// The name of this node.
     pub fn node(&self) -> &NodeId {
-        &self.0.link.node
+        &self.0.link().node
     }
 
     /// Whether the connection to NATS works.
@@ -72,38 +73,38 @@ impl NatsAdapter {
     ///
     /// Why not. Nothing needs to be done: the adapter goes on trying.
     pub fn check(&self) -> Result<(), Unhealthy> {
-        self.0.link.check()
+        self.0.link().check()
     }
 
     /// How long the last probe took to the server and back.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.0.link.health.lock().round_trip
+        self.0.link().health.round_trip()
     }
 
     /// How many bytes wait to be sent to NATS. At most
     /// [`max_outgoing_bytes`](NatsOptions::max_outgoing_bytes), unless a single message is larger.
     pub fn outgoing_bytes(&self) -> usize {
-        self.0.link.outgoing.bytes()
+        self.0.link().outgoing.bytes()
     }
 
     /// How many bytes came from NATS and wait to be handled. At most
     /// [`max_incoming_bytes`](NatsOptions::max_incoming_bytes), unless a single message is larger.
     pub fn incoming_bytes(&self) -> usize {
-        self.0.link.incoming.bytes()
+        self.0.link().incoming.bytes()
     }
 
     /// What nodes say to one another, counted.
     pub fn cluster_metrics(&self) -> &ClusterMetrics {
-        &self.0.link.options.cluster.metrics
+        &self.0.link().options.cluster.metrics
     }
 
     /// What recovery has counted, with JetStream.
     pub fn recovery_metrics(&self) -> &RecoveryMetrics {
-        &self.0.link.jetstream.metrics
+        &self.0.link().jetstream.metrics
     }
 
     /// What was counted.
     pub fn metrics(&self) -> &NatsMetrics {
-        &self.0.link.metrics
+        &self.0.link().metrics
     }
 }

@@ -13,7 +13,7 @@ use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 use tokio::task::AbortHandle;
 
 use crate::jetstream::{self, Kept};
-use crate::link::{Hub, Inbox, Outgoing};
+use crate::link::{self, Hub, Inbox, Outgoing};
 use crate::subject::Subjects;
 
 /// One namespace of a server.
@@ -35,11 +35,11 @@ impl NatsBus {
     pub(crate) fn new(hub: Arc<Hub>, local: &Arc<Local>) -> Self {
         let namespace = local.namespace();
         let inbox = Inbox {
-            subjects: Subjects::new(&hub.link.options.prefix, &namespace),
+            subjects: Subjects::new(&hub.link().options.prefix, &namespace),
             namespace: namespace.into(),
             local: Arc::downgrade(local),
             receiver: OnceLock::new(),
-            recovery: jetstream::recovery(&hub.link, local),
+            recovery: jetstream::recovery(hub.link(), local),
             is_subscribed: AtomicBool::new(false),
         };
         Self { hub, inbox: Arc::new(inbox), task: Mutex::default(), is_open: AtomicBool::new(false) }
@@ -54,14 +54,14 @@ impl NatsBus {
         self.is_open.store(false, Ordering::Release);
         if let Some(task) = self.task.lock().take() {
             task.abort();
-            self.hub.leave(&self.inbox);
+            link::leave(&self.hub, &self.inbox);
         }
     }
 }
 
 impl Bus for NatsBus {
     fn node(&self) -> &NodeId {
-        &self.hub.link.node
+        &self.hub.link().node
     }
 
     fn open(&self, receiver: Arc<dyn Receiver>) -> AdapterFuture<'_, Result<(), BusError>> {
@@ -72,10 +72,10 @@ impl Bus for NatsBus {
             if let Some(recovery) = &self.inbox.recovery {
                 recovery.begin();
             }
-            *self.task.lock() = Some(self.hub.enter(&self.inbox));
+            *self.task.lock() = Some(link::enter(&self.hub, &self.inbox));
             self.is_open.store(true, Ordering::Release);
-            let link = &self.hub.link;
-            link.wait_until(|| self.inbox.is_subscribed.load(Ordering::Acquire) && link.check().is_ok()).await;
+            let link = self.hub.link();
+            link.health.wait_until(|| self.inbox.is_subscribed.load(Ordering::Acquire) && link.check().is_ok()).await;
             Ok(())
         })
     }
@@ -85,7 +85,7 @@ impl Bus for NatsBus {
             return Err(BusError::Closed);
         }
         let Inbox { subjects, namespace, .. } = &*self.inbox;
-        let link = &self.hub.link;
+        let link = self.hub.link();
         if link.options.jetstream.is_some() && !matches!(to, Destination::Node(_)) && jetstream::goes_to_log(&message) {
             let entry = jetstream::write(message, 0, &link.node, namespace)?;
             return link.send(Outgoing::kept(Kept::Log, subjects.log.clone(), entry));
@@ -103,7 +103,7 @@ impl Bus for NatsBus {
 
     fn close(&self) -> AdapterFuture<'_, ()> {
         Box::pin(async {
-            self.hub.link.flush().await;
+            self.hub.link().flush().await;
             self.leave();
         })
     }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::link::Link;
 use crate::options::{Login, NatsOptions};
+use crate::role::Role;
 
 /// Options that cannot be used.
 #[derive(Clone, Debug, Error)]
@@ -118,7 +119,7 @@ pub(crate) async fn run(link: Arc<Link>) {
         match link.server.connect(&link).await {
             Ok(client) => {
                 link.client.send_replace(Some(client));
-                link.changed.notify_waiters();
+                link.health.notify();
                 break;
             }
             Err(reason) => link.note_lost(reason),
@@ -134,14 +135,10 @@ pub(crate) async fn probe(link: Arc<Link>) {
         let client = link.connected().await;
         link.probe(&client).await;
         let next = Instant::now() + link.options.probe_interval;
-        let is_answered = || link.health.lock().is_answered;
-        loop {
-            let changed = link.changed.notified();
-            if !is_answered() || timeout_at(next, changed).await.is_err() {
-                break;
-            }
-        }
-        if !is_answered() {
+        let is_lost = || !link.health.is_working(Role::Connecting);
+        // Until it is time, or the connection is lost before.
+        let _due = timeout_at(next, link.health.wait_until(is_lost)).await;
+        if is_lost() {
             sleep(link.options.min_backoff).await;
         }
     }
@@ -159,31 +156,32 @@ impl Link {
             _ => Some(format!("the server has not answered a probe within {:?}", self.options.timeout)),
         };
         let is_answered = failure.is_none();
-        let mut health = self.health.lock();
-        health.is_answered = is_answered;
+        self.health.set_working(Role::Connecting, is_answered);
         match failure {
-            None => health.round_trip = Some(start.elapsed()),
+            None => {
+                self.health.note_round_trip(start.elapsed());
+                self.note_restored();
+            }
             Some(failure) => {
                 self.metrics.deaf.increment();
                 tracing::warn!(failure, "no answer of NATS");
-                health.failure = Some(failure);
+                self.health.begin_outage();
+                self.health.note_failure(Role::Connecting, failure);
             }
         }
-        drop(health);
-        self.changed.notify_waiters();
         is_answered
     }
 
     fn handle_event(&self, event: &Event) {
         match event {
             Event::Connected => {
-                self.health.lock().refusal = None;
+                *self.refusal.lock() = None;
                 let is_again = |client: &Client| client.statistics().connects.load(Ordering::Relaxed) > 1;
                 if self.client.borrow().as_ref().is_some_and(is_again) {
                     self.metrics.reconnects.increment();
                     tracing::warn!("connected to NATS again; what other nodes sent meanwhile did not come");
                 }
-                self.changed.notify_waiters();
+                self.health.notify();
             }
             Event::Disconnected => self.note_lost("the connection was lost".to_owned()),
             Event::SlowConsumer(_) => self.note_dropped_incoming(),
@@ -195,7 +193,7 @@ impl Link {
             // While it is tried to connect again.
             Event::ClientError(error) => {
                 tracing::debug!(%error, "no connection to NATS");
-                self.health.lock().failure = Some(error.to_string());
+                self.health.note_failure(Role::Connecting, error.to_string());
             }
             Event::Draining | Event::Closed => {}
         }
@@ -205,7 +203,7 @@ impl Link {
         self.metrics.refused.increment();
         tracing::warn!(error = text, "the server of NATS refuses something");
         if text.to_ascii_lowercase().contains("permissions violation for subscription") {
-            self.health.lock().refusal = Some(text.to_owned());
+            *self.refusal.lock() = Some(text.to_owned());
         }
     }
 }

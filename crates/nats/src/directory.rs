@@ -36,7 +36,7 @@ impl fmt::Debug for NatsDirectory {
 
 impl NatsDirectory {
     fn link(&self) -> &Link {
-        &self.0.link
+        self.0.link()
     }
 
     fn subject(&self, node: NodeTag) -> Subject {
@@ -58,7 +58,7 @@ impl Directory for NatsDirectory {
             if !self.link().probe(&client).await {
                 return Err(DirectoryError("NATS does not answer".to_owned()));
             }
-            let task = self.0.spawn(answer(self.0.link.clone(), client, subscriber));
+            let task = self.0.spawn(answer(self.0.link().clone(), client, subscriber));
             let announced = Announced { node, address: address.into(), task };
             if let Some(before) = self.link().announced.lock().replace(announced) {
                 before.task.abort();

@@ -30,7 +30,7 @@ pub(crate) async fn take_messages(link: Arc<Link>, inbox: Arc<Inbox>) {
             sleep(link.options.min_backoff).await;
         }
         inbox.is_subscribed.store(true, Ordering::Release);
-        link.changed.notify_waiters();
+        link.health.notify();
         let mut taken = 0_u32;
         while let Some(message) = next(&mut subscriber).await {
             taken = taken.wrapping_add(1);

@@ -26,6 +26,7 @@ mod metrics;
 mod options;
 mod parts;
 mod publisher;
+mod role;
 mod subject;
 
 /// Pages of the guide: their examples must compile.
@@ -41,7 +42,6 @@ mod guide {
 pub use adapter::NatsAdapter;
 pub use connection::OptionsError;
 pub use directory::NatsDirectory;
-pub use link::Unhealthy;
 pub use metrics::NatsMetrics;
 pub use options::{JetStreamOptions, Login, NatsOptions};
-pub use sockeye_cluster::link::TlsOptions;
+pub use sockeye_cluster::link::{TlsOptions, Unhealthy};

@@ -1,9 +1,8 @@
 //! What the namespaces of one server and the tasks that serve them share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, Subject};
@@ -11,18 +10,18 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
 use sockeye::adapter::Local;
-use sockeye_cluster::link::Queue;
+use sockeye_cluster::link::{self, Health, Overflow, Queue, Unhealthy};
 use sockeye_cluster::recovery::{Position, Recovery};
-use sockeye_cluster::{BusError, NodeId, Receiver, supervise};
-use thiserror::Error;
-use tokio::sync::{Notify, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use sockeye_cluster::{BusError, ClusterMetrics, NodeId, Receiver};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::connection::{self, Server};
 use crate::directory::Announced;
 use crate::jetstream::{self, Kept};
 use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
+use crate::role::Role;
 use crate::subject::Subjects;
 use crate::{dispatcher, publisher};
 
@@ -38,35 +37,13 @@ pub(crate) struct Link {
     /// By the token of the namespace.
     pub(crate) inboxes: RwLock<HashMap<String, Arc<Inbox>>>,
     pub(crate) metrics: NatsMetrics,
-    pub(crate) health: Mutex<Health>,
-    /// Tasks that have panicked and are about to be started again, and why.
-    pub(crate) panicked: Mutex<HashMap<&'static str, String>>,
+    pub(crate) health: Health<Role>,
+    /// That the server refuses a subscription. It is none until another connection is made.
+    pub(crate) refusal: Mutex<Option<String>>,
     pub(crate) announced: Mutex<Option<Announced>>,
     pub(crate) jetstream: jetstream::Shared,
-    /// Is notified when the connection may work, or not any more.
-    pub(crate) changed: Notify,
-    /// Whether the queue to NATS was full since it was emptied last, and how many messages found it so.
-    is_full: AtomicBool,
-    unsent: AtomicU64,
+    pub(crate) overflow: Overflow,
 }
-
-/// What is known of the connection.
-#[derive(Default)]
-pub(crate) struct Health {
-    /// Whether the last probe was answered.
-    pub(crate) is_answered: bool,
-    /// What the last answered one took.
-    pub(crate) round_trip: Option<Duration>,
-    /// What went wrong last.
-    pub(crate) failure: Option<String>,
-    /// That the server refuses a subscription. It is none until another connection is made.
-    pub(crate) refusal: Option<String>,
-}
-
-/// Why a node cannot hear the others, or not reach them.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no connection to NATS: {0}")]
-pub struct Unhealthy(String);
 
 /// A message to NATS.
 pub(crate) struct Outgoing {
@@ -115,21 +92,54 @@ pub(crate) struct Inbox {
 }
 
 /// The link of one server, and its tasks: they run while a namespace is open.
-pub(crate) struct Hub {
-    pub(crate) link: Arc<Link>,
-    running: Mutex<Running>,
+pub(crate) type Hub = link::Hub<Link>;
+
+/// A namespace opens: its messages are taken from now on, until the task that is given back is ended.
+pub(crate) fn enter(hub: &Hub, inbox: &Arc<Inbox>) -> AbortHandle {
+    hub.enter(|tasks| {
+        tasks.start(Role::Connecting, connection::run);
+        tasks.start(Role::Connecting, connection::probe);
+        tasks.start(Role::Publishing, publisher::run);
+        tasks.start(Role::Delivering, dispatcher::run);
+        tasks.start(Role::Listening, dispatcher::take_answers);
+        if let Some(options) = hub.link().options.jetstream.clone() {
+            tasks.start(Role::Following, move |link| jetstream::run(link, options.clone()));
+            tasks.start(Role::Recovering, |link| async move { link.jetstream.driver.run().await });
+        }
+    });
+    hub.link().inboxes.write().insert(inbox.subjects.namespace().to_owned(), inbox.clone());
+    let inbox = inbox.clone();
+    hub.start(Role::Listening, move |link| dispatcher::take_messages(link, inbox.clone()))
 }
 
-#[derive(Default)]
-struct Running {
-    namespaces: usize,
-    /// They end when it is dropped.
-    tasks: JoinSet<()>,
+/// A namespace has closed.
+pub(crate) fn leave(hub: &Hub, inbox: &Arc<Inbox>) {
+    let mut inboxes = hub.link().inboxes.write();
+    if inboxes.get(inbox.subjects.namespace()).is_some_and(|entered| Arc::ptr_eq(entered, inbox)) {
+        inboxes.remove(inbox.subjects.namespace());
+    }
+    drop(inboxes);
+    hub.leave(|link| {
+        // The last handle: the library ends the connection.
+        link.client.send_replace(None);
+    });
 }
 
-impl Hub {
-    pub(crate) fn new(options: NatsOptions, server: Server, node: NodeId) -> Self {
-        let link = Link {
+impl link::Link for Link {
+    type Role = Role;
+
+    fn health(&self) -> &Health<Role> {
+        &self.health
+    }
+
+    fn cluster_metrics(&self) -> &ClusterMetrics {
+        &self.options.cluster.metrics
+    }
+}
+
+impl Link {
+    pub(crate) fn new(options: NatsOptions, server: Server, node: NodeId) -> Arc<Self> {
+        Arc::new(Self {
             client: watch::Sender::new(None),
             outgoing: Queue::new(options.max_outgoing_bytes),
             incoming: Queue::new(options.max_incoming_bytes),
@@ -138,84 +148,14 @@ impl Hub {
             node,
             inboxes: RwLock::default(),
             metrics: NatsMetrics::default(),
-            health: Mutex::default(),
-            panicked: Mutex::default(),
+            health: Health::new("NATS"),
+            refusal: Mutex::default(),
             announced: Mutex::default(),
             jetstream: jetstream::Shared::default(),
-            changed: Notify::new(),
-            is_full: AtomicBool::new(false),
-            unsent: AtomicU64::new(0),
-        };
-        Self { link: Arc::new(link), running: Mutex::default() }
-    }
-
-    /// A namespace opens: its messages are taken from now on, until the task that is given back is ended.
-    pub(crate) fn enter(&self, inbox: &Arc<Inbox>) -> AbortHandle {
-        let link = &self.link;
-        let mut running = self.running.lock();
-        running.namespaces += 1;
-        if running.namespaces == 1 {
-            running.start(link, "connection", connection::run);
-            running.start(link, "probe", connection::probe);
-            running.start(link, "publishing", publisher::run);
-            running.start(link, "delivering", dispatcher::run);
-            running.start(link, "listening for answers", dispatcher::take_answers);
-            if let Some(options) = link.options.jetstream.clone() {
-                running.start(link, "following the stream", move |link| jetstream::run(link, options.clone()));
-                running.start(link, "recovery", |link| async move { link.jetstream.driver.run().await });
-            }
-        }
-        link.inboxes.write().insert(inbox.subjects.namespace().to_owned(), inbox.clone());
-        let inbox = inbox.clone();
-        running.start(link, "listening", move |link| dispatcher::take_messages(link, inbox.clone()))
-    }
-
-    /// A namespace has closed.
-    pub(crate) fn leave(&self, inbox: &Arc<Inbox>) {
-        let mut inboxes = self.link.inboxes.write();
-        if inboxes.get(inbox.subjects.namespace()).is_some_and(|entered| Arc::ptr_eq(entered, inbox)) {
-            inboxes.remove(inbox.subjects.namespace());
-        }
-        drop(inboxes);
-        let mut running = self.running.lock();
-        running.namespaces = running.namespaces.saturating_sub(1);
-        if running.namespaces == 0 {
-            running.tasks = JoinSet::new();
-            // The last handle: the library ends the connection.
-            self.link.client.send_replace(None);
-        }
-    }
-
-    /// Runs a task for as long as a namespace is open; a panic of it costs one question.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        self.running.lock().tasks.spawn(task)
-    }
-}
-
-impl Running {
-    /// Starts a task that is supervised: the node says so while it does not run.
-    fn start<F>(
-        &mut self,
-        link: &Arc<Link>,
-        name: &'static str,
-        run: impl Fn(Arc<Link>) -> F + Send + Sync + 'static,
-    ) -> AbortHandle
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let link = link.clone();
-        self.tasks.spawn(async move {
-            let panicked = |reason: &str| drop(link.panicked.lock().insert(name, reason.to_owned()));
-            let start = || {
-                link.panicked.lock().remove(name);
-                run(link.clone())
-            };
-            supervise(name, &link.options.cluster.metrics, panicked, start).await;
+            overflow: Overflow::new("NATS"),
         })
     }
-}
 
-impl Link {
     /// Enters a message into the queue to NATS.
     ///
     /// # Errors
@@ -235,20 +175,9 @@ impl Link {
         let bytes = outgoing.payload.len() + outgoing.subject.len();
         self.outgoing.push(outgoing, bytes).map_err(|_| {
             self.metrics.dropped_outgoing.increment();
-            self.unsent.fetch_add(1, Ordering::Relaxed);
-            if !self.is_full.swap(true, Ordering::Relaxed) {
-                tracing::warn!("the queue to NATS is full (max_outgoing_bytes); messages to other nodes are dropped");
-            }
+            self.overflow.note_dropped();
             BusError::Full
         })
-    }
-
-    /// There is room in the queue to NATS again.
-    pub(crate) fn note_room(&self) {
-        if self.is_full.load(Ordering::Relaxed) && self.is_full.swap(false, Ordering::Relaxed) {
-            let dropped = self.unsent.swap(0, Ordering::Relaxed);
-            tracing::warn!(dropped, "the queue to NATS has room again");
-        }
     }
 
     /// The connection, whether it works or not: waits for the first.
@@ -266,17 +195,11 @@ impl Link {
     /// The connection, when it is there.
     pub(crate) async fn connected(&self) -> Client {
         let client = self.client().await;
-        loop {
-            let changed = self.changed.notified();
-            if client.connection_state() == State::Connected {
-                return client;
-            }
-            // The library may leave an event out when there are many.
-            let _later = tokio::time::timeout(EVENTS_MAY_BE_MISSED, changed).await;
-        }
+        self.health.wait_until(|| client.connection_state() == State::Connected).await;
+        client
     }
 
-    /// Whether the connection works.
+    /// Whether this node hears the others and reaches them, as far as the connection goes.
     ///
     /// # Errors
     ///
@@ -284,24 +207,25 @@ impl Link {
     pub(crate) fn check(&self) -> Result<(), Unhealthy> {
         let is_connected =
             self.client.borrow().as_ref().is_some_and(|client| client.connection_state() == State::Connected);
-        if let Some((name, reason)) = self.panicked.lock().iter().next() {
-            return Err(Unhealthy(format!("{name}: panicked: {reason}")));
+        if !is_connected && self.health.is_working(Role::Connecting) {
+            // The library has not told of it yet.
+            self.health.set_working(Role::Connecting, false);
         }
-        let health = self.health.lock();
-        match &health.refusal {
-            Some(refusal) => Err(Unhealthy(refusal.clone())),
-            None if is_connected && health.is_answered => self.check_jetstream(),
-            None => Err(Unhealthy(health.failure.clone().unwrap_or_else(|| "not yet".to_owned()))),
+        let is_followed = usize::from(self.options.jetstream.is_some());
+        self.health.check(&[(Role::Connecting, 1), (Role::Following, is_followed)])?;
+        if let Some(refusal) = &*self.refusal.lock() {
+            return Err(Unhealthy::refused("NATS", refusal.clone()));
+        }
+        match self.jetstream.refusals.lock().values().next() {
+            Some((refusal, _)) => Err(Unhealthy::refused("JetStream", refusal.clone())),
+            None => Ok(()),
         }
     }
 
-    fn check_jetstream(&self) -> Result<(), Unhealthy> {
-        if let Some((refusal, _)) = self.jetstream.refusals.lock().values().next() {
-            return Err(Unhealthy(format!("JetStream refuses: {refusal}")));
-        }
-        match self.options.jetstream.is_none() || self.jetstream.is_followed.load(Ordering::Acquire) {
-            true => Ok(()),
-            false => Err(Unhealthy("JetStream: the stream of events is not followed".to_owned())),
+    /// Something works again: if all does, the outage is over.
+    pub(crate) fn note_restored(&self) {
+        if self.check().is_ok() {
+            self.health.end_outage();
         }
     }
 
@@ -309,24 +233,8 @@ impl Link {
     pub(crate) fn note_lost(&self, reason: String) {
         self.metrics.disconnects.increment();
         tracing::warn!(reason, "no connection to NATS");
-        let mut health = self.health.lock();
-        health.is_answered = false;
-        health.failure = Some(reason);
-        drop(health);
-        self.changed.notify_waiters();
-    }
-
-    /// Waits until something is so that the connection brings about.
-    pub(crate) async fn wait_until(&self, is_so: impl Fn() -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            if is_so() {
-                return;
-            }
-            let _later = tokio::time::timeout(EVENTS_MAY_BE_MISSED, changed).await;
-        }
+        self.health.begin_outage();
+        self.health.note_failure(Role::Connecting, reason);
+        self.health.set_working(Role::Connecting, false);
     }
 }
-
-/// How often the connection is looked at whose events may be left out.
-const EVENTS_MAY_BE_MISSED: Duration = Duration::from_millis(100);

@@ -15,7 +15,7 @@ use crate::{parts, subject};
 pub(crate) async fn run(link: Arc<Link>) {
     loop {
         let batch = link.outgoing.take(BATCH).await;
-        link.note_room();
+        link.overflow.note_room();
         link.publish(batch).await;
         link.outgoing.note_done();
     }
@@ -30,7 +30,7 @@ impl Link {
         let client = self.connected().await;
         if self.options.jetstream.is_some() {
             // The stream is there from then on.
-            self.wait_until(|| self.jetstream.cursor.begun().is_some()).await;
+            self.health.wait_until(|| self.jetstream.cursor.begun().is_some()).await;
         }
         if !is_connected {
             // The other nodes have lost it too, and try as often as this one: what is sent before they are back reaches nobody.

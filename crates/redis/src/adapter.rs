@@ -10,12 +10,12 @@ use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 use thiserror::Error;
 
 use crate::bus::RedisBus;
-use crate::connection::health::Unhealthy;
 use crate::connection::servers::Servers;
 use crate::directory::RedisDirectory;
-use crate::link::Hub;
+use crate::link::{Hub, Link};
 use crate::metrics::RedisMetrics;
 use crate::options::RedisOptions;
+use sockeye_cluster::link::Unhealthy;
 
 /// A url that cannot be used, or certificates that cannot.
 #[derive(Clone, Debug, Error)]
@@ -55,7 +55,7 @@ impl RedisAdapter {
     pub fn new(options: RedisOptions) -> Result<Self, UrlError> {
         let servers = Servers::new(&options)?;
         let node = NodeId::from(format!("{:016x}", rand::random::<u64>()));
-        Ok(Self(Arc::new(Hub::new(options, servers, node))))
+        Ok(Self(Arc::new(Hub::new(Link::new(options, servers, node)))))
     }
 
     /// Makes the adapters of a server's namespaces, see [`ServerBuilder::adapter`](sockeye::ServerBuilder::adapter).
@@ -64,24 +64,24 @@ impl RedisAdapter {
         move |local| {
             let bus = RedisBus::new(hub.clone(), &local);
             let recovery = bus.recovery();
-            ClusterAdapter::with_recovery(local, bus, hub.link.options.cluster.clone(), recovery)
+            ClusterAdapter::with_recovery(local, bus, hub.link().options.cluster.clone(), recovery)
         }
     }
 
     /// Where nodes that forward requests to one another find their addresses, see
     /// [`Server::join_peers`](sockeye::Server::join_peers). It works while the server serves.
     pub fn directory(&self) -> RedisDirectory {
-        RedisDirectory(self.0.link.clone())
+        RedisDirectory(self.0.link().clone())
     }
 
     /// The name of this node.
     pub fn node(&self) -> &NodeId {
-        &self.0.link.node
+        &self.0.link().node
     }
 
     /// Whether all connections to Redis work.
     pub fn is_connected(&self) -> bool {
-        self.0.link.is_connected()
+        self.0.link().is_connected()
     }
 
     /// Whether this node hears the others and reaches them, as far as Redis and its own connections go: for the readiness of a
@@ -92,34 +92,34 @@ impl RedisAdapter {
     ///
     /// Which connections do not work, and why. Nothing needs to be done: the adapter goes on trying.
     pub fn check(&self) -> Result<(), Unhealthy> {
-        self.0.link.check()
+        self.0.link().check()
     }
 
     /// How many nodes listened, this one among them, when they were counted last. 0 where that cannot be told: in a Redis Cluster, or
     /// where this user may not ask.
     pub fn listeners(&self) -> usize {
-        self.0.link.listeners.load(Ordering::Relaxed)
+        self.0.link().listeners.load(Ordering::Relaxed)
     }
 
     /// How many bytes wait to be sent to Redis. At most
     /// [`max_outgoing_bytes`](RedisOptions::max_outgoing_bytes), unless a single message is larger.
     pub fn outgoing_bytes(&self) -> usize {
-        self.0.link.outgoing.bytes()
+        self.0.link().outgoing.bytes()
     }
 
     /// How many bytes came from Redis and wait to be handled. At most
     /// [`max_incoming_bytes`](RedisOptions::max_incoming_bytes), unless a single message is larger.
     pub fn incoming_bytes(&self) -> usize {
-        self.0.link.incoming.bytes()
+        self.0.link().incoming.bytes()
     }
 
     /// What nodes say to one another, counted.
     pub fn cluster_metrics(&self) -> &ClusterMetrics {
-        &self.0.link.options.cluster.metrics
+        &self.0.link().options.cluster.metrics
     }
 
     /// What was counted.
     pub fn metrics(&self) -> &RedisMetrics {
-        &self.0.link.metrics
+        &self.0.link().metrics
     }
 }

@@ -40,9 +40,8 @@ mod guide {
 }
 
 pub use adapter::{RedisAdapter, UrlError};
-pub use connection::health::Unhealthy;
 pub use directory::RedisDirectory;
 pub use emitter::{EmitterError, Receipt, RedisEmit, RedisEmitter};
 pub use metrics::RedisMetrics;
 pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription};
-pub use sockeye_cluster::link::TlsOptions;
+pub use sockeye_cluster::link::{TlsOptions, Unhealthy};

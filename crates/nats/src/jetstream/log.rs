@@ -43,7 +43,7 @@ impl EventLog for NatsLog {
     }
 
     fn available(&self) -> AdapterFuture<'_, ()> {
-        Box::pin(self.link.wait_until(|| self.is_available()))
+        Box::pin(self.link.health.wait_until(|| self.is_available()))
     }
 
     fn flush(&self) -> AdapterFuture<'_, ()> {

@@ -17,7 +17,6 @@ mod stream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use sockeye::adapter::Local;
@@ -39,8 +38,6 @@ pub(crate) struct Shared {
     pub(crate) cursor: Arc<Cursor>,
     /// Up to where it has been entered into the queue.
     read: Mutex<Option<Position>>,
-    /// Whether it is being followed.
-    pub(crate) is_followed: AtomicBool,
     /// What the server says that refuses to keep something, and when that was logged last.
     pub(crate) refusals: Mutex<HashMap<Kept, (String, Instant)>>,
 }

@@ -1,7 +1,6 @@
 //! Follows the stream, and reads what it has missed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Message;
@@ -13,14 +12,15 @@ use super::stream::{Extent, JetStream};
 use crate::dispatcher::next;
 use crate::link::{Incoming, Link};
 use crate::options::JetStreamOptions;
+use crate::role::Role;
 
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>, options: JetStreamOptions) {
     loop {
         let end = link.follow(&options).await;
-        link.jetstream.is_followed.store(false, Ordering::Release);
+        link.health.set_working(Role::Following, false);
         if let Err(error) = end {
-            link.health.lock().failure = Some(format!("JetStream: {error}"));
+            link.health.note_failure(Role::Following, error.to_string());
             tracing::warn!(%error, "the stream of events cannot be followed");
         }
         sleep(link.options.max_backoff).await;
@@ -37,9 +37,9 @@ impl Link {
         self.begin(extent);
         // What is sent next tells whether it is still so.
         self.jetstream.refusals.lock().clear();
-        self.jetstream.is_followed.store(true, Ordering::Release);
+        self.health.set_working(Role::Following, true);
         self.jetstream.driver.note_available();
-        self.changed.notify_waiters();
+        self.note_restored();
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -135,7 +135,7 @@ impl Link {
         let Some(text) = refusal else {
             if refusals.remove(&kept).is_some() {
                 tracing::info!(what = kept.name(), "JetStream keeps it again");
-                self.changed.notify_waiters();
+                self.health.notify();
             }
             return;
         };

@@ -9,7 +9,7 @@ use sockeye_cluster::recovery::{Position, Recovery};
 use sockeye_cluster::{Message, Receiver, Sender};
 
 use crate::bus::wire::Wire;
-use crate::connection::health::Role;
+use crate::connection::Role;
 use crate::link::Link;
 use crate::options::Mode;
 use crate::recovery::entries::Fields;

@@ -10,8 +10,8 @@ use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
 use crate::bus::dispatcher::Inbox;
 use crate::bus::wire::Wire;
-use crate::connection::health::Role;
-use crate::link::{Hub, Link};
+use crate::connection::Role;
+use crate::link::{self, Hub, Link};
 use crate::options::Mode;
 use crate::recovery;
 
@@ -30,9 +30,9 @@ impl fmt::Debug for RedisBus {
 
 impl RedisBus {
     pub(crate) fn new(hub: Arc<Hub>, local: &Arc<Local>) -> Self {
-        let wire = Arc::new(Wire::new(&hub.link.options, &hub.link.node, &local.namespace()));
-        let recovery = (hub.link.options.mode == Mode::Streams)
-            .then(|| recovery::of(&hub.link, &wire, local, &hub.link.node))
+        let wire = Arc::new(Wire::new(&hub.link().options, &hub.link().node, &local.namespace()));
+        let recovery = (hub.link().options.mode == Mode::Streams)
+            .then(|| recovery::of(hub.link(), &wire, local, &hub.link().node))
             .flatten();
         let inbox = Arc::new(Inbox { wire, local: Arc::downgrade(local), receiver: OnceLock::new(), recovery });
         Self { hub, inbox, is_open: AtomicBool::new(false) }
@@ -44,7 +44,7 @@ impl RedisBus {
     }
 
     fn link(&self) -> &Link {
-        &self.hub.link
+        self.hub.link()
     }
 
     fn wire(&self) -> &Wire {
@@ -54,7 +54,7 @@ impl RedisBus {
     fn leave(&self) {
         self.link().table.leave(&self.inbox);
         if self.is_open.swap(false, Ordering::AcqRel) {
-            self.hub.leave();
+            self.hub.leave(Link::end);
         }
     }
 }
@@ -74,12 +74,12 @@ impl Bus for RedisBus {
             if let Some(recovery) = &self.inbox.recovery {
                 recovery.begin();
             }
-            self.hub.enter();
+            self.hub.enter(|tasks| link::start(tasks, self.link()));
             self.is_open.store(true, Ordering::Release);
             let channels = self.wire().own_channels();
             // Not for refusals to be over: nothing tells of that.
             let is_heard = || channels.iter().all(|channel| link.table.is_heard(channel));
-            link.wait_until(|| link.check_connections().is_ok() && is_heard()).await;
+            link.health.wait_until(|| link.check_connections().is_ok() && is_heard()).await;
             Ok(())
         })
     }

@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{Arg, Pipeline, RedisResult, Value, cmd};
+use sockeye_cluster::link::supervised_until_done;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bus::send_queues::{Mark, SendQueue, Sending};
 use crate::bus::subscribers::counted;
 use crate::bus::wire::Verbs;
+use crate::connection::Role;
 use crate::connection::commands::lost;
-use crate::connection::health::Role;
 use crate::connection::map::{Address, Redirect};
 use crate::connection::{Backoff, Connection};
 use crate::link::Link;
@@ -31,7 +32,7 @@ pub(crate) async fn run(link: Arc<Link>) {
                 running.insert(queue.address.clone(), queue.clone());
                 let link = link.clone();
                 tasks.spawn(async move {
-                    link.supervise(Role::Publishing, || serve(link.clone(), queue.clone())).await;
+                    supervised_until_done(&*link, Role::Publishing, || serve(link.clone(), queue.clone())).await;
                 });
             }
         }
@@ -97,7 +98,7 @@ impl Link {
                 batch = queue.waiting.take(BATCH) => batch,
                 () = queue.retired() => return Ok(()),
             };
-            self.note_room();
+            self.overflow.note_room();
             let mut pipeline = Pipeline::with_capacity(batch.len());
             let mut marks: Vec<Mark> = Vec::new();
             // Since when the commands of the pipeline wait; empty where that does not matter.

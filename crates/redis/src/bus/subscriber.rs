@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use sockeye_cluster::link::supervised;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -13,8 +14,8 @@ use crate::bus::probe::{Probe, Prober};
 use crate::bus::publisher::RETRY;
 use crate::bus::table::Changes;
 use crate::bus::wire::{Verbs, namespace_of};
+use crate::connection::Role;
 use crate::connection::commands::{Pushed, lost};
-use crate::connection::health::Role;
 use crate::connection::map::{Address, Redirect};
 use crate::connection::resp::Message;
 use crate::connection::{Backoff, Connection};
@@ -34,7 +35,7 @@ pub(crate) async fn run(link: Arc<Link>) {
             running.entry(server).or_insert_with_key(|server| {
                 let (link, server) = (link.clone(), server.clone());
                 tasks.spawn(async move {
-                    link.supervise(Role::Subscribing, || serve(link.clone(), server.clone())).await;
+                    supervised(&*link, Role::Subscribing, || serve(link.clone(), server.clone())).await;
                 })
             });
         }
@@ -100,7 +101,7 @@ impl Link {
             && !probe.has(channel)
         {
             self.table.confirm(server, channel, is_heard);
-            self.progress.notify_waiters();
+            self.health.notify();
         }
     }
 

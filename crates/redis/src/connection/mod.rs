@@ -2,12 +2,13 @@
 
 pub(crate) mod commands;
 mod connect;
-pub(crate) mod health;
 pub(crate) mod map;
 mod query;
 pub(crate) mod resp;
+mod role;
 pub(crate) mod servers;
 pub(crate) mod topology;
 pub(crate) mod watcher;
 
 pub(crate) use self::connect::{Backoff, Connection, Endpoint, connect};
+pub(crate) use self::role::Role;

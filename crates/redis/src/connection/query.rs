@@ -21,7 +21,7 @@ impl Link {
 
     /// Waits until there is a connection for the command.
     pub(crate) async fn wait_for_connection(&self, command: &Cmd) {
-        self.wait_until(|| self.connection(command).is_some()).await;
+        self.health.wait_until(|| self.connection(command).is_some()).await;
     }
 
     fn connection(&self, command: &Cmd) -> Option<(Address, Commands)> {
@@ -46,7 +46,7 @@ impl Link {
                 Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),
                 Some(Redirect::Ask { to }) => {
                     self.owner_found(&to);
-                    self.wait_until(|| self.connection_to(&to).is_some()).await;
+                    self.health.wait_until(|| self.connection_to(&to).is_some()).await;
                     let connection = self.connection_to(&to).ok_or_else(not_connected)?;
                     match connection.ask(command, true, form).await? {
                         // The slot has come or gone meanwhile.

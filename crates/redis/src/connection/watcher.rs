@@ -7,7 +7,7 @@ use redis::ServerError;
 use tokio::time::{sleep, timeout};
 
 use crate::connection::Backoff;
-use crate::connection::health::Role;
+use crate::connection::Role;
 use crate::connection::map::{Address, Map, Redirect};
 use crate::link::Link;
 
@@ -21,6 +21,7 @@ pub(crate) async fn run(link: Arc<Link>) {
             Ok(mut map) => {
                 map.choose_any(known.as_deref().map(Map::any), avoided.as_ref());
                 link.adopt(map);
+                link.note_restored();
                 // Many reports at once are one.
                 sleep(PAUSE).await;
                 let _in_time = timeout(INTERVAL, link.map_stale.notified()).await;
@@ -88,7 +89,7 @@ impl Link {
         self.table.adopt(&map);
         self.outgoing.adopt(&map);
         drop(known);
-        self.progress.notify_waiters();
+        self.health.notify();
     }
 }
 

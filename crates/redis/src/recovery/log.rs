@@ -46,7 +46,7 @@ impl EventLog for StreamLog {
     }
 
     fn available(&self) -> AdapterFuture<'_, ()> {
-        Box::pin(self.link.wait_until(|| self.link.is_connected()))
+        Box::pin(self.link.health.wait_until(|| self.link.is_connected()))
     }
 
     fn flush(&self) -> AdapterFuture<'_, ()> {

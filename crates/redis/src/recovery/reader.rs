@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value, cmd};
+use sockeye_cluster::link::supervised;
 use sockeye_cluster::recovery::Position;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -12,8 +13,8 @@ use tokio::time::sleep;
 use crate::bus::dispatcher::Incoming;
 use crate::bus::publisher::RETRY;
 use crate::bus::wire;
+use crate::connection::Role;
 use crate::connection::commands::Form;
-use crate::connection::health::Role;
 use crate::connection::map::{Address, Redirect};
 use crate::connection::{Backoff, Connection};
 use crate::link::Link;
@@ -24,7 +25,7 @@ pub(crate) async fn run(link: Arc<Link>) {
     let mut tasks = JoinSet::new();
     for group in groups(&link) {
         let link = link.clone();
-        tasks.spawn(async move { link.supervise(Role::Reading, || serve(link.clone(), group.clone())).await });
+        tasks.spawn(async move { supervised(&*link, Role::Reading, || serve(link.clone(), group.clone())).await });
     }
     while let Some(_ended) = tasks.join_next().await {}
 }
@@ -271,7 +272,7 @@ impl Link {
             if let Some(map) = &*self.map.lock() {
                 return map.owner(name).clone();
             }
-            self.wait_until(|| self.map.lock().is_some()).await;
+            self.health.wait_until(|| self.map.lock().is_some()).await;
         }
     }
 
