@@ -145,6 +145,7 @@ impl Adapter for ClusterAdapter {
             let receiver = Arc::new(Inbound(Arc::downgrade(&self.0)));
             self.0.bus.open(receiver).await.map_err(|error| AdapterError::Unreachable(error.to_string()))?;
             self.0.with_machine(|machine| machine.handle_open(Instant::now().into_std()));
+            self.0.note_nodes();
             if !self.0.bus.counts_nodes() {
                 let (core, metrics) = (Arc::downgrade(&self.0), self.0.options.metrics.clone());
                 let _detached = tokio::spawn(async move {

@@ -73,14 +73,30 @@ impl Core {
         result
     }
 
+    /// Counts the nodes again, where they tell one another that they are there.
+    pub(super) fn note_nodes(&self) {
+        if self.namespace == "/" && !self.bus.counts_nodes() {
+            let others = self.state.lock().machine.nodes().count();
+            self.options.metrics.set_nodes(others + 1);
+        }
+    }
+
     pub(super) fn perform(&self, effects: &mut SmallVec<[Effect; 1]>) {
         let metrics = &self.options.metrics;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Publish(message, to) => drop(self.publish(message, &to)),
-                Effect::Joined(node) => tracing::info!(namespace = self.namespace, %node, "a node has come"),
-                Effect::Left { node, is_lost: true } => metrics.node_lost(&self.namespace, &node),
-                Effect::Left { node, .. } => tracing::info!(namespace = self.namespace, %node, "a node has gone"),
+                Effect::Joined(node) => {
+                    self.note_nodes();
+                    tracing::info!(namespace = self.namespace, %node, "a node has come");
+                }
+                Effect::Left { node, is_lost } => {
+                    self.note_nodes();
+                    match is_lost {
+                        true => metrics.node_lost(&self.namespace, &node),
+                        false => tracing::info!(namespace = self.namespace, %node, "a node has gone"),
+                    }
+                }
                 Effect::Garbage(reason) => metrics.garbage_received(&self.namespace, &reason),
                 // The waiter got it under the lock.
                 Effect::Complete(..) => {}

@@ -1,6 +1,7 @@
 //! What the cluster counts.
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sockeye::Counter;
 
@@ -26,9 +27,23 @@ pub struct ClusterMetrics {
     pub tasks_restarted: Counter,
     /// Messages that were lost because handling them panicked.
     pub panics: Counter,
+    /// Differences between this node's settings and those of other nodes at the same broker.
+    pub mismatches: Counter,
+    /// How many nodes there are.
+    nodes: AtomicUsize,
 }
 
 impl ClusterMetrics {
+    /// How many nodes have the main namespace, as this one sees it, itself among them; 0 if that is not known.
+    pub fn nodes(&self) -> usize {
+        self.nodes.load(Ordering::Relaxed)
+    }
+
+    /// So many nodes have the main namespace: where the broker counts them, its crate calls this.
+    pub fn set_nodes(&self, count: usize) {
+        self.nodes.store(count, Ordering::Relaxed);
+    }
+
     pub(super) fn publish_failed(&self, namespace: &str, error: &dyn Display) {
         self.publish_errors.increment();
         tracing::debug!(namespace, %error, "a message to other nodes was dropped");

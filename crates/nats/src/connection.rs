@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::link::Link;
 use crate::options::{Login, NatsOptions};
+use crate::presence::ANNOUNCEMENTS;
 use crate::role::Role;
 
 /// Options that cannot be used.
@@ -200,6 +201,9 @@ impl Link {
     }
 
     fn handle_refusal(&self, text: &str) {
+        if text.contains(ANNOUNCEMENTS) {
+            return tracing::debug!(error = text, "nodes with other settings will not be told of");
+        }
         self.metrics.refused.increment();
         tracing::warn!(error = text, "the server of NATS refuses something");
         if text.to_ascii_lowercase().contains("permissions violation for subscription") {

@@ -25,6 +25,7 @@ mod link;
 mod metrics;
 mod options;
 mod parts;
+mod presence;
 mod publisher;
 mod role;
 mod subject;

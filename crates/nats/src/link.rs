@@ -10,7 +10,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
 use sockeye::adapter::Local;
-use sockeye_cluster::link::{self, Health, Overflow, Queue, Unhealthy};
+use sockeye_cluster::link::{self, Health, Overflow, Presence, Queue, Unhealthy};
 use sockeye_cluster::recovery::{Position, Recovery};
 use sockeye_cluster::{BusError, ClusterMetrics, NodeId, Receiver};
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
 use crate::role::Role;
 use crate::subject::Subjects;
-use crate::{dispatcher, publisher};
+use crate::{dispatcher, presence, publisher};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
@@ -43,6 +43,7 @@ pub(crate) struct Link {
     pub(crate) announced: Mutex<Option<Announced>>,
     pub(crate) jetstream: jetstream::Shared,
     pub(crate) overflow: Overflow,
+    pub(crate) presence: Presence,
 }
 
 /// A message to NATS.
@@ -102,6 +103,7 @@ pub(crate) fn enter(hub: &Hub, inbox: &Arc<Inbox>) -> AbortHandle {
         tasks.start(Role::Publishing, publisher::run);
         tasks.start(Role::Delivering, dispatcher::run);
         tasks.start(Role::Listening, dispatcher::take_answers);
+        tasks.start(Role::Listening, presence::run);
         if let Some(options) = hub.link().options.jetstream.clone() {
             tasks.start(Role::Following, move |link| jetstream::run(link, options.clone()));
             tasks.start(Role::Recovering, |link| async move { link.jetstream.driver.run().await });
@@ -139,6 +141,7 @@ impl link::Link for Link {
 
 impl Link {
     pub(crate) fn new(options: NatsOptions, server: Server, node: NodeId) -> Arc<Self> {
+        let presence = Presence::new(&node, presence::settings(&options));
         Arc::new(Self {
             client: watch::Sender::new(None),
             outgoing: Queue::new(options.max_outgoing_bytes),
@@ -153,6 +156,7 @@ impl Link {
             announced: Mutex::default(),
             jetstream: jetstream::Shared::default(),
             overflow: Overflow::new("NATS"),
+            presence,
         })
     }
 

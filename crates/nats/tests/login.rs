@@ -135,6 +135,18 @@ async fn with_encryption_and_a_certificate() {
     assert!(NatsAdapter::new(options).unwrap_err().to_string().contains("without the other"));
 }
 
+/// What only this node's own settings make useful is enough.
+#[tokio::test]
+async fn with_the_right_to_its_own_subjects() {
+    let nats = Nats::start(
+        "authorization { users: [ { user: u, password: p, permissions: { publish: [\"sockeye.>\", \"_INBOX.>\"], subscribe: \"sockeye.>\" } } ] }",
+    );
+    let first = Joined::opened(at(nats.port, "u:p@")).await;
+    let second = Joined::opened(at(nats.port, "u:p@")).await;
+    first.talks_with(&second).await;
+    assert_eq!((first.nats.check(), first.nats.metrics().refused.value()), (Ok(()), 0));
+}
+
 /// The server says which subject it refuses.
 #[tokio::test]
 async fn without_the_right_to_listen() {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use redis::RedisError;
 use sockeye::adapter::Local;
@@ -95,10 +96,15 @@ impl RedisAdapter {
         self.0.link().check()
     }
 
-    /// How many nodes listened, this one among them, when they were counted last. 0 where that cannot be told: in a Redis Cluster, or
-    /// where this user may not ask.
+    /// How many nodes listened, this one among them, when they were counted last. 0 where that cannot be told, because this user may
+    /// not ask.
     pub fn listeners(&self) -> usize {
         self.0.link().listeners.load(Ordering::Relaxed)
+    }
+
+    /// How long the last probe took: a message that this node sent to itself.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.0.link().health.round_trip()
     }
 
     /// How many bytes wait to be sent to Redis. At most

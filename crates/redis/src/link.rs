@@ -1,11 +1,11 @@
 //! What the namespaces of one server and the tasks that serve them share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use parking_lot::Mutex;
 use redis::RedisError;
-use sockeye_cluster::link::{self, Health, Overflow, Queue, Tasks, Unhealthy, Working};
+use sockeye_cluster::link::{self, Health, Overflow, Presence, Queue, Tasks, Unhealthy, Working};
 use sockeye_cluster::{ClusterMetrics, NodeId};
 use tokio::sync::{Notify, watch};
 
@@ -21,7 +21,7 @@ use crate::connection::map::{Address, Map};
 use crate::connection::servers::Servers;
 use crate::connection::watcher;
 use crate::metrics::RedisMetrics;
-use crate::options::{Mode, RedisOptions};
+use crate::options::{Mode, RedisOptions, StreamOptions};
 use crate::recovery::{self, reader};
 
 /// What is shared with the tasks.
@@ -44,6 +44,9 @@ pub(crate) struct Link {
     pub(crate) health: Health<Role>,
     pub(crate) refusals: Refusals,
     pub(crate) overflow: Overflow,
+    pub(crate) presence: Presence,
+    /// Whether it was looked at what the server is like.
+    pub(crate) is_inspected: AtomicBool,
     /// Changes when the server is found to be no master any more.
     pub(crate) demoted: watch::Sender<()>,
     /// How many nodes listened when all was well.
@@ -83,6 +86,7 @@ impl link::Link for Link {
 
 impl Link {
     pub(crate) fn new(options: RedisOptions, servers: Servers, node: NodeId) -> Arc<Self> {
+        let presence = Presence::new(&node, settings(&options, servers.database()));
         let link = Self {
             recovery: recovery::Shared::new(wire::streams(&options.stream).len()),
             map: Mutex::default(),
@@ -99,6 +103,8 @@ impl Link {
             health: Health::new("Redis"),
             refusals: Refusals::default(),
             overflow: Overflow::new("Redis"),
+            presence,
+            is_inspected: AtomicBool::new(false),
             demoted: watch::Sender::new(()),
             listeners: AtomicUsize::new(0),
         };
@@ -181,4 +187,29 @@ impl Link {
         self.health.note_failure(role, server.map_or_else(|| error.to_string(), |server| format!("{server}: {error}")));
         self.refresh_map(server);
     }
+}
+
+/// What must be the same on all nodes of a cluster, by the names that the standalone server has for it.
+fn settings(options: &RedisOptions, database: i64) -> Vec<(&'static str, String)> {
+    let mut settings = vec![("channel_prefix", options.channel_prefix.clone()), ("database", database.to_string())];
+    let adapter = match options.mode {
+        Mode::Classic => "redis",
+        Mode::Sharded { subscription } => {
+            settings.push(("subscription_mode", format!("{subscription:?}")));
+            "redis-sharded"
+        }
+        Mode::Streams => {
+            let StreamOptions { name, count, sharded_pubsub, session_key_prefix, .. } = &options.stream;
+            settings.extend([
+                ("stream_name", name.clone()),
+                ("stream_count", count.to_string()),
+                ("stream_sharded_pubsub", sharded_pubsub.to_string()),
+                ("session_key_prefix", session_key_prefix.clone()),
+            ]);
+            "redis-streams"
+        }
+        Mode::Native => "redis-native",
+    };
+    settings.insert(0, ("adapter", adapter.to_owned()));
+    settings
 }

@@ -123,6 +123,10 @@ impl Page<'_> {
         let is_well = backend.health() == Health::Well;
         self.gauge("cluster_connected", "Whether this node hears the others.", is_well.into())?;
         let cluster = backend.cluster_metrics();
+        let nodes = i64::try_from(cluster.nodes()).unwrap_or(i64::MAX);
+        self.gauge("cluster_nodes", "Nodes of the cluster, this one among them; 0: not known.", nodes)?;
+        let round_trip = backend.round_trip().map_or(0, |time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
+        self.gauge("cluster_round_trip_microseconds", "The last probe: to the broker and back.", round_trip)?;
         self.counters(&[
             ("cluster_published", "Messages for other nodes.", &cluster.published),
             ("cluster_received", "Messages of other nodes.", &cluster.received),
@@ -131,8 +135,13 @@ impl Page<'_> {
             ("cluster_requests_refused", "Questions not asked, or not answered: too many.", &cluster.requests_refused),
             ("cluster_requests_incomplete", "Questions not answered by all in time.", &cluster.requests_incomplete),
             ("cluster_nodes_lost", "Nodes that said nothing for too long.", &cluster.nodes_lost),
-            ("cluster_tasks_restarted", "Tasks that panicked or ended, and were started again.", &cluster.tasks_restarted),
+            (
+                "cluster_tasks_restarted",
+                "Tasks that panicked or ended, and were started again.",
+                &cluster.tasks_restarted,
+            ),
             ("cluster_panics", "Messages lost because handling them panicked.", &cluster.panics),
+            ("cluster_mismatches", "Settings of other nodes at the broker that differ.", &cluster.mismatches),
         ])?;
         let Some(recovery) = backend.recovery_metrics() else { return Ok(()) };
         self.counters(&[

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::bus::publisher::RETRY;
 use crate::bus::wire::{Channel, Verbs};
@@ -104,8 +104,10 @@ impl<'a> Prober<'a> {
             // Where nothing publishes yet, the connection tells at least of itself.
             let publishing = self.link.connection_to(self.server).unwrap_or_else(|| listening.clone());
             let is_heard = !is_new || self.is_done(&listening, &subscribe).await?;
+            let sent_at = Instant::now();
             if is_heard && self.is_done(&publishing, &publish).await? {
                 self.probe.returned(self.sent).await;
+                self.link.health.note_round_trip(sent_at.elapsed());
                 self.channel = Some(channel);
                 return Ok(());
             }
@@ -121,7 +123,7 @@ impl<'a> Prober<'a> {
         match self.link.redirect(&error, self.server) {
             Some(Redirect::Moved { slot, to }) => self.link.slot_moved(slot, &to),
             Some(Redirect::Ask { .. } | Redirect::Later) => self.link.refresh_map(None),
-            Some(Redirect::Demoted) | None => return Err(error.into()),
+            Some(Redirect::Demoted) | None => return Err(self.link.servers.refused(error)),
         }
         Ok(false)
     }
@@ -142,6 +144,9 @@ fn deaf(after: Duration) -> RedisError {
     let text = format!("nothing is heard: what this node sent to itself did not come back within {after:?}");
     std::io::Error::new(std::io::ErrorKind::TimedOut, text).into()
 }
+
+/// Where nodes tell one another of their settings, whatever these are. Users of Redis that may not use it are not told.
+pub(crate) const ANNOUNCEMENTS: &[u8] = b"sockeye#nodes";
 
 /// How many names are tried: enough for a server that has one slot in a hundred.
 const TRIES: u32 = 4_096;

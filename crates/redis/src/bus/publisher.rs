@@ -10,6 +10,7 @@ use sockeye_cluster::link::supervised_until_done;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::bus::probe::ANNOUNCEMENTS;
 use crate::bus::send_queues::{Mark, SendQueue, Sending};
 use crate::bus::subscribers::counted;
 use crate::bus::wire::Verbs;
@@ -85,13 +86,19 @@ impl Link {
         let is_too_old =
             |since: Option<Instant>| oldest.zip(since).is_some_and(|(oldest, since)| since.elapsed() > oldest);
         let mut next_probe = Instant::now() + self.options.probe_interval.min(FIRST_PROBE);
+        let mut next_announcement = next_probe;
+        self.inspect(&connection.commands).await?;
         loop {
             let batch = tokio::select! {
                 biased;
                 () = connection.lost.notified() => return Err(lost()),
                 // Also while there is always something to send: a replica takes publications, and passes them on to nobody else.
                 () = sleep_until(next_probe) => {
-                    self.probe_publisher(connection).await?;
+                    self.probe_publisher(queue, connection).await?;
+                    if next_announcement <= Instant::now() {
+                        next_announcement += ANNOUNCEMENT_INTERVAL;
+                        self.announce(connection).await?;
+                    }
                     next_probe = Instant::now() + self.options.probe_interval;
                     continue;
                 }
@@ -176,18 +183,41 @@ impl Link {
 
     /// A connection that was cut without a word is found out before something is lost, and so is a server that is no master any more:
     /// then those that listen to it make their connections anew, too.
-    async fn probe_publisher(&self, connection: &Connection) -> RedisResult<()> {
+    async fn probe_publisher(&self, queue: &SendQueue, connection: &Connection) -> RedisResult<()> {
         if let Some(count) = self.count_listeners(connection).await? {
-            self.listeners.store(count, Ordering::Relaxed);
+            self.note_nodes(count);
         }
         if self.servers.is_cluster() {
-            return connection.commands.send(&cmd("PING")).await.map(drop);
+            connection.commands.send(&cmd("PING")).await?;
+            let is_first = self.map.lock().as_ref().is_some_and(|map| map.owners().first() == Some(&queue.address));
+            if let Some(inbox) = self.table.inbox_of("/").filter(|_| is_first)
+                && let Ok(count) = self.count_subscribers(&inbox.wire.counted_channel()).await
+            {
+                self.note_nodes(count);
+            }
+            return Ok(());
         }
         let checked = self.servers.check_role(&connection.commands).await;
         if checked.is_err() {
             self.demoted.send_replace(());
         }
         checked
+    }
+
+    /// So many nodes listen.
+    fn note_nodes(&self, count: usize) {
+        self.listeners.store(count, Ordering::Relaxed);
+        if self.options.mode != Mode::Native {
+            // There nodes know one another.
+            self.options.cluster.metrics.set_nodes(count);
+        }
+    }
+
+    /// Tells all nodes at this Redis of this one's settings.
+    async fn announce(&self, connection: &Connection) -> RedisResult<()> {
+        let announcement = cmd("PUBLISH").arg(ANNOUNCEMENTS).arg(self.presence.announcement()).take();
+        // This user may not be allowed to.
+        connection.commands.send(&announcement).await.map(drop)
     }
 
     /// Sends again, where it belongs, what the server has not done but another one will, or itself later, and then the marks, too;
@@ -231,8 +261,8 @@ impl Link {
                 }
                 None => {
                     self.metrics.refused.increment();
-                    let details = error.details().unwrap_or_default();
-                    self.refusals.note(format!("{} {details}", error.code()));
+                    let text = self.servers.advice(&error).or_else(|| error.details()).unwrap_or_default();
+                    self.refusals.note(format!("{} {text}", error.code()));
                     continue;
                 }
             };
@@ -265,6 +295,9 @@ const BATCH: usize = 1024 * 1024;
 
 /// When the first probe of a connection is sent at the latest.
 const FIRST_PROBE: Duration = Duration::from_millis(500);
+
+/// How often a node tells the others of its settings.
+const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether the nodes listen again.
 const LOOK: Duration = Duration::from_millis(20);

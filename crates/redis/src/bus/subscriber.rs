@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
 use sockeye_cluster::link::supervised;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bus::dispatcher::Incoming;
-use crate::bus::probe::{Probe, Prober};
+use crate::bus::probe::{ANNOUNCEMENTS, Probe, Prober};
 use crate::bus::publisher::RETRY;
 use crate::bus::table::Changes;
 use crate::bus::wire::{Verbs, namespace_of};
@@ -99,6 +99,7 @@ impl Link {
         };
         if let Some(Value::BulkString(channel)) = push.data.first()
             && !probe.has(channel)
+            && channel != ANNOUNCEMENTS
         {
             self.table.confirm(server, channel, is_heard);
             self.health.notify();
@@ -110,6 +111,9 @@ impl Link {
         let Message { pattern, channel, payload } = message;
         if probe.has(channel) {
             return probe.take(payload);
+        }
+        if channel == ANNOUNCEMENTS {
+            return self.presence.handle(payload, &self.options.cluster.metrics);
         }
         self.metrics.received.increment();
         if self.servers.is_cluster() && !self.table.counts(server, pattern.unwrap_or(channel)) {
@@ -144,6 +148,9 @@ impl Link {
     ) -> RedisError {
         let mut working = None;
         let mut next_probe = Instant::now();
+        if let Err(error) = connection.commands.send(cmd("SUBSCRIBE").arg(ANNOUNCEMENTS)).await {
+            return error;
+        }
         loop {
             let result = tokio::select! {
                 biased;
@@ -192,7 +199,7 @@ impl Link {
             match self.redirect(&error, server) {
                 Some(Redirect::Moved { slot, to }) => self.slot_moved(slot, &to),
                 Some(Redirect::Ask { .. } | Redirect::Later) => self.refresh_map(None),
-                Some(Redirect::Demoted) | None => return Err(error.into()),
+                Some(Redirect::Demoted) | None => return Err(self.servers.refused(error)),
             }
         }
         if !self.table.confirm_changes(server, changes) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod commands;
 mod connect;
+mod inspect;
 pub(crate) mod map;
 mod query;
 pub(crate) mod resp;

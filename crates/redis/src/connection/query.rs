@@ -58,7 +58,7 @@ impl Link {
                     self.refresh_map(None);
                     sleep(RETRY).await;
                 }
-                None => return Err(error.into()),
+                None => return Err(self.servers.refused(error)),
             }
             self.wait_for_connection(command).await;
             connected = self.connection(command);

@@ -77,6 +77,11 @@ impl Servers {
         Ok(Self { topology, socket, tls, login, sentinel_login, reached_at, timeout, asked })
     }
 
+    /// The number of the database.
+    pub(crate) fn database(&self) -> i64 {
+        self.login.db()
+    }
+
     /// Whether each key has an owner of its own.
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.topology, Topology::Cluster { .. })

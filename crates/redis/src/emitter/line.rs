@@ -82,7 +82,7 @@ impl Line {
                     if error.code() == "READONLY" {
                         self.forget(&to).await;
                     }
-                    return Err(EmitterError::Refused(error.to_string()));
+                    return Err(EmitterError::Refused(self.servers.refused(error).to_string()));
                 }
             }
         }

@@ -167,7 +167,7 @@ impl Reading<'_> {
             Value::BulkString(answer) => Ok(answer),
             Value::ServerError(error) => Err(match self.link.redirect(&error, self.server) {
                 Some(redirect) => End::Redirected(redirect),
-                None => End::Lost(error.into()),
+                None => End::Lost(self.link.servers.refused(error)),
             }),
             _ => Err(unexpected().into()),
         }

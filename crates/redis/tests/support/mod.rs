@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test uses everything")]
 
+pub(crate) mod lines;
 pub(crate) mod redis_cluster;
 pub(crate) mod sentinels;
 pub(crate) mod server;

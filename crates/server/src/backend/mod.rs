@@ -10,6 +10,7 @@ mod redis;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sockeye::adapter::Local;
 use sockeye::peers::Directory;
@@ -90,6 +91,9 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
 
     /// What nodes say to one another, counted.
     fn cluster_metrics(&self) -> &ClusterMetrics;
+
+    /// How long the last probe took to the broker and back.
+    fn round_trip(&self) -> Option<Duration>;
 
     /// What recovery counts, if there is any.
     fn recovery_metrics(&self) -> Option<&RecoveryMetrics> {

@@ -140,18 +140,16 @@ impl Backend for NatsAdapter {
         self.cluster_metrics()
     }
 
+    fn round_trip(&self) -> Option<Duration> {
+        self.round_trip()
+    }
+
     fn recovery_metrics(&self) -> Option<&RecoveryMetrics> {
         Some(self.recovery_metrics())
     }
 
     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
         let nats = self.metrics();
-        let round_trip = self.round_trip().unwrap_or_default();
-        page.gauge(
-            "nats_round_trip_microseconds",
-            "The last probe.",
-            i64::try_from(round_trip.as_micros()).unwrap_or(i64::MAX),
-        )?;
         page.size("nats_outgoing_bytes", "What waits to be sent to NATS.", self.outgoing_bytes())?;
         page.size("nats_incoming_bytes", "What came from NATS and waits.", self.incoming_bytes())?;
         page.counters(&[

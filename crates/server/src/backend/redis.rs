@@ -231,6 +231,10 @@ impl Backend for RedisAdapter {
         self.cluster_metrics()
     }
 
+    fn round_trip(&self) -> Option<Duration> {
+        self.round_trip()
+    }
+
     fn recovery_metrics(&self) -> Option<&RecoveryMetrics> {
         Some(&self.metrics().recovery)
     }
