@@ -93,7 +93,9 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     fn cluster_metrics(&self) -> &ClusterMetrics;
 
     /// How long the last probe took to the broker and back.
-    fn round_trip(&self) -> Option<Duration>;
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
 
     /// What recovery counts, if there is any.
     fn recovery_metrics(&self) -> Option<&RecoveryMetrics> {
