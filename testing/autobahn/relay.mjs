@@ -1,6 +1,6 @@
-// Lets Autobahn's fuzzing client talk to the standalone server, whose messages are Engine.IO's and Socket.IO's, not an echo's.
+// Lets Autobahn's fuzzing client talk to an echo of Engine.IO, or to the standalone server, whose messages are Socket.IO's.
 //
-// usage: node relay.mjs tcp|tls|h2 HOST:PORT
+// usage: node relay.mjs engine|tcp|tls|h2 HOST:PORT
 //
 // Prints the address that it listens on. Frames pass one by one, as they are but for the payload of data frames: the first of a
 // message gets the beginning of an event in front, the last one its end behind, and the answer loses both. So FIN, RSV, opcodes,
@@ -14,7 +14,8 @@ import { Frames, frame, opcode } from "./frames.mjs";
 
 const [kind, address] = process.argv.slice(2);
 const [host, port] = address.split(":");
-const path = "/socket.io/?EIO=4&transport=websocket";
+const isAlone = kind === "engine";
+const path = `/${isAlone ? "engine" : "socket"}.io/?EIO=4&transport=websocket`;
 const EVENT = '42["m","';
 const BINARY = '451-["m",{"_placeholder":true,"num":0}]';
 
@@ -74,6 +75,20 @@ function escaped(payload) {
   return Buffer.from(parts);
 }
 
+// From the fuzzer to the engine: in front of a text message is its type.
+function toEngine({ head, op, isMasked, payload, bytes }) {
+  return [op === opcode.text ? frame(head, Buffer.concat([Buffer.from("4"), payload]), isMasked) : bytes];
+}
+
+// And back. The open packet comes first.
+function fromEngine(onJoined) {
+  return ({ head, op, payload, bytes }) => {
+    if (op !== opcode.text) return [bytes];
+    if (payload[0] === 0x30) onJoined();
+    return payload[0] === 0x34 ? [frame(head, payload.subarray(1), false)] : [];
+  };
+}
+
 // From the fuzzer to the server.
 function toServer() {
   let isText = false;
@@ -114,12 +129,12 @@ async function serve(fuzzer) {
   stream.once("end", () => fuzzer.end());
   stream.once("close", () => fuzzer.end());
   await new Promise((joined) => {
-    const frames = new Frames(toFuzzer(joined, stream), fuzzer);
+    const frames = new Frames(isAlone ? fromEngine(joined) : toFuzzer(joined, stream), fuzzer);
     stream.on("data", (chunk) => frames.push(chunk)).resume();
     frames.push(rest);
   });
   fuzzer.write(head ?? (await accepted(key)));
-  const frames = new Frames(toServer(), stream);
+  const frames = new Frames(isAlone ? toEngine : toServer(), stream);
   fuzzer.on("data", (chunk) => frames.push(chunk)).once("end", () => stream.end());
   frames.push(early);
   fuzzer.resume();

@@ -103,7 +103,9 @@ section_advisories() {
 
 section_targets() { bash testing/lib/targets; }
 
-section_layering() { bash testing/lib/layering; }
+section_layering() {
+  bash testing/lib/layering && testing/lib/cycles
+}
 
 section_differential() {
   need_script testing/differential/run
@@ -128,7 +130,8 @@ section_autobahn_full() { section_autobahn --full takeover; }
 
 section_interop() {
   build_release interop-server
-  TARGET_CMD=$release/interop-server section_interop_reference
+  build_release example-engine-echo
+  TARGET_CMD=$release/interop-server ENGINE_ECHO=$release/example-engine-echo section_interop_reference engine/echo.test.mjs
 }
 
 section_forwarded() {
@@ -139,7 +142,7 @@ section_forwarded() {
 section_interop_reference() {
   npm_install testing/interop
   cd testing/interop
-  bash ../lib/node-tests -- js/*.test.mjs
+  bash ../lib/node-tests -- js/*.test.mjs "$@"
 }
 
 section_cluster() {
