@@ -9,7 +9,7 @@ use http::request::Parts;
 use sockeye_protocol::engine::TransportKind;
 use sockeye_protocol::socket::Parser;
 
-use crate::adapter::{Adapter, AdapterFactory, Local};
+use crate::adapter::{Adapter, AdapterFactory, Local, MemoryAdapter};
 use crate::client_files::ClientFiles;
 use crate::options::{ConnectionStateRecovery, Limits, Options};
 use crate::server::Server;
@@ -231,12 +231,34 @@ impl ServerBuilder {
 
     /// The server.
     pub fn build(self) -> Server {
-        Server::with_options(self.options, self.adapter)
+        let recovery = self.options.connection_state_recovery;
+        let adapter = self.adapter.unwrap_or_else(|| {
+            Arc::new(move |local| Arc::new(MemoryAdapter::new(local, recovery)) as Arc<dyn Adapter>)
+        });
+        Server::with_options(self.options, adapter)
     }
 }
 
 impl From<Options> for ServerBuilder {
     fn from(options: Options) -> Self {
         Self { options, adapter: None }
+    }
+}
+
+impl Server {
+    /// A server with the default options.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Sets options, then builds a server.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
     }
 }

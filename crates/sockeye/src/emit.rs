@@ -3,103 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use smallvec::SmallVec;
 use sockeye_protocol::socket::{EventName, FromArgs, IntoArgs, Packet, PacketBody};
 
-use crate::adapter::{AdapterError, Answers, RemoteSocketData, Room, RoomSet};
+use crate::adapter::{AdapterError, Answers, RemoteSocketData};
 use crate::error::{BroadcastAckError, EmitError};
 use crate::namespace::Namespace;
-
-/// Event names that the protocol keeps for itself.
-const RESERVED: [&str; 6] =
-    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
-
-/// How an event is sent.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Flags {
-    /// Clients that are not ready to take it do without.
-    pub volatile: bool,
-    /// It may be compressed.
-    pub compress: bool,
-    /// Only this node's clients get it.
-    pub local: bool,
-    /// How long acknowledgements may take.
-    pub timeout: Option<Duration>,
-}
-
-impl Default for Flags {
-    fn default() -> Self {
-        Self { volatile: false, compress: true, local: false, timeout: None }
-    }
-}
-
-/// Who should receive: everybody in one of the rooms (all rooms, if there is none), but those in an excepted one.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Target {
-    /// The rooms; none means the whole namespace.
-    pub rooms: SmallVec<[Room; 1]>,
-    /// Who is in one of these gets nothing.
-    pub except: SmallVec<[Room; 1]>,
-    /// How it is sent.
-    pub flags: Flags,
-}
-
-impl Target {
-    /// Whether a socket that is in these rooms, its own among them, is one of those who should receive.
-    pub fn includes(&self, rooms: &RoomSet) -> bool {
-        let is_in = |room: &Room| rooms.contains(room);
-        (self.rooms.is_empty() || self.rooms.iter().any(is_in)) && !self.except.iter().any(is_in)
-    }
-}
-
-/// One room or several.
-pub trait IntoRooms {
-    /// The rooms.
-    fn into_rooms(self) -> SmallVec<[Room; 1]>;
-}
-
-macro_rules! one_room {
-    ($($type:ty),*) => {$(
-        impl IntoRooms for $type {
-            fn into_rooms(self) -> SmallVec<[Room; 1]> {
-                SmallVec::from_buf([Room::from(self)])
-            }
-        }
-    )*};
-}
-one_room!(&str, String, Room);
-
-impl IntoRooms for &String {
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self.as_str().into_rooms()
-    }
-}
-
-impl IntoRooms for &Room {
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self.clone().into_rooms()
-    }
-}
-
-impl<R: Into<Room>> IntoRooms for Vec<R> {
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self.into_iter().map(Into::into).collect()
-    }
-}
-
-impl<R: Into<Room>, const N: usize> IntoRooms for [R; N] {
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self.into_iter().map(Into::into).collect()
-    }
-}
-
-impl<R: Clone + Into<Room>> IntoRooms for &[R] {
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self.iter().cloned().map(Into::into).collect()
-    }
-}
+use crate::reserved::check_event;
+use crate::room::IntoRooms;
+use crate::room::Room;
+use crate::target::Target;
 
 /// An emit in the making: say who gets it, then [`emit`](Self::emit). Each step gives a new one; it can be kept and used again.
 #[derive(Clone)]
@@ -349,26 +261,4 @@ pub(crate) fn event_packet(namespace: &Namespace, event: &str, args: impl IntoAr
 fn event_name(event: &str) -> Result<EventName, EmitError> {
     check_event(event)?;
     Ok(EventName::from(event))
-}
-
-/// Refuses a name that no event for clients may have.
-///
-/// # Errors
-///
-/// The protocol keeps it for itself.
-pub fn check_event(event: &str) -> Result<(), EmitError> {
-    if RESERVED.contains(&event) { Err(EmitError::ReservedName(event.to_owned())) } else { Ok(()) }
-}
-
-/// Refuses a name that no event between the servers' programs may have.
-///
-/// # Errors
-///
-/// The servers keep it for themselves.
-pub fn check_server_event(event: &str) -> Result<(), EmitError> {
-    check_event(event)?;
-    match event {
-        "connection" | "new_namespace" => Err(EmitError::ReservedName(event.to_owned())),
-        _ => Ok(()),
-    }
 }

@@ -44,19 +44,24 @@ mod error;
 mod handler;
 mod namespace;
 mod options;
+mod reserved;
+mod room;
+mod room_set;
 mod server;
 mod service;
 mod socket;
+mod target;
 mod telemetry;
 
 pub use ack::Ack;
 pub use builder::ServerBuilder;
 pub use client_files::ClientFiles;
-pub use emit::{BroadcastError, Emit, Flags, IntoRooms, RemoteSocket, ServerSideError, Target};
+pub use emit::{BroadcastError, Emit, RemoteSocket, ServerSideError};
 pub use error::{AckError, BroadcastAckError, ConnectError, EmitError, JoinError};
 pub use handler::{Auth, Data, Event, EventContext, FromEvent, Handler, HandlerOutput, Reason, Rejection};
 pub use namespace::{Namespace, ParentNamespace};
 pub use options::{ConnectionStateRecovery, EngineLimits, EngineOptions, Limits, Options};
+pub use room::IntoRooms;
 pub use server::Server;
 pub use service::{SockeyeLayer, SockeyeService};
 pub use socket::{Socket, SocketEmit};
@@ -67,6 +72,7 @@ pub use sockeye_engine::{
 };
 pub use sockeye_protocol::socket::{Args, ArgsError, EventName, FromArgs, IntoArgs, Parser, Value};
 pub use sockeye_protocol::{ByteString, CloseReason};
+pub use target::{Flags, Target};
 pub use telemetry::{Bound, Metrics};
 
 /// The README and the guide: their examples must compile.

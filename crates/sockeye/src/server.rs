@@ -12,8 +12,7 @@ use parking_lot::RwLock;
 use regex::Regex;
 use sockeye_engine::{Engine, Ledger, Server as EngineServer};
 
-use crate::adapter::{Adapter, AdapterFactory, MemoryAdapter};
-use crate::builder::ServerBuilder;
+use crate::adapter::{Adapter, AdapterFactory};
 use crate::emit::Emit;
 use crate::handler::Listeners;
 use crate::namespace::{Matcher, Namespace, Parent, ParentNamespace, emit_methods, register_methods};
@@ -64,12 +63,6 @@ impl fmt::Debug for ServerInner {
 
 type NamespaceListener = Arc<dyn Fn(&Namespace) + Send + Sync>;
 
-impl Default for Server {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("path", &self.inner().options.path).finish_non_exhaustive()
@@ -77,21 +70,7 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server with the default options.
-    pub fn new() -> Self {
-        Self::builder().build()
-    }
-
-    /// Sets options, then builds a server.
-    pub fn builder() -> ServerBuilder {
-        ServerBuilder::default()
-    }
-
-    pub(crate) fn with_options(options: Options, adapter: Option<AdapterFactory>) -> Self {
-        let recovery = options.connection_state_recovery;
-        let adapter = adapter.unwrap_or_else(|| {
-            Arc::new(move |local| Arc::new(MemoryAdapter::new(local, recovery)) as Arc<dyn Adapter>)
-        });
+    pub(crate) fn with_options(options: Options, adapter: AdapterFactory) -> Self {
         let engine = Engine::new(options.engine.clone(), options.limits.engine.clone());
         let inner = ServerInner {
             parser_limits: options.limits.parser(),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Local, RoomSet};
+use super::Local;
+use crate::room_set::RoomSet;
 use crate::socket::Socket;
 
 /// A socket that is gone, and still in rooms. While there is one, broadcasts look who is gone.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use sockeye_protocol::socket::{Packet, PacketBody};
 use tokio::time::Instant;
 
-use super::{Room, RoomSet, SavedSession};
-use crate::emit::Target;
+use super::SavedSession;
+use crate::room::Room;
+use crate::room_set::RoomSet;
+use crate::target::Target;
 use sockeye_engine::{Account, Charge, Holder, Ledger};
 
 /// The events of a namespace, in the order in which they were sent.

@@ -9,13 +9,14 @@ use sockeye_protocol::socket::{Args, Packet, PacketBody};
 
 use super::log::{EventLog, Sessions};
 use super::{
-    Adapter, AdapterError, AdapterFuture, Answers, Attachment, Local, RecoveredSession, RemoteSocketData, Room,
-    SavedSession, ServerSideAnswers,
+    Adapter, AdapterError, AdapterFuture, Answers, Attachment, Local, RecoveredSession, RemoteSocketData, SavedSession,
+    ServerSideAnswers,
 };
-use crate::emit::Target;
 use crate::error::{BroadcastAckError, JoinError};
 use crate::options::ConnectionStateRecovery;
+use crate::room::Room;
 use crate::socket::Socket;
+use crate::target::Target;
 
 /// Serves a single node. The default.
 pub struct MemoryAdapter {

@@ -9,7 +9,7 @@ mod local;
 mod log;
 mod members;
 mod memory;
-mod room_set;
+mod records;
 mod session;
 
 use std::fmt;
@@ -18,109 +18,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::emit::{check_event, check_server_event};
+pub use crate::reserved::{check_event, check_server_event};
+pub use crate::room::Room;
+pub use crate::room_set::RoomSet;
 pub use answers::Answers;
 pub use local::{Local, OpenBroadcast, RoomEvent};
 pub use memory::MemoryAdapter;
-pub use room_set::RoomSet;
+pub use records::{AdapterError, Attachment, RecoveredSession, RemoteSocketData, SavedSession};
 use sockeye_protocol::socket::Args;
 pub use sockeye_protocol::socket::{Packet, PacketBody};
-use thiserror::Error;
 
 pub use crate::ack::AckListener;
-use crate::emit::Target;
 use crate::error::{BroadcastAckError, JoinError};
 use crate::socket::Socket;
-
-/// The name of a room. A clone shares it.
-pub type Room = Arc<str>;
+use crate::target::Target;
 
 /// A future of an adapter.
 pub type AdapterFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Makes the adapter of a namespace, from what the namespace has on this node.
 pub type AdapterFactory = Arc<dyn Fn(Arc<Local>) -> Arc<dyn Adapter> + Send + Sync>;
-
-/// Why the other nodes could not be asked.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum AdapterError {
-    /// There is no way to the other nodes: the broker is not reached.
-    #[error("the cluster is not reached: {0}")]
-    Unreachable(String),
-    /// As many questions between nodes are open as there may be. Ask again later.
-    #[error("the cluster is busy: {0}")]
-    Busy(String),
-}
-
-/// A socket as other nodes describe it.
-#[derive(Clone, Debug)]
-pub struct RemoteSocketData {
-    /// The id.
-    pub id: String,
-    /// The rooms.
-    pub rooms: Vec<Room>,
-    /// The data.
-    pub data: serde_json::Map<String, serde_json::Value>,
-    /// The handshake, with the fields of the official server.
-    pub handshake: serde_json::Value,
-}
-
-/// What is kept of a session for a client that comes back.
-#[derive(Clone, Debug)]
-pub struct SavedSession {
-    /// The socket's id.
-    pub id: String,
-    /// The secret that the client shows.
-    pub private_id: String,
-    /// The rooms, the socket's own among them.
-    pub rooms: Vec<Room>,
-    /// The data.
-    pub data: serde_json::Map<String, serde_json::Value>,
-    /// Where the log stood when the socket connected, in the adapter's own words: for a client that got no event since.
-    pub log_start: String,
-}
-
-/// A session found again, with what its client missed.
-#[derive(Clone, Debug)]
-pub struct RecoveredSession {
-    /// The socket's id.
-    pub id: String,
-    /// The secret that the client shows.
-    pub private_id: String,
-    /// The rooms.
-    pub rooms: Vec<Room>,
-    /// The data.
-    pub data: serde_json::Map<String, serde_json::Value>,
-    /// See [`SavedSession::log_start`].
-    pub log_start: String,
-    /// The events that it missed, in order.
-    pub missed: Vec<Packet>,
-    /// Where the log stood when this was found out, in the adapter's own words.
-    pub log_position: String,
-}
-
-impl RecoveredSession {
-    pub(crate) fn to_saved(&self) -> SavedSession {
-        SavedSession {
-            id: self.id.clone(),
-            private_id: self.private_id.clone(),
-            rooms: self.rooms.clone(),
-            data: self.data.clone(),
-            log_start: self.log_start.clone(),
-        }
-    }
-}
-
-/// Where a socket enters the stream of events.
-#[derive(Clone, Debug, Default)]
-pub struct Attachment {
-    /// The position in the log of events, in the adapter's own words: the session's [`log_start`](SavedSession::log_start).
-    pub log_position: String,
-    /// What a recovered client missed since its session was found; none if that cannot be told any more. The client is then
-    /// not recovered, and told so.
-    pub missed: Option<Vec<Packet>>,
-}
 
 /// What the other nodes' programs answered to [`server_side_emit_with_ack`](Adapter::server_side_emit_with_ack).
 pub type ServerSideAnswers = Result<Answers<Args>, AdapterError>;

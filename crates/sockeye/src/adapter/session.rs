@@ -5,9 +5,9 @@ use std::time::Instant;
 use sockeye_protocol::CloseReason;
 
 use super::{Local, SavedSession};
-use crate::emit::Target;
 use crate::options::ConnectionStateRecovery;
 use crate::socket::Socket;
+use crate::target::Target;
 
 impl Local {
     /// Whether the server recovers sessions, and how.

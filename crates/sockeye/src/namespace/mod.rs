@@ -23,11 +23,13 @@ pub(crate) use parent::{Matcher, Parent};
 pub(crate) use register::{emit_methods, register_methods};
 
 use crate::adapter::{Adapter, AdapterFuture, Local};
-use crate::emit::{Emit, Target, check_server_event};
+use crate::emit::Emit;
 use crate::error::EmitError;
 use crate::handler::Listeners;
+use crate::reserved::check_server_event;
 use crate::server::ServerInner;
 use crate::socket::Socket;
+use crate::target::Target;
 use crate::telemetry::Metrics;
 use sockeye_engine::panic_text;
 
@@ -109,7 +111,7 @@ impl Namespace {
     /// The adapter.
     #[allow(clippy::missing_panics_doc, reason = "it is set in the constructor")]
     pub fn adapter(&self) -> &Arc<dyn Adapter> {
-        self.0.adapter.get_or_init(|| Arc::new(crate::adapter::MemoryAdapter::new(self.0.local.clone(), None)))
+        self.0.adapter.get().expect("it is set in the constructor")
     }
 
     /// Calls `handler` on an event that another node's program sent with

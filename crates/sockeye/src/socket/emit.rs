@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 
 use super::Socket;
 use crate::ack::{self, Waiter};
-use crate::adapter::Room;
-use crate::emit::{Flags, Target, event_packet};
+use crate::emit::event_packet;
 use crate::encode::encode;
 use crate::error::{AckError, EmitError};
+use crate::room::Room;
+use crate::target::{Flags, Target};
 
 /// An emit to one client, with flags.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use super::Room;
+use crate::room::Room;
 
 /// A set of rooms. Whether a room is in it, is found out in the same time however many there are.
 #[derive(Clone, Debug)]
