@@ -117,7 +117,7 @@ pub trait Recovering: Cluster {
         recovery: ConnectionStateRecovery,
     ) -> impl Future<Output = Node> + Send;
 
-    /// `trim`: the events that were kept so far in the main namespace are gone.
+    /// `trim`: the events that were kept so far in the main namespace are gone, perhaps but the last one.
     fn trim(&self) {
         unable("trim", "the log")
     }

@@ -33,3 +33,18 @@ mod old_jetstream {
         without { delivered: "what is for a room goes to all nodes" }
     );
 }
+
+mod recovery {
+    sockeye_cluster_suite::recovery_suite!(
+        crate::support::Over<crate::support::JetStream>,
+        without { refuse: "a_refusal_is_told of recovery.rs does it" },
+        flavor = "multi_thread"
+    );
+}
+
+mod old_recovery {
+    sockeye_cluster_suite::recovery_suite!(
+        crate::support::Over<crate::support::OldJetStream>,
+        without { refuse: "a_refusal_is_told of recovery.rs does it" }
+    );
+}

@@ -51,3 +51,7 @@ mod streams {
 mod native {
     sockeye_cluster_suite::cluster_suite!(crate::support::Over<crate::support::Native>, flavor = "multi_thread");
 }
+
+mod streams_recovery {
+    sockeye_cluster_suite::recovery_suite!(crate::support::Over<crate::support::Streams>, flavor = "multi_thread");
+}

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use server::{CURRENT, OLD, Server as Nats};
-use sockeye::{Args, Server};
+use sockeye::{Args, ConnectionStateRecovery, Server, ServerBuilder};
 use sockeye_cluster::ClusterOptions;
-use sockeye_cluster_suite::{Cluster, Node};
+use sockeye_cluster_suite::{Cluster, Node, Recovering};
 use sockeye_nats::{JetStreamOptions, NatsAdapter, NatsOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -97,6 +97,21 @@ pub(crate) struct Over<V> {
     version: PhantomData<V>,
 }
 
+impl<V: Version> Over<V> {
+    async fn node(&self, builder: ServerBuilder, options: ClusterOptions) -> Node {
+        let proxy = Proxy::to(self.nats.port).await;
+        let metrics = options.metrics.clone();
+        let mut nats = NatsOptions::new(format!("nats://{}", proxy.address));
+        nats.cluster = options;
+        nats.jetstream = V::JETSTREAM.then(JetStreamOptions::default);
+        let nats = NatsAdapter::new(nats).unwrap();
+        let server = builder.adapter(nats.factory()).build();
+        let name = nats.node().to_string();
+        self.joined.lock().insert(name.clone(), proxy);
+        Node { server, name, metrics }
+    }
+}
+
 impl<V: Version> Cluster for Over<V> {
     async fn start() -> Self {
         // It takes a while, and other tests go on.
@@ -109,16 +124,7 @@ impl<V: Version> Cluster for Over<V> {
     }
 
     async fn join(&self, options: ClusterOptions) -> Node {
-        let proxy = Proxy::to(self.nats.port).await;
-        let metrics = options.metrics.clone();
-        let mut nats = NatsOptions::new(format!("nats://{}", proxy.address));
-        nats.cluster = options;
-        nats.jetstream = V::JETSTREAM.then(JetStreamOptions::default);
-        let nats = NatsAdapter::new(nats).unwrap();
-        let server = Server::builder().adapter(nats.factory()).build();
-        let name = nats.node().to_string();
-        self.joined.lock().insert(name.clone(), proxy);
-        Node { server, name, metrics }
+        self.node(Server::builder(), options).await
     }
 
     fn cut(&self, node: &str) {
@@ -131,6 +137,16 @@ impl<V: Version> Cluster for Over<V> {
 
     fn send_garbage(&self) {
         self.nats.publish("sockeye.to.%2F.all", b"\x01nonsense");
+    }
+}
+
+impl<V: Version> Recovering for Over<V> {
+    async fn join_recovering(&self, options: ClusterOptions, recovery: ConnectionStateRecovery) -> Node {
+        self.node(Server::builder().connection_state_recovery(recovery), options).await
+    }
+
+    fn trim(&self) {
+        self.nats.ask("$JS.API.STREAM.PURGE.sockeye");
     }
 }
 

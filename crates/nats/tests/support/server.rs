@@ -114,14 +114,24 @@ impl Server {
 
     /// Sends a message, where no login is needed.
     pub(crate) fn publish(&self, subject: &str, payload: &[u8]) {
-        let mut stream = self.connect().expect("it runs");
-        let mut bytes = b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n".to_vec();
-        bytes.extend_from_slice(format!("PUB {subject} {}\r\n", payload.len()).as_bytes());
+        let mut bytes = format!("PUB {subject} {}\r\n", payload.len()).into_bytes();
         bytes.extend_from_slice(payload);
         bytes.extend_from_slice(b"\r\nPING\r\n");
-        stream.write_all(&bytes).unwrap();
+        self.send_and_read(&bytes, b"PONG\r\n");
+    }
+
+    /// Asks the server for something, and waits for its answer.
+    pub(crate) fn ask(&self, subject: &str) {
+        let bytes = format!("SUB answer 1\r\nPUB {subject} answer 0\r\n\r\n");
+        self.send_and_read(bytes.as_bytes(), b"MSG answer");
+    }
+
+    fn send_and_read(&self, bytes: &[u8], until: &[u8]) {
+        let mut stream = self.connect().expect("it runs");
+        stream.write_all(b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n").unwrap();
+        stream.write_all(bytes).unwrap();
         let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
-        while !answer.windows(6).any(|window| window == b"PONG\r\n") {
+        while !answer.windows(until.len()).any(|window| window == until) {
             let len = stream.read(&mut buffer).unwrap();
             assert!(len > 0, "{}", String::from_utf8_lossy(&answer));
             answer.extend_from_slice(&buffer[..len]);

@@ -89,7 +89,11 @@ impl SessionStore for KeyStore {
     fn put_watermark(&self, watermark: LowWatermark, keep: Duration) -> bool {
         let (key, text) = (self.watermark_key(&self.link.node), watermark.to_text());
         let bytes = key.len() + text.len() + 32;
-        let command = cmd("SET").arg(key).arg(text).arg("PX").arg(millis(keep)).take();
+        let command = match watermark {
+            // A Redis without memory refuses to write, but removes. A watermark that is not there is unknown.
+            LowWatermark::Unknown => cmd("DEL").arg(key).take(),
+            LowWatermark::At(_) => cmd("SET").arg(key).arg(text).arg("PX").arg(millis(keep)).take(),
+        };
         self.link.send(Outgoing { command, bytes })
     }
 

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sockeye::Server;
+use sockeye::{ConnectionStateRecovery, Server, ServerBuilder};
 use sockeye_cluster::ClusterOptions;
-use sockeye_cluster_suite::{Cluster, Node};
+use sockeye_cluster_suite::{Cluster, Node, Recovering};
 use sockeye_redis::{Mode, RedisAdapter, RedisOptions, Subscription};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -235,13 +235,8 @@ impl<W: Way, P: Topology> Over<W, P> {
     }
 }
 
-impl<W: Way, P: Topology> Cluster for Over<W, P> {
-    async fn start() -> Self {
-        // It takes long, and other tests go on.
-        Self::on(tokio::task::spawn_blocking(P::start).await.unwrap())
-    }
-
-    async fn join(&self, options: ClusterOptions) -> Node {
+impl<W: Way, P: Topology> Over<W, P> {
+    async fn node(&self, builder: ServerBuilder, options: ClusterOptions) -> Node {
         let mut proxies = HashMap::new();
         for port in self.redis.ports() {
             proxies.insert(port, Proxy::to(port).await);
@@ -250,10 +245,21 @@ impl<W: Way, P: Topology> Cluster for Over<W, P> {
         let mut redis = self.options(&|port| proxies[&port].address.port());
         redis.cluster = options;
         let redis = RedisAdapter::new(redis).unwrap();
-        let server = Server::builder().adapter(redis.factory()).build();
+        let server = builder.adapter(redis.factory()).build();
         let name = redis.node().to_string();
         self.joined.lock().insert(name.clone(), (redis, proxies.into_values().collect()));
         Node { server, name, metrics }
+    }
+}
+
+impl<W: Way, P: Topology> Cluster for Over<W, P> {
+    async fn start() -> Self {
+        // It takes long, and other tests go on.
+        Self::on(tokio::task::spawn_blocking(P::start).await.unwrap())
+    }
+
+    async fn join(&self, options: ClusterOptions) -> Node {
+        self.node(Server::builder(), options).await
     }
 
     fn names_nodes(&self) -> bool {
@@ -283,6 +289,24 @@ impl<W: Way, P: Topology> Cluster for Over<W, P> {
 
     fn delivered(&self, node: &str) -> u64 {
         self.adapter(node).metrics().received.value()
+    }
+}
+
+impl<P: Topology> Recovering for Over<Streams, P> {
+    async fn join_recovering(&self, options: ClusterOptions, recovery: ConnectionStateRecovery) -> Node {
+        self.node(Server::builder().connection_state_recovery(recovery), options).await
+    }
+
+    fn trim(&self) {
+        let stream = self.what_all_use();
+        // Where the last entry is gone, too, a node cannot tell whether it has read all.
+        self.redis.command_at::<()>(&stream, &["XTRIM", &stream, "MAXLEN", "1"]);
+    }
+
+    fn refuse_to_keep(&self, is_refused: bool) {
+        let stream = self.what_all_use();
+        let most = if is_refused { "1" } else { "0" };
+        self.redis.command_at::<()>(&stream, &["CONFIG", "SET", "maxmemory", most]);
     }
 }
 
