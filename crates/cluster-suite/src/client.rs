@@ -105,7 +105,7 @@ fn own_key(text: &str) -> Option<String> {
     Some(key(name, number.parse().ok()?))
 }
 
-/// What came, if it is not the end of the connection.
+/// The text of a message, unless it is the end of the connection.
 fn text_of(got: Got) -> Option<String> {
     match got {
         Got::Text(text) => Some(text),

@@ -105,15 +105,15 @@ impl<C: Cluster> Fleet<C> {
         LastWords(servers.map(|server| emit_own(&server.to([] as [&str; 0]), LAST)).collect())
     }
 
-    /// What each client has got, in order: at least so many messages each, and all that came before the last words of every server,
-    /// which are said now. Every node must be reached.
+    /// The messages of each client, in order: at least so many each, and all that came before the last words of every server, which are
+    /// said now. Every node must be reached.
     pub async fn received(&mut self, counts: &[usize]) -> Vec<Vec<String>> {
         let last = self.last_words();
         let clients = self.clients.iter_mut().zip(counts);
         join_all(clients.map(|(client, count)| client.until(&last, *count))).await
     }
 
-    /// What each client has got, in order, until nothing comes for a moment. For clusters that are cut: else use
+    /// The messages of each client, in order, until nothing comes for a moment. For clusters that are cut: else use
     /// [`received`](Self::received).
     pub async fn drain(&mut self) -> Vec<Vec<String>> {
         join_all(self.clients.iter_mut().map(|client| client.drain_at_least(0))).await

@@ -15,7 +15,7 @@ pub(crate) struct Visitor {
     pub(crate) pass: Pass,
 }
 
-/// What a client shows to be recovered.
+/// The proof that a client shows to be recovered.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
     pub(crate) id: String,

@@ -1,4 +1,4 @@
-//! What an adapter has on one node: the machine, the bus, and what is done when the machine says so.
+//! The core of an adapter on one node: the machine, the bus, and how the machine's effects are carried out.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,7 +19,7 @@ use super::recovery::Recovery;
 use sockeye::Target;
 use sockeye::adapter::Local;
 
-/// What the adapter, its driver and the bus share.
+/// The state that the adapter shares with its driver and its bus.
 pub(super) struct Core {
     pub(super) namespace: String,
     pub(super) local: Arc<Local>,
@@ -112,7 +112,7 @@ impl State {
             match effect {
                 Effect::Complete(request, outcome) => {
                     if let Some(waiter) = self.waiters.remove(&request) {
-                        // Who asked may have given up.
+                        // The asker may have given up.
                         drop(waiter.send(outcome));
                     }
                 }
@@ -122,7 +122,7 @@ impl State {
     }
 }
 
-/// What the bus brings.
+/// Takes the messages that the bus brings.
 pub(super) struct Inbound(pub(super) Weak<Core>);
 
 impl Receiver for Inbound {

@@ -47,3 +47,9 @@ pub use memory::{MemoryBus, MemoryHub, MemoryLog, MemorySessions};
 pub use message::{Destination, Message, NodeId, RequestId, Sender};
 pub use metrics::ClusterMetrics;
 pub use supervise::{contain, supervise, supervise_until_done};
+
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/src/writing-a-bus.md")]
+    struct WritingABus;
+}

@@ -1,4 +1,4 @@
-//! What the nodes of a cluster say to one another.
+//! The messages between the nodes of a cluster.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,4 +1,4 @@
-//! What the cluster counts.
+//! The counters of the cluster.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ pub struct ClusterMetrics {
     pub received: Counter,
     /// Messages that the bus did not take: they are lost.
     pub publish_errors: Counter,
-    /// What came over the bus and was no message, or none that makes sense.
+    /// Things that came over the bus and were not messages, or made no sense.
     pub garbage: Counter,
     /// Questions that were not asked, or not answered, because there were
     /// [`max_requests`](super::ClusterOptions::max_requests) already.

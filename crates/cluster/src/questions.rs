@@ -1,4 +1,4 @@
-//! What this node asks of the others.
+//! Questions of this node to the others.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -76,7 +76,7 @@ impl State {
 /// How long a subscription may take.
 const RECENT: Duration = Duration::from_secs(2);
 
-/// How many rooms are remembered. Who lets sockets join more than so many at once may emit too early to the first of them.
+/// How many rooms are remembered. A program that lets sockets join more rooms at once may emit too early to the first of them.
 const MOST: usize = 4_096;
 
 #[cfg(test)]

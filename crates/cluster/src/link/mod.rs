@@ -1,6 +1,5 @@
-//! What the adapter of every broker needs: the tasks behind it, and how its connections are, by their role; queues with a bound in bytes;
-//! the delivery of what comes; which other nodes are at the
-//! broker; encryption.
+//! Parts for the connection to a broker: the tasks behind an adapter, the health of its connections by their role, queues with a bound in
+//! bytes, delivery to the namespaces, the other nodes at the broker, and encryption.
 
 mod delivery;
 mod health;

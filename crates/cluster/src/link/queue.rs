@@ -17,7 +17,7 @@ pub struct Queue<T> {
 struct State<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
-    /// Whether something was taken that is not done with.
+    /// Whether items were taken that have not been handled.
     is_taken: bool,
 }
 
@@ -98,13 +98,13 @@ impl<T> Queue<T> {
         }
     }
 
-    /// What was taken is done with, see [`drained`](Self::drained).
+    /// Tells the queue that the items which were taken have been handled, see [`drained`](Self::drained).
     pub fn note_done(&self) {
         self.state.lock().is_taken = false;
         self.done.notify_waiters();
     }
 
-    /// Waits until there is nothing in it, and whoever took the last has [done](Self::note_done) with it.
+    /// Waits until the queue is empty and the items that were taken last [have been handled](Self::note_done).
     pub async fn drained(&self) {
         let is_drained = || {
             let state = self.state.lock();
@@ -134,7 +134,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// What an item costs besides its bytes.
+/// The overhead of an item, in bytes.
 const ITEM: usize = 64;
 
 #[cfg(test)]

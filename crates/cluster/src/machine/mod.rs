@@ -1,4 +1,4 @@
-//! What one node knows of the others: who is alive, which questions are open, what was answered.
+//! The state of the cluster as one node knows it: which nodes are alive, which questions are open, which answers came.
 
 mod pending;
 #[cfg(test)]
@@ -49,7 +49,7 @@ pub enum Refusal {
     TooMany,
 }
 
-/// What is to be done.
+/// An action for the caller.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Effect {
@@ -88,7 +88,7 @@ pub struct Machine {
     options: MachineOptions,
     /// The other nodes that are alive, and when each was last heard of. Empty if the bus counts them.
     nodes: HashMap<NodeId, Instant>,
-    /// Nodes that said they go. What they sent before may come after it, and must not bring them back.
+    /// Nodes that said they go. Messages that they sent before may come after it, and must not bring them back.
     closed: VecDeque<NodeId>,
     next_heartbeat: Option<Instant>,
     pending: HashMap<RequestId, Pending>,
@@ -277,7 +277,7 @@ impl Machine {
         [self.next_heartbeat, silence.filter(|_| self.next_heartbeat.is_some()), deadline].into_iter().flatten().min()
     }
 
-    /// What is to be done next.
+    /// The next effect.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }

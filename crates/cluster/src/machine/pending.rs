@@ -9,7 +9,7 @@ use super::super::message::{NodeId, Sender};
 use sockeye::BroadcastAckError;
 use sockeye::adapter::{Answers, RemoteSocketData};
 
-/// What is asked.
+/// The kind of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// The other nodes' sockets.
@@ -20,7 +20,7 @@ pub enum Question {
     Clients,
 }
 
-/// What came of a question.
+/// The result of a question.
 #[derive(Debug)]
 pub enum Outcome {
     /// Of [`Question::Sockets`].
@@ -74,7 +74,7 @@ pub(super) struct Clients {
     lost: usize,
     /// How many acknowledgements each node still owes.
     owed: HashMap<NodeId, usize>,
-    /// What came before its sender's count: not every broker keeps the order of all messages of a node.
+    /// Acknowledgements that came before their sender's count: not every broker keeps the order of all messages of a node.
     early: Vec<(Sender, Args)>,
 }
 
@@ -182,7 +182,7 @@ impl Pending {
         }
     }
 
-    /// What this node's own clients do.
+    /// The acknowledgements of this node's own clients.
     pub(super) fn local(&mut self) -> Option<&mut Clients> {
         match &mut self.collected {
             Collected::Clients(clients) => Some(clients),
@@ -232,9 +232,9 @@ impl Pending {
             }
     }
 
-    /// What has come, and who is missing.
+    /// The answers that came, and the missing nodes.
     pub(super) fn into_outcome(mut self) -> Outcome {
-        // Who has not answered by now is missing.
+        // Nodes that have not answered by now are missing.
         self.handle_unsent();
         let Self { mut missing, collected, .. } = self;
         missing.sort_unstable();

@@ -1,4 +1,4 @@
-//! Harm to order: what can go wrong with a broker, for tests.
+//! Faults to order, for tests.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::hub::Delivery;
 use crate::message::{Destination, NodeId};
 
-/// What goes wrong.
+/// The faults that are in force.
 #[derive(Default)]
 pub(super) struct Faults {
     /// Nodes that nothing comes from, nor reaches.

@@ -13,7 +13,7 @@ use crate::message::{Message, NodeId, Sender};
 use crate::recovery::{EventLog as _, Recovery, RecoveryDriver, RecoveryOptions};
 use crate::supervise::contain;
 
-/// What the task of a node in a namespace works with.
+/// The state of the task that serves a node in a namespace.
 pub(super) struct Inbox {
     pub(super) hub: MemoryHub,
     pub(super) node: NodeId,

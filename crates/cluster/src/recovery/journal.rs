@@ -8,8 +8,8 @@
 //!      └─────────────── available, and a fence has come back ──────────┘
 //! ```
 //!
-//! A fence is an entry that does nothing: it shows that entries come back again. What has been delivered without a position is not
-//! delivered here again when the log brings it. Entries of this node carry numbers, from which it also sees which never arrived.
+//! A fence is an entry that does nothing: it shows that entries come back again. An event that was delivered without a position is
+//! not delivered here again when the log brings it. Entries of this node carry numbers, from which it also sees which never arrived.
 //!
 //! Lock order: the journal's state, then that of the live sessions, then what [`Local::deliver`] takes; no code of the program runs
 //! under it.
@@ -63,7 +63,7 @@ impl Recovery {
     pub(crate) fn emit(&self, packet: Packet, target: &Target) {
         let Some(local) = self.local() else { return };
         local.notify_outgoing(&packet, target);
-        // What a session is now comes before what is sent to it from now on.
+        // Changes of sessions go into the queue before the event, which may be meant for them.
         self.flush_sessions(&local);
         let message = Message::Broadcast { packet: packet.clone(), target: target.clone(), request: None };
         let mut state = self.state.lock();
@@ -247,7 +247,8 @@ impl Recovery {
         self.begin_tail(&mut state);
         let missed = session.and_then(|session| {
             let position = session.log_position.parse().ok()?;
-            // What this node has delivered without a position since is not in the tail, or comes later and is not delivered again.
+            // An event that this node has delivered without a position is not in the tail, or the log brings it later, and it is not
+            // delivered again.
             let is_whole = !state.is_direct && state.watermark.allows(position);
             is_whole.then(|| state.tail.since(position, &session.rooms)).flatten()
         });
@@ -362,7 +363,7 @@ impl Recovery {
     /// Written anew before it ends: it outlives the sessions that it is for.
     fn write_watermark(&self, state: &mut State) {
         state.watermark_written = Instant::now();
-        // What finds no room is written at the next turn.
+        // If there is no room, it is written at the next tick.
         let _full = self.store.put_watermark(state.watermark, 2 * self.live.keep());
     }
 }

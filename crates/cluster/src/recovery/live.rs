@@ -152,7 +152,7 @@ impl LiveSessions {
         }
         state.by_secret.remove(&*secret);
         drop(state);
-        // What stays ends with its time.
+        // If there is no room, the session expires.
         let _full = store.remove(&secret);
     }
 

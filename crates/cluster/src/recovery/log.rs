@@ -9,7 +9,7 @@ use crate::Message;
 
 /// The log of the events of a namespace, which all nodes append to and read in one order. Several namespaces may share one.
 ///
-/// What comes out of it is not asked for here: a task of the broker's crate reads the log from its end on, hands each entry to
+/// This trait does not bring new entries: a task of the broker's crate reads the log from its end on, hands each entry to
 /// [`Recovery::handle_own`](super::Recovery::handle_own) or [`Recovery::handle_event`](super::Recovery::handle_event), and moves the
 /// [`Cursor`]. When entries are gone, it says so by [`RecoveryDriver::handle_gap`](super::RecoveryDriver::handle_gap).
 pub trait EventLog: Send + Sync + 'static {

@@ -1,4 +1,4 @@
-//! What recovery counts.
+//! The counters of recovery.
 
 use sockeye::Counter;
 
