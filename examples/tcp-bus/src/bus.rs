@@ -73,10 +73,10 @@ impl Bus for TcpBus {
             }
             let link = self.link.clone();
             self.task.lock().spawn(async move {
-                let panicked = |_: &str| {
+                let failed = |_: &str| {
                     link.is_connected.send_replace(false);
                 };
-                supervise("the connection to the hub", &link.metrics, panicked, || run(link.clone())).await;
+                supervise("the connection to the hub", &link.metrics, failed, || run(link.clone())).await;
             });
             let mut is_connected = self.link.is_connected.subscribe();
             is_connected.wait_for(|is_connected| *is_connected).await.map_err(|_| BusError::Closed)?;

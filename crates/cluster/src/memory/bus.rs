@@ -15,7 +15,7 @@ use crate::ClusterMetrics;
 use crate::bus::{Bus, BusError, Receiver};
 use crate::message::{Destination, Message, NodeId, Sender};
 use crate::recovery::{EventLog as _, Recovery, RecoveryDriver, RecoveryOptions};
-use crate::supervise::supervise;
+use crate::supervise::supervise_until_done;
 
 /// The bus of one node in one namespace, see [`MemoryHub`].
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Bus for MemoryBus {
             let inbox = Inbox { hub, node, namespace, receiver, queue: queue.into(), recovery, metrics };
             let inbox = Arc::new(inbox);
             self.task.lock().spawn(async move {
-                supervise("messages", &inbox.metrics, |_| {}, || inbox::run(inbox.clone())).await;
+                supervise_until_done("messages", &inbox.metrics, |_| {}, || inbox::run(inbox.clone())).await;
             });
             Ok(())
         })
