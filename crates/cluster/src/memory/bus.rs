@@ -28,11 +28,20 @@ pub struct MemoryBus {
     task: Mutex<JoinSet<()>>,
 }
 
-impl MemoryBus {
-    pub(super) fn new(hub: MemoryHub, node: NodeId, namespace: String) -> Self {
-        Self { hub, node, namespace, recovering: None, task: Mutex::default() }
+impl MemoryHub {
+    /// The bus of a node in a namespace.
+    pub fn bus(&self, node: &str, namespace: &str) -> MemoryBus {
+        MemoryBus {
+            hub: self.clone(),
+            node: node.into(),
+            namespace: namespace.to_owned(),
+            recovering: None,
+            task: Mutex::default(),
+        }
     }
+}
 
+impl MemoryBus {
     /// From now on the hub keeps the events of the namespace, and its sessions: for
     /// [`ClusterAdapter::with_recovery`](crate::ClusterAdapter::with_recovery). None if the server does not recover sessions.
     pub fn recover(&mut self, local: &Arc<Local>, options: RecoveryOptions) -> Option<Arc<Recovery>> {

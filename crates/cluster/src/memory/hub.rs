@@ -7,18 +7,17 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use sockeye::adapter::Room;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 
-use super::bus::MemoryBus;
+use super::delivery::Delivery;
+use super::entries::Entries;
 use super::faults::Faults;
-use super::log::Entries;
-use super::sessions::Sessions;
+use super::session_table::SessionTable;
 use crate::bus::BusError;
 use crate::message::{Destination, Message, NodeId, Sender};
 
 /// Joins the nodes of one process, as a broker joins those of many. For tests.
 ///
-/// It routes by interest, and keeps events and sessions for [recovery](MemoryBus::recover). With the feature `test-util` it loses and
+/// It routes by interest, and keeps events and sessions for [recovery](super::MemoryBus::recover). With the feature `test-util` it loses and
 /// delays messages, cuts nodes off, and refuses. A clone is another handle to the same hub.
 #[derive(Clone, Default)]
 pub struct MemoryHub(Arc<Hub>);
@@ -37,7 +36,7 @@ pub(super) struct State {
     pub(super) members: HashMap<String, HashMap<NodeId, Member>>,
     /// By namespace.
     pub(super) logs: HashMap<String, Entries>,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: SessionTable,
     pub(super) faults: Faults,
     /// How many messages each node got.
     pub(super) delivered: HashMap<NodeId, u64>,
@@ -51,15 +50,6 @@ pub(super) struct Member {
     pub(super) rooms: HashSet<Room>,
 }
 
-pub(super) enum Delivery {
-    Message(Sender, Box<Message>, Instant),
-    #[cfg(any(test, feature = "test-util"))]
-    Garbage,
-    /// The task that takes it panics.
-    #[cfg(any(test, feature = "test-util"))]
-    Panic,
-}
-
 impl fmt::Debug for MemoryHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryHub").finish_non_exhaustive()
@@ -70,11 +60,6 @@ impl MemoryHub {
     /// A hub that counts its nodes, so that they send no heartbeats.
     pub fn counting() -> Self {
         Self(Arc::new(Hub { counts_nodes: true, ..Hub::default() }))
-    }
-
-    /// The bus of a node in a namespace.
-    pub fn bus(&self, node: &str, namespace: &str) -> MemoryBus {
-        MemoryBus::new(self.clone(), node.into(), namespace.to_owned())
     }
 
     pub(super) fn counts_nodes(&self) -> bool {

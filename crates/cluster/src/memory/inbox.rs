@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
-use super::hub::{Delivery, MemoryHub};
-use super::log::{Entry, MemoryLog};
+use super::delivery::Delivery;
+use super::entries::Entry;
+use super::hub::MemoryHub;
+use super::log::MemoryLog;
 use crate::ClusterMetrics;
 use crate::bus::Receiver;
 use crate::message::{Message, NodeId, Sender};

@@ -1,11 +1,16 @@
-//! A broker within one process, for tests: it carries messages, keeps events and sessions, and does harm when it is told to.
+//! A broker within one process, for tests: it carries messages, and keeps events and sessions. Its faults are a feature.
 
 mod bus;
+mod delivery;
+mod entries;
 mod faults;
 mod hub;
 mod inbox;
 mod log;
+mod session_table;
 mod sessions;
+#[cfg(any(test, feature = "test-util"))]
+mod test_util;
 
 pub use self::bus::MemoryBus;
 pub use self::hub::MemoryHub;
