@@ -3,7 +3,7 @@
 /// Makes a test of every case, for the [`Cluster`](crate::Cluster) that is named. Then may follow what it lacks, and what goes to
 /// `#[tokio::test(…)]`:
 ///
-/// ```ignore
+/// ```text
 /// cluster_suite!(MyCluster, without { cut: "the test has no proxy" }, flavor = "multi_thread");
 /// ```
 ///
