@@ -186,7 +186,7 @@ impl<A: Application> Conn<A> {
 
     /// The engine of the application.
     #[inline]
-    pub fn engine(&self) -> &Engine<Conn<A>> {
+    pub fn engine(&self) -> &Engine<Self> {
         self.app.engine()
     }
 
