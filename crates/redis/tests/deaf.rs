@@ -22,10 +22,10 @@ async fn a_deaf_node_finds_out_and_heals<W: Way>(cut: Cut, says: &str) {
     eventually("it is connected", || adapter.check().is_ok()).await;
     let since = Instant::now();
     fleet.cluster.cut_only(&name, cut);
-    // Where all of them are cut, they find out one after the other.
+    // Where all of them are cut, they find out one after the other. A reader misses an answer or its own entry, whichever is due first.
     let deaf = u64::from(cut != Cut::Reading);
     eventually("it finds out, and says so", || {
-        adapter.check().is_err_and(|error| error.to_string().contains(says)) && adapter.metrics().deaf.value() == deaf
+        adapter.check().is_err_and(|error| error.to_string().contains(says)) && adapter.metrics().deaf.value() >= deaf
     })
     .await;
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
@@ -37,6 +37,28 @@ async fn a_deaf_node_finds_out_and_heals<W: Way>(cut: Cut, says: &str) {
     fleet.server(0).emit("e", 1);
     assert_eq!(fleet.drain_at_least(&[0, 1]).await[1], ["42[\"e\",1]"]);
     assert_eq!(adapter.metrics().resubscribed.value(), deaf);
+}
+
+/// Another stream of the same name begins with lower ids: the reader would wait for higher ones for ever.
+#[tokio::test]
+async fn a_stream_that_begins_anew_is_found_out() {
+    let mut fleet = Fleet::<Over<Streams>>::of(2).await;
+    let adapters: Vec<_> = fleet.nodes.iter().map(|node| fleet.cluster.adapter(&node.name)).collect();
+    eventually("both are connected", || adapters.iter().all(RedisAdapter::is_connected)).await;
+    let redis = &fleet.cluster.redis;
+    let read: Vec<_> = adapters.iter().map(|adapter| adapter.metrics().skipped.value()).collect();
+    redis.command::<()>(&["XADD", "socket.io", "99999999999999-0", "uid", "x", "nsp", "/none", "type", "2"]);
+    let is_read = |(adapter, before): (&RedisAdapter, &u64)| adapter.metrics().skipped.value() > *before;
+    eventually("both have read it", || adapters.iter().zip(&read).all(is_read)).await;
+    redis.command::<()>(&["DEL", "socket.io"]);
+    let since = Instant::now();
+    let lost = |adapter: &RedisAdapter| adapter.metrics().disconnects.value() > 0;
+    eventually("both find out", || adapters.iter().all(lost)).await;
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    eventually("both read again", || adapters.iter().all(RedisAdapter::is_connected)).await;
+    fleet.drain().await;
+    fleet.server(0).emit("e", 1);
+    assert_eq!(fleet.drain_at_least(&[1, 1]).await[1], ["42[\"e\",1]"]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod deliver;
 pub(crate) mod entries;
+mod flow;
 mod log;
 pub(crate) mod reader;
 mod store;

@@ -1,6 +1,7 @@
 //! Reads the streams, on connections of their own, which wait in Redis for what comes.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::connection::map::{Address, Redirect};
 use crate::connection::{Backoff, Connection};
 use crate::link::Link;
 use crate::recovery::entries::Entries;
+use crate::recovery::flow::{Flow, nothing};
 
 /// Runs for as long as the adapter: a task for each group of streams that are read together.
 pub(crate) async fn run(link: Arc<Link>) {
@@ -119,6 +121,8 @@ impl Reading<'_> {
             }
         };
         let _working = self.link.working(Role::Reading);
+        let flow = Flow::new(position);
+        let mut stopped = pin!(flow.watch(self.link));
         loop {
             let read = self.read(position);
             // Both are sent at once, and carried out in this order.
@@ -126,6 +130,7 @@ impl Reading<'_> {
             let (answer, starts) = tokio::select! {
                 (answer, starts) = asked => (answer?, starts?),
                 () = self.has_left() => return Err(End::Left),
+                error = &mut stopped => return Err(error.into()),
             };
             for (((name, last), first), reported) in position.iter().zip(starts).zip(&mut reported) {
                 // What was read last is still there, or what came after it may be gone as well: the process stood still for long.
@@ -134,7 +139,7 @@ impl Reading<'_> {
                     *reported = Some(first);
                 }
             }
-            self.link.take_entries(&answer, position).await;
+            self.link.take_entries(&answer, position, &flow).await;
         }
     }
 
@@ -203,11 +208,7 @@ impl Reading<'_> {
 
     /// Writes an entry that does nothing: nobody is in a room of this name.
     async fn begin_stream(&self, connection: &Connection, name: &str) -> Result<Position, End> {
-        let node = &*self.link.node;
-        let data = format!(r#"{{"opts":{{"rooms":["{node}"],"except":[],"flags":{{}}}},"rooms":[]}}"#);
-        let mut entry = cmd("XADD");
-        entry.arg(name).arg("*").arg("uid").arg(node).arg("nsp").arg("/").arg("type").arg(5).arg("data").arg(data);
-        let answer = redis::parse_redis_value(&self.ask(connection, &entry).await?)?;
+        let answer = redis::parse_redis_value(&self.ask(connection, &nothing(self.link, name)).await?)?;
         let Value::BulkString(id) = answer else { return Err(unexpected().into()) };
         let id = std::str::from_utf8(&id).ok().and_then(|id| id.parse().ok());
         id.ok_or_else(|| unexpected().into())
@@ -284,13 +285,18 @@ impl Link {
         }
     }
 
-    async fn take_entries(&self, answer: &[u8], position: &mut Cursors) {
+    async fn take_entries(&self, answer: &[u8], position: &mut Cursors, flow: &Flow) {
+        let mut is_any = false;
         for (name, id, fields) in Entries::of_read(answer) {
-            let Some((name, last)) = position.iter_mut().find(|(each, _)| each.as_bytes() == name) else { continue };
+            is_any = true;
+            let Some(at) = position.iter().position(|(each, _)| each.as_bytes() == name) else { continue };
+            let Some((name, last)) = position.get_mut(at) else { continue };
             self.metrics.received.increment();
             *last = id;
+            let is_own = fields.begin_with("uid", &self.node);
+            flow.note(at, id, is_own);
             // Redis brings back what this node writes, and writes with its name first. Nobody wants it unless sessions are recovered.
-            if !self.recovery.is_used() && fields.begin_with("uid", &self.node) {
+            if !self.recovery.is_used() && is_own {
                 continue;
             }
             let mut incoming = Incoming::Entry { stream: self.number_of(name), id, fields };
@@ -300,6 +306,9 @@ impl Link {
                 incoming = back;
                 sleep(PAUSE).await;
             }
+        }
+        if is_any {
+            flow.note_progress();
         }
     }
 }
