@@ -385,3 +385,51 @@ async fn a_stream_that_is_trimmed_under_its_reader_is_told() {
     assert!(node.restore(&session, None).await.is_none());
     node.logs().await;
 }
+
+/// A full Redis removes keys, those that end soonest first: the sessions of clients that are here are written again.
+#[tokio::test]
+async fn sessions_that_were_evicted_are_written_again() {
+    let redis = Redis::started();
+    let (first, second) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (client, session) = first.connect().await;
+    written(&redis, &session).await;
+    let script = "for i=1,400 do redis.call('SET','filler:'..i,string.rep('x',10000),'EX',3600) end";
+    redis.command::<()>(&["EVAL", script, "0"]);
+    for setting in [["maxmemory-policy", "volatile-ttl"], ["maxmemory-samples", "64"]] {
+        redis.command::<()>(&["CONFIG", "SET", setting[0], setting[1]]);
+    }
+    let info: String = redis.command(&["INFO", "memory"]);
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+    let mut max: u64 = used.trim().parse().unwrap();
+    while record(&redis, &session).is_some() {
+        max -= 20_000;
+        redis.command::<()>(&["CONFIG", "SET", "maxmemory", &max.to_string()]);
+    }
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually("it is written again", || record(&redis, &session).is_some()).await;
+    assert!(first.redis.metrics().recovery.rewritten.value() >= 1);
+    drop(client);
+    assert!(second.restore(&session, None).await.is_some());
+}
+
+/// The stream is gone, too, so clients begin anew; they can be recovered again within seconds.
+#[tokio::test]
+async fn after_a_flush_sessions_are_there_within_seconds() {
+    let redis = Redis::started();
+    let (first, second) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut client, session) = first.connect().await;
+    written(&redis, &session).await;
+    let since = std::time::Instant::now();
+    redis.command::<()>(&["FLUSHALL"]);
+    assert!(matches!(client.next().await, Got::End | Got::Close(_)), "its connection ends");
+    assert_eq!(first.redis.metrics().recovery.gaps.value(), 1);
+    assert!(first.restore(&session, None).await.is_none());
+    first.logs().await;
+    let (client, session) = first.connect().await;
+    written(&redis, &session).await;
+    assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
+    drop(client);
+    eventually("it is gone", || first.socket(&session).is_none()).await;
+    second.logs().await;
+    assert!(second.restore(&session, None).await.is_some());
+}

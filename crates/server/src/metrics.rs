@@ -147,6 +147,11 @@ impl Page<'_> {
         self.counters(&[
             ("recovery_recovered", "Clients recovered over the cluster.", &recovery.recovered),
             ("recovery_unlogged", "Events delivered without an offset: the broker was late.", &recovery.unlogged),
+            (
+                "recovery_rewritten",
+                "Times that sessions were written again: the broker may have lost them.",
+                &recovery.rewritten,
+            ),
             ("recovery_gaps", "Times that a log had lost what was not read yet.", &recovery.gaps),
         ])?;
         let refused = Refusal::ALL.map(|reason| (reason.label(), recovery.refused_for(reason)));

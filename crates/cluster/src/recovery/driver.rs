@@ -86,8 +86,24 @@ impl Recovery {
         if let Some(position) = self.log.cursor().position() {
             self.live.mark(position);
         }
+        if self.log.is_available() {
+            self.write_lost();
+        }
         self.live.refresh(&local, MAX_REFRESHED);
         self.flush_sessions(&local);
+    }
+
+    /// Writes again what the store may have lost.
+    fn write_lost(&self) {
+        let Some(sessions) = self.live.rewrite_lost(self.store.generation(), MAX_REWRITTEN) else { return };
+        self.write_watermark_again();
+        self.options.metrics.rewritten.increment();
+        let namespace = &*self.namespace;
+        tracing::info!(
+            namespace,
+            sessions,
+            "the store may have lost sessions: those of living clients are written again"
+        );
     }
 
     fn write_sessions(&self) {
@@ -99,6 +115,9 @@ impl Recovery {
 
 /// How often it is looked after.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How many sessions that may have been lost are written at once: all nodes do it together.
+const MAX_REWRITTEN: usize = 200;
 
 /// How many sessions of a namespace are written at once although nothing has changed.
 const MAX_REFRESHED: usize = 1_000;

@@ -360,6 +360,11 @@ impl Recovery {
         self.write_watermark(state);
     }
 
+    /// The store may have lost it.
+    pub(super) fn write_watermark_again(&self) {
+        self.write_watermark(&mut self.state.lock());
+    }
+
     /// Written anew before it ends: it outlives the sessions that it is for.
     fn write_watermark(&self, state: &mut State) {
         state.watermark_written = Instant::now();

@@ -29,6 +29,10 @@ struct State {
     next: u64,
     /// Up to where the log had been delivered, and when.
     marks: VecDeque<(Instant, Position)>,
+    /// The store's generation when it was looked at last.
+    generation: Option<u64>,
+    /// Sessions that the store may have lost since.
+    lost: Vec<Box<str>>,
 }
 
 struct Entry {
@@ -170,6 +174,24 @@ impl LiveSessions {
         if state.marks.len() > MAX_MARKS {
             state.marks.pop_front();
         }
+    }
+
+    /// Has those written again that the store may have lost, at most so many; gives how many these are, when it is
+    /// found out that there may be some.
+    pub(super) fn rewrite_lost(&self, generation: u64, max: usize) -> Option<usize> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let mut found = None;
+        if state.generation.replace(generation).is_some_and(|before| before != generation) {
+            let is_older = |entry: &Entry| entry.written.is_some_and(|written| written != generation);
+            let lost = state.by_secret.iter().filter(|(_, entry)| is_older(entry));
+            state.lost = lost.map(|(secret, _)| secret.clone()).collect();
+            found = Some(state.lost.len());
+        }
+        for secret in state.lost.split_off(state.lost.len().saturating_sub(max)) {
+            self.mark_dirty(state, &secret);
+        }
+        found
     }
 
     /// Has those written whose turn has come, at most so many.

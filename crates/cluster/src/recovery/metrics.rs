@@ -9,6 +9,8 @@ pub struct RecoveryMetrics {
     pub unlogged: Counter,
     /// Times that entries of the log were gone before they were read.
     pub gaps: Counter,
+    /// Times that the sessions of living clients were written again, because the store may have lost them.
+    pub rewritten: Counter,
     /// Clients that were recovered.
     pub recovered: Counter,
     /// Clients that were not, by the reason.

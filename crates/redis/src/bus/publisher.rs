@@ -88,6 +88,7 @@ impl Link {
         let mut next_probe = Instant::now() + self.options.probe_interval.min(FIRST_PROBE);
         let mut next_announcement = next_probe;
         self.inspect(&connection.commands).await?;
+        self.look_for_evictions(queue, &connection.commands).await?;
         loop {
             let batch = tokio::select! {
                 biased;
@@ -95,6 +96,7 @@ impl Link {
                 // Also while there is always something to send: a replica takes publications, and passes them on to nobody else.
                 () = sleep_until(next_probe) => {
                     self.probe_publisher(queue, connection).await?;
+                    self.look_for_evictions(queue, &connection.commands).await?;
                     if next_announcement <= Instant::now() {
                         next_announcement += ANNOUNCEMENT_INTERVAL;
                         self.announce(connection).await?;

@@ -10,6 +10,7 @@ use sockeye_cluster::link::Queue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::connection::Evictions;
 use crate::connection::commands::Commands;
 use crate::connection::map::{Address, Map};
 
@@ -40,6 +41,7 @@ pub(crate) struct SendQueue {
     /// None while there is no connection.
     pub(crate) commands: Mutex<Option<Commands>>,
     is_retired: watch::Sender<bool>,
+    pub(crate) evictions: Mutex<Evictions>,
 }
 
 impl SendQueue {
@@ -49,6 +51,7 @@ impl SendQueue {
             waiting: Queue::new(max_bytes),
             commands: Mutex::default(),
             is_retired: watch::Sender::new(false),
+            evictions: Mutex::default(),
         }
     }
 

@@ -12,4 +12,5 @@ pub(crate) mod topology;
 pub(crate) mod watcher;
 
 pub(crate) use self::connect::{Backoff, Connection, Endpoint, connect};
+pub(crate) use self::inspect::Evictions;
 pub(crate) use self::role::Role;

@@ -9,6 +9,7 @@ mod store;
 
 use std::sync::Arc;
 
+use sockeye::Counter;
 use sockeye::adapter::Local;
 use sockeye_cluster::NodeId;
 use sockeye_cluster::recovery::{Cursor, Recovery, RecoveryDriver, RecoveryOptions};
@@ -23,11 +24,17 @@ pub(crate) struct Shared {
     pub(crate) driver: Arc<RecoveryDriver>,
     /// How far each stream has been delivered.
     cursors: Vec<Arc<Cursor>>,
+    /// Times that a server was found to have removed keys.
+    pub(crate) evictions: Counter,
 }
 
 impl Shared {
     pub(crate) fn new(streams: usize) -> Self {
-        Self { driver: Arc::default(), cursors: (0..streams).map(|_| Arc::default()).collect() }
+        Self {
+            driver: Arc::default(),
+            cursors: (0..streams).map(|_| Arc::default()).collect(),
+            evictions: Counter::default(),
+        }
     }
 
     /// Whether a namespace recovers sessions, or did.

@@ -106,7 +106,7 @@ impl SessionStore for KeyStore {
     }
 
     fn generation(&self) -> u64 {
-        self.link.metrics.disconnects.value()
+        self.link.metrics.disconnects.value() + self.link.recovery.evictions.value()
     }
 }
 
