@@ -5,32 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::RedisError;
 use sockeye::adapter::Local;
 use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
-use thiserror::Error;
 
 use crate::bus::RedisBus;
 use crate::connection::servers::Servers;
 use crate::directory::RedisDirectory;
 use crate::link::{Hub, Link};
 use crate::metrics::RedisMetrics;
-use crate::options::RedisOptions;
+use crate::options::{RedisOptions, UrlError};
 use sockeye_cluster::link::Unhealthy;
-
-/// A url that cannot be used, or certificates that cannot.
-#[derive(Clone, Debug, Error)]
-#[error("{what} of Redis cannot be used: {why}")]
-pub struct UrlError {
-    what: &'static str,
-    why: String,
-}
-
-impl UrlError {
-    pub(crate) fn new(what: &'static str, why: &RedisError) -> Self {
-        Self { what, why: why.to_string() }
-    }
-}
 
 /// Joins a server to others over Redis: one for each server. A clone is another handle to the same.
 ///

@@ -16,11 +16,10 @@ use sockeye_cluster::{Destination, Message, NodeId};
 use thiserror::Error;
 
 use self::line::Line;
-use crate::adapter::UrlError;
 use crate::bus::wire::{Outgoing, Wire};
 use crate::codec::emitter;
 use crate::connection::servers::Servers;
-use crate::options::{Mode, RedisOptions};
+use crate::options::{Mode, RedisOptions, UrlError};
 
 /// Sends events to the clients of a cluster from a program that is no node of it: a job, a worker, another service.
 ///

@@ -25,6 +25,7 @@ mod link;
 mod metrics;
 mod options;
 mod recovery;
+mod tasks;
 
 /// Pages of the guide: their examples must compile.
 #[cfg(doctest)]
@@ -39,9 +40,9 @@ mod guide {
     struct Scaling;
 }
 
-pub use adapter::{RedisAdapter, UrlError};
+pub use adapter::RedisAdapter;
 pub use directory::RedisDirectory;
 pub use emitter::{EmitterError, Receipt, RedisEmit, RedisEmitter};
 pub use metrics::RedisMetrics;
-pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription};
+pub use options::{Mode, NameError, RedisOptions, SentinelOptions, StreamOptions, Subscription, UrlError};
 pub use sockeye_cluster::link::{TlsOptions, Unhealthy};

@@ -1,28 +1,27 @@
 //! What the namespaces of one server and the tasks that serve them share.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use parking_lot::Mutex;
 use redis::RedisError;
-use sockeye_cluster::link::{self, Health, Overflow, Presence, Queue, Tasks, Unhealthy, Working};
+use sockeye_cluster::link::{self, Health, Overflow, Presence, Queue, Unhealthy, Working};
 use sockeye_cluster::{ClusterMetrics, NodeId};
 use tokio::sync::{Notify, watch};
 
-use crate::bus::dispatcher::{self, Incoming};
+use crate::bus::inbox::Incoming;
 use crate::bus::refusals::Refusals;
 use crate::bus::send_queues::SendQueues;
-use crate::bus::subscribers::Replicas;
 use crate::bus::table::Table;
 use crate::bus::wire::{self, Outgoing};
-use crate::bus::{publisher, subscriber};
 use crate::connection::Role;
+use crate::connection::commands::Commands;
 use crate::connection::map::{Address, Map};
 use crate::connection::servers::Servers;
-use crate::connection::watcher;
 use crate::metrics::RedisMetrics;
 use crate::options::{Mode, RedisOptions, StreamOptions};
-use crate::recovery::{self, reader};
+use crate::recovery;
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
@@ -53,24 +52,11 @@ pub(crate) struct Link {
     pub(crate) listeners: AtomicUsize,
 }
 
+/// Connections to replicas, which clients may listen to as well: nodes of other makers do.
+pub(crate) type Replicas = Mutex<HashMap<Address, Commands>>;
+
 /// The link of one server, and its tasks: they run while a namespace is open.
 pub(crate) type Hub = link::Hub<Link>;
-
-/// The tasks that serve all namespaces.
-pub(crate) fn start(tasks: &mut Tasks<'_, Link>, link: &Link) {
-    tasks.start(Role::Delivering, dispatcher::run);
-    if link.servers.fixed().is_none() {
-        tasks.start(Role::Asking, watcher::run);
-    }
-    tasks.start(Role::Publishing, publisher::run);
-    tasks.start(Role::Subscribing, subscriber::run);
-    if link.options.mode == Mode::Streams {
-        tasks.start(Role::Reading, reader::run);
-        if link.recovery.is_used() {
-            tasks.start(Role::Recovering, |link| async move { link.recovery.driver.run().await });
-        }
-    }
-}
 
 impl link::Link for Link {
     type Role = Role;
@@ -154,7 +140,7 @@ impl Link {
     /// What is wrong.
     pub(crate) fn check_connections(&self) -> Result<(), Unhealthy> {
         let Some(map) = self.map.lock().clone() else { return self.health.check(&[(Role::Asking, 1)]) };
-        let readers = if self.options.mode == Mode::Streams { reader::groups(self).len() } else { 0 };
+        let readers = if self.options.mode == Mode::Streams { self.stream_groups().len() } else { 0 };
         self.health.check(&[
             (Role::Publishing, map.owners().len()),
             (Role::Subscribing, self.table.servers().len()),
@@ -163,7 +149,16 @@ impl Link {
         ])
     }
 
-    /// The same, in a word.
+    /// The streams that are read together: in a Redis Cluster each has an owner of its own.
+    pub(crate) fn stream_groups(&self) -> Vec<Vec<String>> {
+        let streams = wire::streams(&self.options.stream);
+        match self.servers.is_cluster() {
+            true => streams.into_iter().map(|stream| vec![stream]).collect(),
+            false => vec![streams],
+        }
+    }
+
+    /// Whether all works, in a word.
     pub(crate) fn is_connected(&self) -> bool {
         self.check().is_ok()
     }

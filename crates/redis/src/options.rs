@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use redis::RedisError;
 use sockeye_cluster::ClusterOptions;
 use sockeye_cluster::link::TlsOptions;
 use thiserror::Error;
@@ -74,6 +75,20 @@ impl FromStr for Subscription {
             "dynamic-private" => Ok(Self::DynamicPrivate),
             _ => Err(NameError("dynamic, static, dynamic-private")),
         }
+    }
+}
+
+/// A url that cannot be used, or certificates that cannot.
+#[derive(Clone, Debug, Error)]
+#[error("{what} of Redis cannot be used: {why}")]
+pub struct UrlError {
+    what: &'static str,
+    why: String,
+}
+
+impl UrlError {
+    pub(crate) fn new(what: &'static str, why: &RedisError) -> Self {
+        Self { what, why: why.to_string() }
     }
 }
 

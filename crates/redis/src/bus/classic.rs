@@ -5,7 +5,7 @@ use sockeye::adapter::Local;
 use sockeye::{Socket, Target};
 use sockeye_cluster::{BusError, Destination, RequestId, Sender};
 
-use crate::bus::dispatcher::Inbox;
+use crate::bus::inbox::Inbox;
 use crate::codec::classic::{self, Channel, Incoming};
 use crate::link::Link;
 use sockeye_cluster::codec::CodecError;

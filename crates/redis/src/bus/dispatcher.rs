@@ -1,48 +1,14 @@
 //! Brings what came from Redis to the namespaces: one task, so that each gets it in order.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use sockeye::adapter::Local;
 use sockeye_cluster::link::deliver;
-use sockeye_cluster::recovery::{Position, Recovery};
-use sockeye_cluster::{Message, Receiver, Sender};
 
-use crate::bus::wire::Wire;
+use crate::bus::inbox::{Incoming, field};
 use crate::connection::Role;
 use crate::link::Link;
 use crate::options::Mode;
-use crate::recovery::entries::Fields;
-use sockeye_cluster::codec::CodecError;
-
-/// A namespace, as what receives messages.
-pub(crate) struct Inbox {
-    pub(crate) wire: Arc<Wire>,
-    /// Its sockets.
-    pub(crate) local: Weak<Local>,
-    /// None until the bus is opened.
-    pub(crate) receiver: OnceLock<Arc<dyn Receiver>>,
-    /// Its events, where sessions can be recovered.
-    pub(crate) recovery: Option<Arc<Recovery>>,
-}
-
-/// What came from Redis.
-pub(crate) enum Incoming {
-    /// A message of another node in a channel of this namespace: the channel's name, so many bytes, and the message.
-    Message { inbox: Arc<Inbox>, channel: usize, data: Vec<u8> },
-    /// An entry of a stream: the stream's number, and the fields.
-    Entry { stream: usize, id: Position, fields: Fields },
-}
-
-impl Incoming {
-    /// About how many bytes it has.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Message { data, .. } => data.len(),
-            Self::Entry { fields, .. } => fields.len(),
-        }
-    }
-}
 
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
@@ -76,19 +42,4 @@ impl Link {
             }
         }
     }
-}
-
-impl Inbox {
-    pub(crate) fn handle(&self, read: Result<(Sender, Message), CodecError>) {
-        let Some(receiver) = self.receiver.get() else { return };
-        match read {
-            Ok((sender, message)) => receiver.handle_message(sender, message),
-            Err(error) => receiver.handle_garbage(&error),
-        }
-    }
-}
-
-/// The value of a field.
-pub(crate) fn field<'a>(fields: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
-    fields.iter().find(|(each, _)| *each == name).map(|(_, value)| *value)
 }

@@ -2,6 +2,7 @@
 
 mod classic;
 pub(crate) mod dispatcher;
+pub(crate) mod inbox;
 mod namespace;
 mod probe;
 pub(crate) mod publisher;

@@ -8,12 +8,12 @@ use sockeye::adapter::{AdapterFuture, Local, Room};
 use sockeye_cluster::recovery::Recovery;
 use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 
-use crate::bus::dispatcher::Inbox;
+use crate::bus::inbox::Inbox;
 use crate::bus::wire::Wire;
 use crate::connection::Role;
-use crate::link::{self, Hub, Link};
+use crate::link::{Hub, Link};
 use crate::options::Mode;
-use crate::recovery;
+use crate::{recovery, tasks};
 
 /// One namespace of a server.
 pub(crate) struct RedisBus {
@@ -74,7 +74,7 @@ impl Bus for RedisBus {
             if let Some(recovery) = &self.inbox.recovery {
                 recovery.begin();
             }
-            self.hub.enter(|tasks| link::start(tasks, self.link()));
+            self.hub.enter(|tasks| tasks::start(tasks, self.link()));
             self.is_open.store(true, Ordering::Release);
             let channels = self.wire().own_channels();
             // Not for refusals to be over: nothing tells of that.

@@ -11,9 +11,9 @@ use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::bus::publisher::RETRY;
 use crate::bus::wire::{Channel, Verbs};
 use crate::connection::Connection;
+use crate::connection::RETRY;
 use crate::connection::commands::{Commands, lost};
 use crate::connection::map::{Address, Redirect};
 use crate::link::Link;

@@ -17,7 +17,7 @@ use crate::bus::wire::Verbs;
 use crate::connection::Role;
 use crate::connection::commands::lost;
 use crate::connection::map::{Address, Redirect};
-use crate::connection::{Backoff, Connection};
+use crate::connection::{Backoff, Connection, RETRY};
 use crate::link::Link;
 use crate::options::Mode;
 
@@ -303,6 +303,3 @@ const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether the nodes listen again.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// How long to wait before what the server could not do now is tried again.
-pub(crate) const RETRY: Duration = Duration::from_millis(50);

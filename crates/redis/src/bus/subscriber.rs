@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::bus::dispatcher::Incoming;
+use crate::bus::inbox::Incoming;
 use crate::bus::probe::{ANNOUNCEMENTS, Probe, Prober};
-use crate::bus::publisher::RETRY;
 use crate::bus::table::Changes;
 use crate::bus::wire::{Verbs, namespace_of};
+use crate::connection::RETRY;
 use crate::connection::Role;
 use crate::connection::commands::{Pushed, lost};
 use crate::connection::map::{Address, Redirect};

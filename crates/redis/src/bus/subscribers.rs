@@ -3,18 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value, cmd};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::bus::wire::Verbs;
-use crate::connection::commands::Commands;
-use crate::connection::map::Address;
 use crate::link::Link;
-
-/// Connections to replicas, which clients may listen to as well: nodes of other makers do.
-pub(crate) type Replicas = Mutex<HashMap<Address, Commands>>;
 
 impl Link {
     /// How many clients listen to this channel: at its owner, or, if it is not a sharded one, at any server of a Redis Cluster.

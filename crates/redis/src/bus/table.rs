@@ -9,7 +9,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::bus::dispatcher::Inbox;
+use crate::bus::inbox::Inbox;
 use crate::bus::wire::Channel;
 use crate::connection::map::{Address, Map};
 

@@ -117,3 +117,6 @@ impl Backoff {
         self.tried = Instant::now();
     }
 }
+
+/// How long to wait before what a server could not do now is tried again.
+pub(crate) const RETRY: Duration = Duration::from_millis(50);

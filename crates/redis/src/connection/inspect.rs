@@ -1,10 +1,8 @@
 //! Looks at the start what the server is like, and says what does not fit.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, RedisResult, ServerError, Value, cmd};
-use tokio::time::Instant;
 
 use crate::bus::send_queues::SendQueue;
 use crate::connection::commands::Commands;
@@ -51,29 +49,6 @@ impl Link {
     }
 }
 
-/// How many keys a server had removed, as far as that is known.
-#[derive(Debug, Default)]
-pub(crate) struct Evictions {
-    count: Option<u64>,
-    noted: Option<Instant>,
-}
-
-impl Evictions {
-    /// The server has removed so many: whether some are new. A server that always removes some is noted from time to time only.
-    fn note(&mut self, count: u64) -> bool {
-        // One that was started anew begins at zero; its connections were lost.
-        let is_new = self.count.is_some_and(|before| count > before);
-        if is_new && self.noted.is_some_and(|at| at.elapsed() < PAUSE) {
-            return false;
-        }
-        self.count = Some(count);
-        if is_new {
-            self.noted = Some(Instant::now());
-        }
-        is_new
-    }
-}
-
 impl Servers {
     /// An error of a server that leads nowhere.
     pub(crate) fn refused(&self, error: ServerError) -> RedisError {
@@ -110,23 +85,12 @@ fn evicts(memory: &str) -> Option<&str> {
     field(memory, "maxmemory_policy").filter(|policy| max != "0" && *policy != "noeviction")
 }
 
-/// How often it is noted at most that a server has removed keys: all sessions are written again then.
-const PAUSE: Duration = Duration::from_secs(15);
-
 const IS_A_CLUSTER: &str = "the server is one of a Redis Cluster, where each has a part of the keys: the url must begin with redis+cluster:// \
                             (or rediss+cluster://)";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn removed_keys_are_noted_from_time_to_time() {
-        let mut evictions = Evictions::default();
-        assert_eq!([7, 7, 8, 9].map(|count| evictions.note(count)), [false, false, true, false]);
-        tokio::time::advance(PAUSE).await;
-        assert_eq!([9, 9, 0].map(|count| evictions.note(count)), [true, false, false]);
-    }
 
     #[test]
     fn what_is_removed_and_when() {

@@ -2,6 +2,7 @@
 
 pub(crate) mod commands;
 mod connect;
+mod evictions;
 mod inspect;
 pub(crate) mod map;
 mod query;
@@ -11,6 +12,6 @@ pub(crate) mod servers;
 pub(crate) mod topology;
 pub(crate) mod watcher;
 
-pub(crate) use self::connect::{Backoff, Connection, Endpoint, connect};
-pub(crate) use self::inspect::Evictions;
+pub(crate) use self::connect::{Backoff, Connection, Endpoint, RETRY, connect};
+pub(crate) use self::evictions::Evictions;
 pub(crate) use self::role::Role;

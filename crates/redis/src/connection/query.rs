@@ -3,7 +3,7 @@
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 use tokio::time::{sleep, timeout};
 
-use crate::bus::publisher::RETRY;
+use crate::connection::RETRY;
 use crate::connection::commands::{Commands, Form};
 use crate::connection::map::{Address, Redirect};
 use crate::link::Link;

@@ -10,12 +10,11 @@ use rand::seq::SliceRandom;
 use redis::{Cmd, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, RedisResult, Value, cmd};
 use rustls::ClientConfig;
 
-use crate::adapter::UrlError;
 use crate::connection::commands::{Commands, Pushed};
 use crate::connection::map::{Address, AddressError, Map};
 use crate::connection::topology::{Parsed, Topology, parse};
 use crate::connection::{Connection, Endpoint, connect};
-use crate::options::RedisOptions;
+use crate::options::{RedisOptions, UrlError};
 
 /// The servers that an adapter talks to.
 pub(crate) struct Servers {

@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::EmitterError;
-use crate::bus::publisher::RETRY;
 use crate::connection::Connection;
+use crate::connection::RETRY;
 use crate::connection::commands::{Commands, Form};
 use crate::connection::map::{Address, Map, Redirect};
 use crate::connection::servers::Servers;

@@ -3,7 +3,7 @@
 use sockeye_cluster::Message;
 use sockeye_cluster::recovery::{Position, Recovery};
 
-use crate::bus::dispatcher::{Inbox, field};
+use crate::bus::inbox::{Inbox, field};
 use crate::link::Link;
 
 impl Link {

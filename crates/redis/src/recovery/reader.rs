@@ -11,9 +11,9 @@ use sockeye_cluster::recovery::Position;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::bus::dispatcher::Incoming;
-use crate::bus::publisher::RETRY;
+use crate::bus::inbox::Incoming;
 use crate::bus::wire;
+use crate::connection::RETRY;
 use crate::connection::Role;
 use crate::connection::commands::Form;
 use crate::connection::map::{Address, Redirect};
@@ -25,20 +25,11 @@ use crate::recovery::flow::{Flow, nothing};
 /// Runs for as long as the adapter: a task for each group of streams that are read together.
 pub(crate) async fn run(link: Arc<Link>) {
     let mut tasks = JoinSet::new();
-    for group in groups(&link) {
+    for group in link.stream_groups() {
         let link = link.clone();
         tasks.spawn(async move { supervised(&*link, Role::Reading, || serve(link.clone(), group.clone())).await });
     }
     while let Some(_ended) = tasks.join_next().await {}
-}
-
-/// The streams that are read together: in a Redis Cluster each has an owner of its own.
-pub(crate) fn groups(link: &Link) -> Vec<Vec<String>> {
-    let streams = wire::streams(&link.options.stream);
-    match link.servers.is_cluster() {
-        true => streams.into_iter().map(|stream| vec![stream]).collect(),
-        false => vec![streams],
-    }
 }
 
 /// Reads one group, from whoever has it.
