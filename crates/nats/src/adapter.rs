@@ -10,11 +10,11 @@ use sockeye_cluster::recovery::RecoveryMetrics;
 use sockeye_cluster::{ClusterAdapter, ClusterMetrics, NodeId};
 
 use crate::bus::NatsBus;
-use crate::connection::{OptionsError, Server};
 use crate::directory::NatsDirectory;
 use crate::link::{Hub, Link};
 use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
+use crate::server::{OptionsError, Server};
 
 /// Joins a server to others over NATS: one for each server. A clone is another handle to the same.
 ///

@@ -13,8 +13,9 @@ use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
 use tokio::task::AbortHandle;
 
 use crate::jetstream::{self, Kept};
-use crate::link::{self, Hub, Inbox, Outgoing};
+use crate::link::{Hub, Inbox, Outgoing};
 use crate::subject::Subjects;
+use crate::tasks;
 
 /// One namespace of a server.
 pub(crate) struct NatsBus {
@@ -54,7 +55,7 @@ impl NatsBus {
         self.is_open.store(false, Ordering::Release);
         if let Some(task) = self.task.lock().take() {
             task.abort();
-            link::leave(&self.hub, &self.inbox);
+            tasks::leave(&self.hub, &self.inbox);
         }
     }
 }
@@ -72,7 +73,7 @@ impl Bus for NatsBus {
             if let Some(recovery) = &self.inbox.recovery {
                 recovery.begin();
             }
-            *self.task.lock() = Some(link::enter(&self.hub, &self.inbox));
+            *self.task.lock() = Some(tasks::enter(&self.hub, &self.inbox));
             self.is_open.store(true, Ordering::Release);
             let link = self.hub.link();
             link.health.wait_until(|| self.inbox.is_subscribed.load(Ordering::Acquire) && link.check().is_ok()).await;

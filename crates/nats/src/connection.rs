@@ -4,102 +4,37 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectError, ConnectOptions, Event, RequestErrorKind, ServerAddr, ServerError};
-use percent_encoding::percent_decode_str;
-use rustls::ClientConfig;
-use thiserror::Error;
+use async_nats::{Client, ConnectError, Event, RequestErrorKind, ServerError};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::link::Link;
-use crate::options::{Login, NatsOptions};
-use crate::presence::ANNOUNCEMENTS;
+use crate::options::ANNOUNCEMENTS;
 use crate::role::Role;
 
-/// Options that cannot be used.
-#[derive(Clone, Debug, Error)]
-#[error("{what} of NATS cannot be used: {why}")]
-pub struct OptionsError {
-    what: &'static str,
-    why: String,
+async fn connect(link: &Arc<Link>) -> Result<Client, String> {
+    let (options, events) = (&link.options, Arc::downgrade(link));
+    let (min, max) = (options.min_backoff, options.max_backoff);
+    // It has been read once.
+    let connect = link.server.log_in(&options.login).map_err(|error| error.to_string())?;
+    let connect = connect
+        .name(format!("sockeye {}", link.node))
+        .no_echo()
+        .skip_subject_validation(true)
+        .custom_inbox_prefix(format!("{}.inbox", options.prefix))
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .tls_client_config(link.server.tls.clone())
+        .connection_timeout(options.timeout)
+        .request_timeout(Some(options.timeout))
+        // The third that is not answered ends the connection.
+        .ping_interval(options.probe_interval)
+        .max_reconnects(None)
+        .reconnect_delay_callback(move |attempts| back_off(attempts, min, max))
+        .event_callback(move |event| {
+            events.upgrade().into_iter().for_each(|link| link.handle_event(&event));
+            std::future::ready(())
+        });
+    connect.connect(&link.server.addresses[..]).await.map_err(|error| explain(&error))
 }
-
-impl OptionsError {
-    pub(crate) fn new(what: &'static str, why: &dyn ToString) -> Self {
-        Self { what, why: why.to_string() }
-    }
-}
-
-/// Where NATS is, and how to get in.
-pub(crate) struct Server {
-    addresses: Vec<ServerAddr>,
-    tls: ClientConfig,
-}
-
-impl Server {
-    pub(crate) fn new(options: &NatsOptions) -> Result<Self, OptionsError> {
-        let parse = |url: &str| url.trim().parse::<ServerAddr>().map_err(|error| OptionsError::new("the url", &error));
-        let addresses = options.url.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
-        if addresses.iter().any(ServerAddr::is_websocket) {
-            return Err(OptionsError::new("the url", &"the scheme must be nats or tls"));
-        }
-        let is_token =
-            |token: &str| !token.is_empty() && !token.contains(['*', '>']) && !token.contains(char::is_whitespace);
-        if !options.prefix.split('.').all(is_token) {
-            return Err(OptionsError::new("the prefix", &"it must be the beginning of a subject, such as `sockeye`"));
-        }
-        let tls = options.tls.client_config().map_err(|error| OptionsError::new("a certificate or key", &error))?;
-        let server = Self { addresses, tls };
-        server.log_in(&options.login)?;
-        Ok(server)
-    }
-
-    /// The options of the library that say who this is.
-    fn log_in(&self, login: &Login) -> Result<ConnectOptions, OptionsError> {
-        match login {
-            Login::NKey(seed) => Ok(ConnectOptions::with_nkey(seed.trim().to_owned())),
-            Login::Credentials(text) => {
-                ConnectOptions::with_credentials(text).map_err(|error| OptionsError::new("the credentials", &error))
-            }
-            Login::Url => {
-                let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-                let named = self.addresses.iter().find_map(|address| Some((address.username()?, address.password())));
-                Ok(match named {
-                    None => ConnectOptions::new(),
-                    Some((token, None)) => ConnectOptions::with_token(decode(token)),
-                    Some((user, Some(password))) => {
-                        ConnectOptions::with_user_and_password(decode(user), decode(password))
-                    }
-                })
-            }
-        }
-    }
-
-    async fn connect(&self, link: &Arc<Link>) -> Result<Client, String> {
-        let (options, events) = (&link.options, Arc::downgrade(link));
-        let (min, max) = (options.min_backoff, options.max_backoff);
-        // It has been read once.
-        let connect = self.log_in(&options.login).map_err(|error| error.to_string())?;
-        let connect = connect
-            .name(format!("sockeye {}", link.node))
-            .no_echo()
-            .skip_subject_validation(true)
-            .custom_inbox_prefix(format!("{}.inbox", options.prefix))
-            .subscription_capacity(SUBSCRIPTION_CAPACITY)
-            .tls_client_config(self.tls.clone())
-            .connection_timeout(options.timeout)
-            .request_timeout(Some(options.timeout))
-            // The third that is not answered ends the connection.
-            .ping_interval(options.probe_interval)
-            .max_reconnects(None)
-            .reconnect_delay_callback(move |attempts| back_off(attempts, min, max))
-            .event_callback(move |event| {
-                events.upgrade().into_iter().for_each(|link| link.handle_event(&event));
-                std::future::ready(())
-            });
-        connect.connect(&self.addresses[..]).await.map_err(|error| explain(&error))
-    }
-}
-
 /// With its cause, which the library leaves out.
 fn explain(error: &ConnectError) -> String {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
@@ -117,7 +52,7 @@ fn back_off(attempts: usize, min: Duration, max: Duration) -> Duration {
 /// Makes the first connection, however long that takes. Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
     for attempts in 2.. {
-        match link.server.connect(&link).await {
+        match connect(&link).await {
             Ok(client) => {
                 link.client.send_replace(Some(client));
                 link.health.notify();

@@ -7,11 +7,10 @@ use std::time::Duration;
 use async_nats::{Client, RequestErrorKind, Subject, Subscriber};
 use bytes::Bytes;
 use sockeye::peers::{Directory, DirectoryError, DirectoryFuture, NodeTag};
-use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use crate::dispatcher::next;
-use crate::link::{Hub, Link};
+use crate::link::{Announced, Hub, Link};
 
 /// The addresses of nodes that forward requests to one another: see [`Server::join_peers`](sockeye::Server::join_peers).
 /// [`NatsAdapter::directory`](crate::NatsAdapter::directory) makes it.
@@ -20,13 +19,6 @@ use crate::link::{Hub, Link};
 /// that has died is not known any more from that moment on.
 #[derive(Clone)]
 pub struct NatsDirectory(pub(crate) Arc<Hub>);
-
-/// That this node answers for its address.
-pub(crate) struct Announced {
-    node: NodeTag,
-    address: Arc<str>,
-    task: AbortHandle,
-}
 
 impl fmt::Debug for NatsDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,7 +28,9 @@ mod parts;
 mod presence;
 mod publisher;
 mod role;
+mod server;
 mod subject;
+mod tasks;
 
 /// Pages of the guide: their examples must compile.
 #[cfg(doctest)]
@@ -41,8 +43,8 @@ mod guide {
 }
 
 pub use adapter::NatsAdapter;
-pub use connection::OptionsError;
 pub use directory::NatsDirectory;
 pub use metrics::NatsMetrics;
 pub use options::{JetStreamOptions, Login, NatsOptions};
+pub use server::OptionsError;
 pub use sockeye_cluster::link::{TlsOptions, Unhealthy};

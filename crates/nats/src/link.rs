@@ -10,20 +10,19 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::{Mutex, RwLock};
 use sockeye::adapter::Local;
+use sockeye::peers::NodeTag;
 use sockeye_cluster::link::{self, Health, Overflow, Presence, Queue, Unhealthy};
 use sockeye_cluster::recovery::{Position, Recovery};
 use sockeye_cluster::{BusError, ClusterMetrics, NodeId, Receiver};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::connection::{self, Server};
-use crate::directory::Announced;
 use crate::jetstream::{self, Kept};
 use crate::metrics::NatsMetrics;
 use crate::options::NatsOptions;
 use crate::role::Role;
+use crate::server::Server;
 use crate::subject::Subjects;
-use crate::{dispatcher, presence, publisher};
 
 /// What is shared with the tasks.
 pub(crate) struct Link {
@@ -44,6 +43,13 @@ pub(crate) struct Link {
     pub(crate) jetstream: jetstream::Shared,
     pub(crate) overflow: Overflow,
     pub(crate) presence: Presence,
+}
+
+/// That this node answers for its address.
+pub(crate) struct Announced {
+    pub(crate) node: NodeTag,
+    pub(crate) address: Arc<str>,
+    pub(crate) task: AbortHandle,
 }
 
 /// A message to NATS.
@@ -95,38 +101,6 @@ pub(crate) struct Inbox {
 /// The link of one server, and its tasks: they run while a namespace is open.
 pub(crate) type Hub = link::Hub<Link>;
 
-/// A namespace opens: its messages are taken from now on, until the task that is given back is ended.
-pub(crate) fn enter(hub: &Hub, inbox: &Arc<Inbox>) -> AbortHandle {
-    hub.enter(|tasks| {
-        tasks.start(Role::Connecting, connection::run);
-        tasks.start(Role::Connecting, connection::probe);
-        tasks.start(Role::Publishing, publisher::run);
-        tasks.start(Role::Delivering, dispatcher::run);
-        tasks.start(Role::Listening, dispatcher::take_answers);
-        tasks.start(Role::Listening, presence::run);
-        if let Some(options) = hub.link().options.jetstream.clone() {
-            tasks.start(Role::Following, move |link| jetstream::run(link, options.clone()));
-            tasks.start(Role::Recovering, |link| async move { link.jetstream.driver.run().await });
-        }
-    });
-    hub.link().inboxes.write().insert(inbox.subjects.namespace().to_owned(), inbox.clone());
-    let inbox = inbox.clone();
-    hub.start(Role::Listening, move |link| dispatcher::take_messages(link, inbox.clone()))
-}
-
-/// A namespace has closed.
-pub(crate) fn leave(hub: &Hub, inbox: &Arc<Inbox>) {
-    let mut inboxes = hub.link().inboxes.write();
-    if inboxes.get(inbox.subjects.namespace()).is_some_and(|entered| Arc::ptr_eq(entered, inbox)) {
-        inboxes.remove(inbox.subjects.namespace());
-    }
-    drop(inboxes);
-    hub.leave(|link| {
-        // The last handle: the library ends the connection.
-        link.client.send_replace(None);
-    });
-}
-
 impl link::Link for Link {
     type Role = Role;
 
@@ -141,7 +115,7 @@ impl link::Link for Link {
 
 impl Link {
     pub(crate) fn new(options: NatsOptions, server: Server, node: NodeId) -> Arc<Self> {
-        let presence = Presence::new(&node, presence::settings(&options));
+        let presence = Presence::new(&node, options.settings());
         Arc::new(Self {
             client: watch::Sender::new(None),
             outgoing: Queue::new(options.max_outgoing_bytes),

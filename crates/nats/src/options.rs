@@ -120,4 +120,12 @@ impl NatsOptions {
             cluster: ClusterOptions::default(),
         }
     }
+    /// What must be the same on all nodes of a cluster, by the names that the standalone server has for it.
+    pub(crate) fn settings(&self) -> [(&'static str, String); 2] {
+        let adapter = if self.jetstream.is_some() { "nats-jetstream" } else { "nats" };
+        [("adapter", adapter.to_owned()), ("prefix", self.prefix.clone())]
+    }
 }
+
+/// The subject where nodes tell one another of their settings, whatever these are. Users of NATS that may not use it are not told.
+pub(crate) const ANNOUNCEMENTS: &str = "sockeye-nodes";

@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::dispatcher::next;
 use crate::link::Link;
-use crate::options::NatsOptions;
+use crate::options::ANNOUNCEMENTS;
 
 /// Runs for as long as the adapter.
 pub(crate) async fn run(link: Arc<Link>) {
@@ -29,15 +29,6 @@ pub(crate) async fn run(link: Arc<Link>) {
         }
     }
 }
-
-/// What must be the same on all nodes of a cluster, by the names that the standalone server has for it.
-pub(crate) fn settings(options: &NatsOptions) -> [(&'static str, String); 2] {
-    let adapter = if options.jetstream.is_some() { "nats-jetstream" } else { "nats" };
-    [("adapter", adapter.to_owned()), ("prefix", options.prefix.clone())]
-}
-
-/// The subject, whatever the settings are. Users of NATS that may not use it are not told.
-pub(crate) const ANNOUNCEMENTS: &str = "sockeye-nodes";
 
 /// How often a node tells the others.
 const INTERVAL: Duration = Duration::from_secs(30);
