@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use redis::RedisError;
@@ -147,6 +147,15 @@ impl Link {
             (Role::Reading, readers),
             (Role::Delivering, 1),
         ])
+    }
+
+    /// So many nodes listen.
+    pub(crate) fn note_nodes(&self, count: usize) {
+        self.listeners.store(count, Ordering::Relaxed);
+        if self.options.mode != Mode::Native {
+            // There nodes know one another.
+            self.options.cluster.metrics.set_nodes(count);
+        }
     }
 
     /// The streams that are read together: in a Redis Cluster each has an owner of its own.

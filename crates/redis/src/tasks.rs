@@ -2,7 +2,7 @@
 
 use sockeye_cluster::link::Tasks;
 
-use crate::bus::{dispatcher, publisher, subscriber};
+use crate::bus::{dispatcher, publisher, subscriber, subscribers};
 use crate::connection::{Role, watcher};
 use crate::link::Link;
 use crate::options::Mode;
@@ -13,6 +13,9 @@ pub(crate) fn start(tasks: &mut Tasks<'_, Link>, link: &Link) {
     tasks.start(Role::Delivering, dispatcher::run);
     if link.servers.fixed().is_none() {
         tasks.start(Role::Asking, watcher::run);
+    }
+    if link.servers.is_cluster() {
+        tasks.start(Role::Asking, subscribers::run);
     }
     tasks.start(Role::Publishing, publisher::run);
     tasks.start(Role::Subscribing, subscriber::run);

@@ -95,7 +95,7 @@ impl Link {
                 () = connection.lost.notified() => return Err(lost()),
                 // Also while there is always something to send: a replica takes publications, and passes them on to nobody else.
                 () = sleep_until(next_probe) => {
-                    self.probe_publisher(queue, connection).await?;
+                    self.probe_publisher(connection).await?;
                     self.look_for_evictions(queue, &connection.commands).await?;
                     if next_announcement <= Instant::now() {
                         next_announcement += ANNOUNCEMENT_INTERVAL;
@@ -185,34 +185,18 @@ impl Link {
 
     /// A connection that was cut without a word is found out before something is lost, and so is a server that is no master any more:
     /// then those that listen to it make their connections anew, too.
-    async fn probe_publisher(&self, queue: &SendQueue, connection: &Connection) -> RedisResult<()> {
+    async fn probe_publisher(&self, connection: &Connection) -> RedisResult<()> {
         if let Some(count) = self.count_listeners(connection).await? {
             self.note_nodes(count);
         }
         if self.servers.is_cluster() {
-            connection.commands.send(&cmd("PING")).await?;
-            let is_first = self.map.lock().as_ref().is_some_and(|map| map.owners().first() == Some(&queue.address));
-            if let Some(inbox) = self.table.inbox_of("/").filter(|_| is_first)
-                && let Ok(count) = self.count_subscribers(&inbox.wire.counted_channel()).await
-            {
-                self.note_nodes(count);
-            }
-            return Ok(());
+            return connection.commands.send(&cmd("PING")).await.map(drop);
         }
         let checked = self.servers.check_role(&connection.commands).await;
         if checked.is_err() {
             self.demoted.send_replace(());
         }
         checked
-    }
-
-    /// So many nodes listen.
-    fn note_nodes(&self, count: usize) {
-        self.listeners.store(count, Ordering::Relaxed);
-        if self.options.mode != Mode::Native {
-            // There nodes know one another.
-            self.options.cluster.metrics.set_nodes(count);
-        }
     }
 
     /// Tells all nodes at this Redis of this one's settings.

@@ -1,14 +1,27 @@
 //! Counts who listens to a channel.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value, cmd};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::bus::wire::Verbs;
 use crate::link::Link;
+
+/// Counts the nodes of a Redis Cluster from time to time: there no connection tells it on its way. Runs for as long as the adapter.
+pub(crate) async fn run(link: Arc<Link>) {
+    loop {
+        if let Some(inbox) = link.table.inbox_of("/")
+            && let Ok(count) = link.count_subscribers(&inbox.wire.counted_channel()).await
+        {
+            link.note_nodes(count);
+        }
+        sleep(link.options.probe_interval).await;
+    }
+}
 
 impl Link {
     /// How many clients listen to this channel: at its owner, or, if it is not a sharded one, at any server of a Redis Cluster.
