@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, CHAT, Config, Flags};
 use crate::emit::Emit;
-use crate::{emit, log, serve, startup};
+use crate::log::complain;
+use crate::{emit, serve, startup};
 
 /// A Socket.IO server. Without a configuration it serves a chat: open http://localhost:3000 in two browser tabs.
 #[derive(Debug, Parser)]
@@ -111,11 +112,4 @@ fn print(text: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
-}
-
-/// Prints what is wrong to standard error. The further lines of one thing that is wrong are indented.
-pub(crate) fn complain(problems: &[String]) -> ExitCode {
-    let lines = problems.iter().map(|problem| format!("error: {}\n", problem.replace('\n', "\n       ")));
-    log::print(&lines.collect::<String>());
-    ExitCode::FAILURE
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use clap::Args;
 
 use crate::backend::{Emitter, Order, Sent};
-use crate::cli::complain;
+use crate::log::complain;
 use crate::{config, log};
 
 /// Sends an event to the clients of a cluster, and ends when Redis has taken it.

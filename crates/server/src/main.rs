@@ -7,6 +7,7 @@ mod backend;
 mod cli;
 mod config;
 mod emit;
+mod exposition;
 mod log;
 mod metrics;
 mod page;

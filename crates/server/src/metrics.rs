@@ -4,17 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sockeye::peers::{ForwardFailure, PeerMetrics};
-use sockeye::{Bound, CloseReason, Counter, Gauge, Holder, Server};
+use sockeye::{Bound, CloseReason, Holder, Server};
 use sockeye_cluster::recovery::Refusal;
 
 use crate::backend::{Backend, Health};
+use crate::exposition::{Page, size};
 use crate::log;
 use crate::readiness::Readiness;
 
@@ -71,9 +69,6 @@ impl Collector for Sources {
         }
     }
 }
-
-/// The page that is being written.
-pub(crate) struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
     fn server(&mut self, server: &Server) -> fmt::Result {
@@ -172,54 +167,4 @@ impl Page<'_> {
         let failed = ForwardFailure::ALL.map(|failure| (failure.as_str(), peers.failed(failure)));
         self.family("peers_failed", "Requests not forwarded, or not answered.", "reason", failed)
     }
-
-    /// Counters.
-    pub(crate) fn counters(&mut self, all: &[(&str, &str, &Counter)]) -> fmt::Result {
-        all.iter().try_for_each(|(name, help, counter)| {
-            ConstCounter::new(counter.value()).encode(self.0.encode_descriptor(
-                name,
-                help,
-                None,
-                MetricType::Counter,
-            )?)
-        })
-    }
-
-    fn gauges(&mut self, all: &[(&str, &str, &Gauge)]) -> fmt::Result {
-        all.iter().try_for_each(|(name, help, gauge)| self.gauge(name, help, gauge.value()))
-    }
-
-    /// A gauge.
-    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
-        ConstGauge::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
-    }
-
-    /// A gauge with a label.
-    /// A gauge of bytes.
-    pub(crate) fn size(&mut self, name: &str, help: &str, bytes: usize) -> fmt::Result {
-        self.gauge(name, help, size(bytes))
-    }
-
-    fn gauge_family<const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        all: [(&str, i64); N],
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        all.iter()
-            .try_for_each(|(value, size)| ConstGauge::new(*size).encode(family.encode_family(&[(label, *value)])?))
-    }
-
-    /// A counter with a label.
-    fn family<const N: usize>(&mut self, name: &str, help: &str, label: &str, all: [(&str, u64); N]) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        all.iter()
-            .try_for_each(|(value, count)| ConstCounter::new(*count).encode(family.encode_family(&[(label, *value)])?))
-    }
-}
-
-fn size(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

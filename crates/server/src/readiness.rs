@@ -94,7 +94,7 @@ mod tests {
     use sockeye_cluster::{ClusterAdapter, ClusterMetrics, ClusterOptions, MemoryHub, NodeId};
 
     use super::*;
-    use crate::metrics::Page;
+    use crate::exposition::Page;
 
     /// A backend that is as it is told.
     #[derive(Debug)]

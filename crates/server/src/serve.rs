@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::backend::Backend;
-use crate::cli::complain;
 use crate::config::Config;
+use crate::log::complain;
 use crate::metrics::{Metrics, Sources};
 use crate::readiness::{Phase, Readiness};
 use crate::routes::{Stopping, install};

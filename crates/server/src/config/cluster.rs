@@ -3,7 +3,7 @@
 use sockeye::peers::PeerOptions;
 
 use super::problems::Problems;
-use super::raw::PeersSection;
+use crate::backend::PeersSection;
 
 /// Forwarding between the nodes; none where something is wrong, which is reported.
 pub(super) fn peers(raw: &PeersSection, problems: &mut Problems) -> Option<PeerOptions> {

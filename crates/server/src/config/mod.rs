@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub(crate) use namespaces::{EventRule, NamespaceName, NamespaceRule, OWN_EVENTS, RelayRule, RouteRule};
-pub(crate) use raw::{ClusterSection, LogFormat, UnknownEvents};
+pub(crate) use raw::{LogFormat, UnknownEvents};
 pub(crate) use reference::reference;
 pub(crate) use resolve::{Admin, Config, Log};
 pub(crate) use tls::Tls;

@@ -6,9 +6,8 @@ use std::collections::btree_map::Entry;
 use regex::Regex;
 use serde_json::json;
 
-use super::problems::Problems;
+use super::problems::{Problems, regex_error};
 use super::raw::{EventSection, NamespaceSection, RouteChoice, UnknownEvents};
-use super::resolve::regex_error;
 use crate::routes::Template;
 
 /// What clients may do in a namespace.

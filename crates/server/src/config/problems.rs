@@ -123,6 +123,16 @@ pub(crate) fn one_of(names: &[&str]) -> String {
     }
 }
 
+/// What is said of a time that is none.
+pub(crate) const NOT_ZERO: &str = "must be greater than zero";
+
+/// The last line of what the parser says, which tells what is wrong; the rest draws a picture.
+pub(crate) fn regex_error(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    format!("must be a regular expression: {reason}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sockeye::{AddressRange, ConnectionStateRecovery, Limits, Options, PerMessageDeflate};
-use sockeye_cluster::ClusterOptions;
 
 use super::section::{choices, section};
 use super::setting::Size;
-use crate::backend::{AdapterName, NatsSection, RedisSection};
+use crate::backend::ClusterSection;
 
 section! {
     /// The configuration.
@@ -85,43 +84,6 @@ section! {
         rooms: Option<Size> = None, example "\"64MiB\"";
         /// Events and sessions kept for recovery, unless Redis keeps them. At the budget: the oldest go. Unset: 1/16 of the memory.
         recovery: Option<Size> = None, example "\"128MiB\"";
-    }
-}
-
-section! {
-    /// Other nodes that serve the same clients, each with this table.
-    struct ClusterSection {
-        /// How the nodes talk to one another. "redis", "redis-sharded" and "redis-streams": as the official adapters of these
-        /// names, so that servers with Node.js can be among them. "redis-native", "nats", "nats-jetstream": nodes of Sockeye only,
-        /// and cheaper. "redis-streams" and "nats-jetstream" recover sessions. Required.
-        adapter: Option<AdapterName> = None, example "\"redis-native\"";
-        /// How long other nodes may take to answer.
-        request_timeout: Duration = ClusterOptions::default().request_timeout;
-        /// How much may wait to be sent to the broker. What finds no room is dropped and counted.
-        max_outgoing_bytes: Size = Size(64 << 20);
-        /// How much that came from the broker may wait. What finds no room is dropped and counted; streams are read more slowly.
-        max_incoming_bytes: Size = Size(64 << 20);
-        /// How long to wait at most between tries to connect to the broker. Less finds it sooner when it is back; more spares it.
-        reconnect_interval: Duration = Duration::from_millis(500);
-        /// Redis, for the adapters whose names begin with "redis".
-        redis: Option<RedisSection> = None;
-        /// NATS, for the adapters "nats" and "nats-jetstream".
-        nats: Option<NatsSection> = None;
-        /// Forwarding between the nodes, so that the load balancer may send each request to any of them. Without this table it
-        /// must send a long-polling client to the same node again.
-        peers: Option<PeersSection> = None;
-    }
-}
-
-section! {
-    /// Forwarding between the nodes.
-    struct PeersSection {
-        /// The address and port where this node listens for the others. It must not be reachable from outside.
-        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        /// Host and port by which the others reach this node. Unset: the address that it listens on.
-        advertise: Option<String> = None, example "\"10.0.0.7:3001\"";
-        /// A secret that all nodes share: at least 16 bytes that nobody can guess. Required.
-        secret: Option<String> = None, example "\"the output of openssl rand -hex 32\"";
     }
 }
 

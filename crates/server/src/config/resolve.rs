@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::cluster::peers;
 use super::namespaces::{NamespaceRule, resolve_namespaces};
-use super::problems::Problems;
+use super::problems::{NOT_ZERO, Problems, regex_error};
 use super::raw::{
     AdminSection, BudgetsSection, CookieSection, CorsSection, EngineSection, LimitsSection, LogFormat, ParserChoice,
     RawConfig, RecoverySection, SameSiteChoice, ServerSection, Transport,
@@ -164,8 +164,6 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
     })
 }
 
-/// What is said of a time that is none.
-pub(super) const NOT_ZERO: &str = "must be greater than zero";
 /// The longest lines of the log are about as long.
 const MIN_LOG_BYTES: usize = 4096;
 /// More threads than any machine has cores.
@@ -431,11 +429,4 @@ fn admin(raw: &AdminSection, problems: &mut Problems) -> Option<Admin> {
     }
     let hosts = raw.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     (problems.len() == before).then_some(Admin { address: raw.listen, hosts })
-}
-
-/// The last line of what the parser says, which tells what is wrong; the rest draws a picture.
-pub(super) fn regex_error(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    format!("must be a regular expression: {reason}")
 }

@@ -8,9 +8,8 @@ use std::time::Duration;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::problems::Problems;
+use super::problems::{NOT_ZERO, Problems};
 use super::raw::TlsSection;
-use super::resolve::NOT_ZERO;
 
 /// Encryption.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ mod repeats;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _, Write, stderr};
 use std::panic::PanicHookInfo;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -173,6 +174,13 @@ const VARIABLE: &str = "RUST_LOG";
 
 /// How long the end of the program waits for its last lines to be written.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
+
+/// Prints what is wrong to standard error. The further lines of one thing that is wrong are indented.
+pub(crate) fn complain(problems: &[String]) -> ExitCode {
+    let lines = problems.iter().map(|problem| format!("error: {}\n", problem.replace('\n', "\n       ")));
+    print(&lines.collect::<String>());
+    ExitCode::FAILURE
+}
 
 #[cfg(test)]
 mod tests {
