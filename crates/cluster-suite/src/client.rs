@@ -1,8 +1,9 @@
 //! A client of one server, which can tell that nothing more comes: by a last message.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sockeye::Server;
 use tokio::time::Instant;
 
@@ -14,9 +15,14 @@ pub(crate) struct Client {
     pub(crate) id: String,
 }
 
-/// Events that were emitted last, by their keys: a client that has got them has got all that came before.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LastWords(pub(crate) BTreeSet<String>);
+/// Events that the nodes emitted last: a client that has got one of each has got all that came before. They are emitted again until
+/// all clients have them: in a cluster that heals the first may be lost.
+#[derive(Debug, Default)]
+pub(crate) struct LastWords {
+    pub(crate) nodes: usize,
+    /// The nodes by the keys of their events.
+    pub(crate) by_key: Mutex<HashMap<String, usize>>,
+}
 
 impl Client {
     pub(crate) async fn join(server: &Server) -> Self {
@@ -27,30 +33,15 @@ impl Client {
     /// At least so many messages, however long they take, and all that came before the last words. Events of the suite itself are left
     /// out.
     pub(crate) async fn until(&mut self, last: &LastWords, count: usize) -> Vec<String> {
-        let (mut all, mut left) = (Vec::new(), last.0.clone());
+        let (mut all, mut heard) = (Vec::new(), HashSet::<usize>::new());
         let deadline = Instant::now() + PATIENCE;
-        while all.len() < count || !left.is_empty() {
+        while all.len() < count || heard.len() < last.nodes {
             let Ok(got) = tokio::time::timeout_at(deadline, self.socket.next()).await else {
-                panic!("not in {PATIENCE:?}: {count} messages and then {left:?}; there are {all:?}");
+                panic!("not in {PATIENCE:?}: {count} messages, and last words of all; heard of {heard:?}, got {all:?}");
             };
             match text_of(got).map(|text| (own_key(&text), text)) {
-                Some((Some(key), _)) => drop(left.remove(&key)),
+                Some((Some(key), _)) => heard.extend(last.by_key.lock().get(&key)),
                 Some((None, text)) => all.push(text),
-                None => break,
-            }
-        }
-        all
-    }
-
-    /// At least so many messages, however long they take, and what follows them until nothing comes for a moment.
-    pub(crate) async fn drain_at_least(&mut self, count: usize) -> Vec<String> {
-        let mut all = Vec::new();
-        loop {
-            let patience = if all.len() < count { PATIENCE } else { QUIET };
-            let Ok(got) = tokio::time::timeout(patience, self.socket.next()).await else { break };
-            match text_of(got) {
-                Some(text) if own_key(&text).is_some() => {}
-                Some(text) => all.push(text),
                 None => break,
             }
         }
@@ -123,6 +114,3 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A probe that is not heard of for so long is sent again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// After which silence [`drain_at_least`](Client::drain_at_least) expects nothing more.
-const QUIET: Duration = Duration::from_millis(300);

@@ -99,30 +99,25 @@ impl<C: Cluster> Fleet<C> {
         Client::join(self.server(at)).await
     }
 
-    /// Each server emits a last event to all clients. Events that it has emitted before reach a client before this one does.
-    pub(crate) fn last_words(&self) -> LastWords {
-        let servers = self.nodes.iter().map(|node| &node.server);
-        LastWords(servers.map(|server| emit_own(&server.to([] as [&str; 0]), LAST)).collect())
-    }
-
     /// The messages of each client, in order: at least so many each, and all that came before the last words of every server, which are
-    /// said now. Every node must be reached.
+    /// said now.
     pub async fn received(&mut self, counts: &[usize]) -> Vec<Vec<String>> {
-        let last = self.last_words();
-        let clients = self.clients.iter_mut().zip(counts);
-        join_all(clients.map(|(client, count)| client.until(&last, *count))).await
+        let last = LastWords { nodes: self.nodes.len(), ..LastWords::default() };
+        let saying = say_last_words(&self.nodes, &last);
+        let reading = join_all(self.clients.iter_mut().zip(counts).map(|(client, count)| client.until(&last, *count)));
+        tokio::select! { got = reading => got, () = saying => unreachable!("it has no end") }
     }
 
-    /// The messages of each client, in order, until nothing comes for a moment. For clusters that are cut: else use
-    /// [`received`](Self::received).
-    pub async fn drain(&mut self) -> Vec<Vec<String>> {
-        join_all(self.clients.iter_mut().map(|client| client.drain_at_least(0))).await
+    /// The same for a client that is not one of the fleet's.
+    pub(crate) async fn received_by(&self, client: &mut Client, count: usize) -> Vec<String> {
+        let last = LastWords { nodes: self.nodes.len(), ..LastWords::default() };
+        let saying = say_last_words(&self.nodes, &last);
+        tokio::select! { got = client.until(&last, count) => got, () = saying => unreachable!("it has no end") }
     }
 
-    /// The same, with at least so many messages each, however long they take.
-    pub async fn drain_at_least(&mut self, counts: &[usize]) -> Vec<Vec<String>> {
-        let clients = self.clients.iter_mut().zip(counts);
-        join_all(clients.map(|(client, count)| client.drain_at_least(*count))).await
+    /// The next message of a server's client, which must be a text.
+    pub async fn next(&mut self, at: usize) -> String {
+        self.clients[at].text().await
     }
 
     /// Waits until what the server `from` emits to these rooms reaches the client of another one, which has joined them: in some
@@ -191,12 +186,28 @@ impl<C: Recovering> Fleet<C> {
     }
 }
 
+/// Each server emits a last event to all clients, again and again. Events that it has emitted before reach a client before that.
+async fn say_last_words(nodes: &[Node], last: &LastWords) {
+    loop {
+        for (at, node) in nodes.iter().enumerate() {
+            let number = next_number();
+            last.by_key.lock().insert(key(LAST, number), at);
+            node.server.emit(LAST, number);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
 /// Emits an event of the suite itself, and gives its key.
 fn emit_own(emit: &Emit, name: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let number = next_number();
     emit.emit(name, number);
     key(name, number)
+}
+
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Starts a server: any request does.
@@ -219,3 +230,6 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: 
 
 /// After so many events with an offset, what the node has written before the last has been sent.
 const ENOUGH: usize = 4;
+
+/// How often last words are said again.
+const AGAIN: Duration = Duration::from_secs(1);

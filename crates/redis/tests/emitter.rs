@@ -25,15 +25,9 @@ async fn fleet<W: Way>() -> (Fleet<Over<W>>, RedisEmitter) {
     fleet.socket(1).join("r").unwrap();
     let emitter = emitter(&fleet.cluster.redis, W::MODE);
     // The subscription to the room's channel takes a moment.
-    let mut heard = false;
-    for _ in 0..20 {
-        emitter.to("r").emit("probe", ()).await.unwrap();
-        heard = !fleet.drain().await[1].is_empty();
-        if heard {
-            break;
-        }
-    }
-    assert!(heard, "the room is not heard of");
+    fleet.heard_in(0, ["r"], 1).await;
+    emitter.to("r").emit("probe", ()).await.unwrap();
+    assert_eq!(fleet.next(1).await, r#"42["probe"]"#);
     (fleet, emitter)
 }
 
@@ -48,7 +42,7 @@ async fn all_get_what_is_for_them<W: Way>() {
     emitter.except("r").emit("others", ()).await.unwrap();
     emitter.to(&ids[0]).volatile().compress(false).emit("one", ()).await.unwrap();
     let expected = [r#"42["all",1,"é"]"#, r#"42["others"]"#, r#"42["one"]"#];
-    let mut got = fleet.drain_at_least(&[3, 2]).await;
+    let mut got = fleet.received(&[3, 2]).await;
     // Channels are heard in an order of their own.
     got.iter_mut().for_each(|events| events.sort_unstable());
     let sorted = |mut events: Vec<&str>| -> Vec<String> {
@@ -60,7 +54,7 @@ async fn all_get_what_is_for_them<W: Way>() {
     let bytes = Args::from_values(vec![sockeye::Value::Binary(vec![7, 8].into())]);
     emitter.emit("binary", bytes).await.unwrap();
     let binary = [r#"451-["binary",{"_placeholder":true,"num":0}]"#, "[7, 8]"];
-    assert_eq!(fleet.drain_at_least(&[2, 2]).await, [binary, binary]);
+    assert_eq!(fleet.received(&[2, 2]).await, [binary, binary]);
     assert!(fleet.nodes.iter().all(|node| node.metrics.garbage.value() == 0));
 }
 
@@ -227,5 +221,5 @@ async fn many_emits_at_once() {
     for emit in emits {
         assert_eq!(emit.await.unwrap().unwrap(), Some(2));
     }
-    assert_eq!(fleet.drain_at_least(&[500]).await[0].len(), 500);
+    assert_eq!(fleet.received(&[500]).await[0].len(), 500);
 }

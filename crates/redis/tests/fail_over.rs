@@ -26,7 +26,7 @@ async fn heals<W: Way, P: Topology>(harm: impl FnOnce(&Over<W, P>) + Send) {
     let adapters = adapters(&fleet);
     eventually("it is noticed", || !adapters.iter().any(RedisAdapter::is_connected)).await;
     fleet.server(0).local().emit("meanwhile", 1);
-    assert_eq!(fleet.drain_at_least(&[1]).await[0], ["42[\"meanwhile\",1]"], "own clients are served");
+    assert_eq!(fleet.next(0).await, "42[\"meanwhile\",1]", "own clients are served");
     all_is_well(&mut fleet).await;
     for (now, before) in owner_changes(&fleet).iter().zip(before) {
         assert!(*now > before, "it is counted");
@@ -121,18 +121,6 @@ async fn a_cluster_loses_a_master_native() {
     heals::<Native, _>(kill_owner).await;
 }
 
-/// Who has to subscribe anew takes a moment: ten seconds at most, until a node finds out that it hears nothing.
-async fn are_heard_again<W: Way, P: Topology>(fleet: &mut Fleet<Over<W, P>>) {
-    for _ in 0..30 {
-        fleet.server(0).emit("probe", ());
-        fleet.server(0).to("r").emit("probe", ());
-        if fleet.drain().await[1].len() == 2 {
-            return;
-        }
-    }
-    panic!("the second node hears nothing");
-}
-
 /// While the slot that all nodes use moves away, comes back, and moves again.
 async fn a_slot_moves<W: Way>() -> (Vec<u64>, Fleet<Over<W, Shared<RedisCluster>>>) {
     let mut fleet = Fleet::<Over<W, Shared<RedisCluster>>>::of(2).await;
@@ -155,10 +143,11 @@ async fn a_slot_moves<W: Way>() -> (Vec<u64>, Fleet<Over<W, Shared<RedisCluster>
     });
     moving.await.unwrap();
     sending.await.unwrap();
-    let got = fleet.drain().await.pop().unwrap();
+    let got = fleet.received(&[0, 0]).await.pop().unwrap();
     let number = |text: &String| text.strip_prefix("42[\"e\",")?.strip_suffix(']')?.parse().ok();
     let numbers: Vec<u64> = got.iter().filter_map(number).collect();
-    are_heard_again(&mut fleet).await;
+    // A node that has to subscribe anew takes a moment: ten seconds at most, until it finds out that it hears nothing.
+    fleet.heard_in(0, ["r"], 1).await;
     all_is_well(&mut fleet).await;
     (numbers, fleet)
 }
@@ -263,7 +252,7 @@ async fn addresses_of_nodes_are_found_in_a_cluster() {
 async fn an_emitter_arrives<W: Way, P: Topology>(fleet: &mut Fleet<Over<W, P>>, emitter: &RedisEmitter, mark: u32) {
     emitter.emit("all", mark).await.unwrap();
     emitter.to("r").emit("room", mark).await.unwrap();
-    let mut got = fleet.drain_at_least(&[1, 2]).await;
+    let mut got = fleet.received(&[1, 2]).await;
     got[1].sort_unstable();
     let (all, room) = (format!("42[\"all\",{mark}]"), format!("42[\"room\",{mark}]"));
     assert_eq!(got, [vec![all.clone()], vec![all, room]]);

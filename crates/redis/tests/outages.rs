@@ -21,7 +21,7 @@ async fn a_restart_heals<W: Way>() {
     let adapters = adapters(&fleet);
     eventually("it is noticed", || !adapters.iter().any(RedisAdapter::is_connected)).await;
     fleet.server(0).emit("meanwhile", 1);
-    assert_eq!(fleet.drain_at_least(&[1]).await[0], ["42[\"meanwhile\",1]"], "own clients are served");
+    assert_eq!(fleet.next(0).await, "42[\"meanwhile\",1]", "own clients are served");
     fleet.cluster.redis.start();
     all_is_well(&mut fleet).await;
     assert!(adapters.iter().all(|adapter| adapter.metrics().disconnects.value() >= 2));
@@ -74,7 +74,7 @@ async fn a_publisher_that_is_hung_up_on_heals() {
 #[tokio::test]
 async fn a_stream_misses_nothing() {
     let mut fleet = Fleet::<Over<Streams>>::of(2).await;
-    fleet.drain().await;
+    fleet.received(&[0, 0]).await;
     for number in 0..200 {
         if number % 50 == 10 {
             // Readers are normal clients, and so are publishers: what these have on their way may be lost, so they are let be.
@@ -89,7 +89,7 @@ async fn a_stream_misses_nothing() {
     let adapters = adapters(&fleet);
     eventually("all are connected", || adapters.iter().all(RedisAdapter::is_connected)).await;
     let expected: Vec<_> = (0..200).map(|number| format!("42[\"e\",{number}]")).collect();
-    assert_eq!(fleet.drain_at_least(&[0, expected.len()]).await[1], expected);
+    assert_eq!(fleet.received(&[0, expected.len()]).await[1], expected);
     assert!(adapters[1].metrics().disconnects.value() >= 1);
 }
 
@@ -140,13 +140,13 @@ async fn what_waited_reaches_all_nodes<W: Way>() {
     // The nodes have counted one another.
     let probed = adapters.clone();
     eventually("they were counted", || probed.iter().all(|adapter| adapter.listeners() == 4)).await;
-    fleet.drain().await;
+    fleet.received(&[0; 4]).await;
     fleet.cluster.redis.stop();
     eventually("it is noticed", || !adapters.iter().any(RedisAdapter::is_connected)).await;
     fleet.server(0).volatile().emit("volatile", 1);
     fleet.server(0).emit("waits", 1);
     fleet.cluster.redis.start();
-    let got = fleet.drain_at_least(&[2, 1, 1, 1]).await;
+    let got = fleet.received(&[2, 1, 1, 1]).await;
     let waits = "42[\"waits\",1]".to_owned();
     assert!(got[0].contains(&waits), "{got:?}");
     assert!(got[1..].iter().all(|got| *got == [waits.clone()]), "{got:?}");

@@ -55,8 +55,7 @@ pub async fn interest_follows_the_members<C: Cluster>() {
     for number in 0..EMITS {
         fleet.server(0).to("r").emit("e", number);
     }
-    let last = fleet.last_words();
-    assert_eq!(second.until(&last, 50).await.len(), 50);
+    assert_eq!(fleet.received_by(&mut second, 50).await.len(), 50);
     assert!(fleet.cluster.delivered(fleet.name(1)) - before >= EMITS);
     second.socket.send("41").await;
     until_nothing_comes(&mut fleet, 1, "r").await;
