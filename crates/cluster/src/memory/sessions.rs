@@ -22,15 +22,19 @@ impl MemorySessions {
         Self { hub, node, namespace }
     }
 
-    /// Reads or changes the sessions, if the hub is reached.
-    fn ask<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&mut SessionTable) -> T,
-    ) -> AdapterFuture<'static, Result<T, LogError>> {
-        let mut state = self.hub.state();
-        let is_reached = !state.faults.is_cut(&self.node) && !state.faults.refuses_to_keep();
-        let result = if is_reached { Ok(act(&mut state.sessions)) } else { Err(LogError::Unavailable) };
-        Box::pin(std::future::ready(result))
+    /// Reads or changes the sessions, if the hub is reached. Other nodes get their turn before, as with a broker.
+    fn ask<'a, T: Send + 'a>(
+        &'a self,
+        act: impl FnOnce(&mut SessionTable) -> T + Send + 'a,
+    ) -> AdapterFuture<'a, Result<T, LogError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let mut state = self.hub.state();
+            if state.faults.is_cut(&self.node) || state.faults.refuses_to_keep() {
+                return Err(LogError::Unavailable);
+            }
+            Ok(act(&mut state.sessions))
+        })
     }
 
     /// Writes something. A node that is cut off is not told.
