@@ -143,7 +143,8 @@ fn read_socket<A: Application>(conn: &Arc<Conn<A>>, tcp: &mut TcpReader, ready: 
             Some(_) => {}
         }
     }
-    if tcp.rest.is_none() && !readable {
+    // What was deferred last may be the application's to take by now, and nobody would tell.
+    if tcp.rest.is_none() && !readable && A::readiness(conn) == Readiness::Ready {
         conn.read_again();
         return Turn { next: Next::Wait, owes };
     }

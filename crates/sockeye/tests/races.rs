@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sockeye::adapter::RoomEvent;
 use sockeye::{Ack, AckError, Args, Bound, ConnectError, Data, JoinError, Limits, Reason, Server, Socket};
-use support::{Got, WebSocket};
+use support::{Got, Polling, WebSocket};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -507,4 +507,39 @@ async fn attempts_that_count_no_more_are_bounded() {
     client.send(&attempt(5, 1, true)).await;
     assert_eq!(client.text().await, "42/slow,[\"decided\",5]");
     assert!(client.text().await.starts_with("40/slow,{"), "there is room again");
+}
+
+/// What a POST leaves behind is worked off by a task, while the next POST brings more and the handlers end on other threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_event_is_left_behind_between_a_post_and_the_task_for_its_rest() {
+    const CLIENTS: usize = 4;
+    const POSTS: usize = 2_000;
+    let mut limits = Limits::default();
+    limits.max_handlers = 2;
+    let server = Server::builder().limits(limits).build();
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = handled.clone();
+    server.on("work", move || {
+        let count = count.clone();
+        async move {
+            tokio::task::yield_now().await;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let mut posting = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let client = Polling::joined(&server).await;
+        posting.spawn(async move {
+            for _ in 0..POSTS {
+                let post =
+                    client.post("42[\"work\"]\u{1e}42[\"work\"]\u{1e}42[\"work\"]\u{1e}42[\"work\"]\u{1e}42[\"work\"]");
+                assert_eq!(post.await, (200, "ok".to_owned()));
+            }
+            client
+        });
+    }
+    // The clients live until all is handled: the end of a session would end its backlog.
+    let clients = tokio::time::timeout(ms(60_000), posting.join_all()).await.expect("a POST waits for ever");
+    until(|| handled.load(Ordering::Relaxed) == CLIENTS * POSTS * 5).await;
+    drop(clients);
 }

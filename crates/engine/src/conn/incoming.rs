@@ -111,22 +111,42 @@ impl<A: Application> Conn<A> {
 
     /// Lets the application handle what it keeps in a task, where nobody reads on: so that a POST can be answered.
     pub(crate) fn leave_backlog(self: &Arc<Self>) {
-        if A::readiness(self) == Readiness::Ready || std::mem::replace(&mut self.state.lock().rare().has_task, true) {
+        if A::readiness(self) == Readiness::Ready {
             return;
+        }
+        if self.set_has_task(true) {
+            // It may have looked before what is kept now was there.
+            return self.resume();
         }
         let conn = self.clone();
         self.engine().spawn(async move {
-            std::future::poll_fn(|context| {
-                let _more = A::poll_ready(&conn, context);
-                conn.read_again();
-                let is_over = A::readiness(&conn) == Readiness::Ready || !conn.is_open();
-                if is_over { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-            if let Some(rare) = &mut conn.state.lock().rare {
-                rare.has_task = false;
+            loop {
+                std::future::poll_fn(|context| conn.poll_drained(context)).await;
+                conn.set_has_task(false);
+                // Whoever left something since has seen that there was a task.
+                if A::readiness(&conn) == Readiness::Ready || !conn.is_open() || conn.set_has_task(true) {
+                    return;
+                }
             }
         });
+    }
+
+    /// Ready when the application keeps nothing any more, or the session is closed.
+    fn poll_drained(self: &Arc<Self>, context: &mut Context<'_>) -> Poll<()> {
+        // Before the look: what changes behind it wakes this.
+        let is_open = self.wake_on_resume(context.waker());
+        let _more = A::poll_ready(self, context);
+        self.read_again();
+        if !is_open || A::readiness(self) == Readiness::Ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Notes whether a task lets the application handle what it keeps; what was noted before.
+    fn set_has_task(&self, has_task: bool) -> bool {
+        match (&mut self.state.lock().rare, has_task) {
+            (Some(rare), _) => std::mem::replace(&mut rare.has_task, has_task),
+            (None, false) => false,
+            (rare @ None, true) => std::mem::replace(&mut rare.get_or_insert_default().has_task, true),
+        }
     }
 
     /// Reads what the plain socket has.

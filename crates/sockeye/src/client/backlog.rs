@@ -143,6 +143,16 @@ impl Client {
 
     /// Hands on what is in the backlog, as far as it may. False if somebody else is at it.
     fn work_off(&self, conn: &Arc<Conn>) -> bool {
+        let before = self.readiness();
+        let is_mine = self.hand_on(conn);
+        // Another reader may wait because it was full, or for it to be empty. The handlers that end now see less of it, and wake nobody.
+        if is_mine && self.readiness() != before {
+            conn.resume();
+        }
+        is_mine
+    }
+
+    fn hand_on(&self, conn: &Arc<Conn>) -> bool {
         let mut is_mine = false;
         loop {
             let packet = {
