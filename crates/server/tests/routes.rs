@@ -130,9 +130,9 @@ async fn nobody_can_join_the_room_of_another_client() {
         [[namespace]]
         name = "/"
         event = [
-          { name = "join", route = "join", room = "{data}" },
-          { name = "whisper", route = "room", room = "{data}", require_membership = false, exclude_sender = false },
-          { name = "say", route = "room", room = "{data}" },
+          { name = "join", route = { kind = "join", room = "{data}" } },
+          { name = "whisper", route = { kind = "room", room = "{data}", require_membership = false, exclude_sender = false } },
+          { name = "say", route = { kind = "room", room = "{data}" } },
         ]"#;
     let (_dir, path) = config(rules);
     let server = Process::start(["--config", &path]);
@@ -166,19 +166,19 @@ async fn namespaces_and_patterns_have_their_own_rules() {
         [[namespace]]
         name = "/open"
         unknown_events = "broadcast"
-        event = [{ name = "secret", route = "refuse" }]
+        event = [{ name = "secret", route = { kind = "refuse" } }]
 
         [[namespace]]
         pattern = "^/game-[0-9]+$"
         auth_data = ["team"]
         presence = true
         event = [
-          { name = "all", route = "broadcast", exclude_sender = false, append_sender = true },
-          { name = "time", route = "ack", reply = { ok = true, zone = ["UTC"] } },
-          { name = "hello", route = "ack" },
-          { name = "team", route = "join", room = "team:{socket.data.team}" },
-          { name = "two", route = "room", room = "{args.1.to}:{data}", args = 2, require_membership = false },
-          { name = "enter", route = "join", room = "{args.1.to}:{data}" },
+          { name = "all", route = { kind = "broadcast", exclude_sender = false, append_sender = true } },
+          { name = "time", route = { kind = "ack", reply = { ok = true, zone = ["UTC"] } } },
+          { name = "hello", route = { kind = "ack" } },
+          { name = "team", route = { kind = "join", room = "team:{socket.data.team}" } },
+          { name = "two", route = { kind = "room", room = "{args.1.to}:{data}", require_membership = false }, args = 2 },
+          { name = "enter", route = { kind = "join", room = "{args.1.to}:{data}" } },
         ]"#;
     let (_dir, path) = config(rules);
     let server = Process::start(["--config", &path]);

@@ -182,7 +182,7 @@ mod tests {
                 ("SOCKEYE__ENGINE__CORS__CREDENTIALS", "true"),
                 ("SOCKEYE__ENGINE__PING_INTERVAL", "5s"),
                 ("SOCKEYE__LIMITS__MAX_OUTBOX_BYTES", "64KiB"),
-                ("SOCKEYE__NAMESPACE", r#"[{"name": "/", "event": [{"name": "x", "route": "broadcast"}]}]"#),
+                ("SOCKEYE__NAMESPACE", r#"[{"name": "/", "event": [{"name": "x", "route": {"kind": "broadcast"}}]}]"#),
             ],
         )
         .unwrap();

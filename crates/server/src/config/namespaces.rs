@@ -7,7 +7,7 @@ use regex::Regex;
 use serde_json::json;
 
 use super::problems::{Problems, regex_error};
-use super::raw::{EventSection, NamespaceSection, RouteChoice, UnknownEvents};
+use super::raw::{EventSection, NamespaceSection, RouteChoice, RouteSection, UnknownEvents};
 use crate::routes::Template;
 
 /// What clients may do in a namespace.
@@ -167,49 +167,72 @@ fn event(raw: &EventSection, path: &str, problems: &mut Problems) -> Option<Even
         }
         Some(_) => {}
     }
-    let Some(route) = raw.route else {
-        if !problems.is_set(&format!("{path}.route")) {
-            let allowed = "\"broadcast\", \"room\", \"join\", \"leave\", \"members\", \"ack\" or \"refuse\"";
-            problems.add(&format!("{path}.route"), format!("is missing: {allowed}"));
-        }
-        return None;
-    };
-    for (key, routes) in ONLY_FOR {
-        let key_path = format!("{path}.{key}");
-        if problems.is_set(&key_path) && !routes.contains(&route) {
-            let names: Vec<_> = routes.iter().map(|route| route.as_str()).collect();
-            let text = format!("is only for route = {}", super::problems::one_of(&names));
-            problems.add(&key_path, text);
-        }
-    }
-    let relay =
-        RelayRule { exclude_sender: raw.exclude_sender, volatile: raw.volatile, append_sender: raw.append_sender };
-    let args = raw.args.or_else(|| raw.append_sender.then_some(1));
-    let route = match route {
-        RouteChoice::Broadcast => Some(RouteRule::Broadcast(relay)),
-        RouteChoice::Ack => Some(RouteRule::Ack { reply: raw.reply.clone().unwrap_or_else(|| json!({ "ok": true })) }),
-        RouteChoice::Refuse => Some(RouteRule::Refuse),
-        RouteChoice::Room => template(raw, args, path, problems).map(|room| RouteRule::Room {
-            room,
-            require_membership: raw.require_membership,
-            relay,
-        }),
-        RouteChoice::Join => template(raw, args, path, problems).map(|room| RouteRule::Join { room }),
-        RouteChoice::Leave => template(raw, args, path, problems).map(|room| RouteRule::Leave { room }),
-        RouteChoice::Members => template(raw, args, path, problems).map(|room| RouteRule::Members {
-            room,
-            require_membership: raw.require_membership,
-            max_members: raw.max_members,
-        }),
-    };
+    let route = route(raw, path, problems);
     if problems.len() > before {
         return None;
     }
     let max_bytes = raw.max_bytes.map(|size| size.0);
-    Some(EventRule { name: raw.name.clone()?, args, max_bytes, route: route? })
+    Some(EventRule { name: raw.name.clone()?, args: arguments(raw), max_bytes, route: route? })
 }
 
-fn template(raw: &EventSection, args: Option<usize>, path: &str, problems: &mut Problems) -> Option<Template> {
+/// How many arguments an event must have.
+fn arguments(event: &EventSection) -> Option<usize> {
+    event.args.or_else(|| event.route.as_ref().is_some_and(|route| route.append_sender).then_some(1))
+}
+
+/// The route of an event. Its table has just the keys of its kind.
+fn route(event: &EventSection, path: &str, problems: &mut Problems) -> Option<RouteRule> {
+    let path = format!("{path}.route");
+    let Some(raw) = &event.route else {
+        if !problems.is_set(&path) {
+            problems.add(&path, "is missing: a table, such as { kind = \"room\", room = \"{data.room}\" }");
+        }
+        return None;
+    };
+    let Some(kind) = raw.kind else {
+        let path = format!("{path}.kind");
+        if !problems.is_set(&path) {
+            let allowed = "\"broadcast\", \"room\", \"join\", \"leave\", \"members\", \"ack\" or \"refuse\"";
+            problems.add(&path, format!("is missing: {allowed}"));
+        }
+        return None;
+    };
+    refuse_other_kinds(kind, &path, problems);
+    let args = arguments(event);
+    let relay =
+        RelayRule { exclude_sender: raw.exclude_sender, volatile: raw.volatile, append_sender: raw.append_sender };
+    let require_membership = raw.require_membership;
+    match kind {
+        RouteChoice::Broadcast => Some(RouteRule::Broadcast(relay)),
+        RouteChoice::Ack => Some(RouteRule::Ack { reply: raw.reply.clone().unwrap_or_else(|| json!({ "ok": true })) }),
+        RouteChoice::Refuse => Some(RouteRule::Refuse),
+        RouteChoice::Room => {
+            template(raw, args, &path, problems).map(|room| RouteRule::Room { room, require_membership, relay })
+        }
+        RouteChoice::Join => template(raw, args, &path, problems).map(|room| RouteRule::Join { room }),
+        RouteChoice::Leave => template(raw, args, &path, problems).map(|room| RouteRule::Leave { room }),
+        RouteChoice::Members => template(raw, args, &path, problems).map(|room| RouteRule::Members {
+            room,
+            require_membership,
+            max_members: raw.max_members,
+        }),
+    }
+}
+
+/// Reports the keys of a route that only other kinds have.
+fn refuse_other_kinds(kind: RouteChoice, path: &str, problems: &mut Problems) {
+    let own: Vec<_> = ONLY_FOR.iter().filter(|(_, kinds)| kinds.contains(&kind)).map(|(key, _)| *key).collect();
+    for (key, kinds) in ONLY_FOR {
+        let key_path = format!("{path}.{key}");
+        if problems.is_set(&key_path) && !kinds.contains(&kind) {
+            let keys =
+                if own.is_empty() { "no keys but kind".to_owned() } else { format!("the keys {}", own.join(", ")) };
+            problems.add(&key_path, format!("is not a key of the kind \"{}\", which has {keys}", kind.as_str()));
+        }
+    }
+}
+
+fn template(raw: &RouteSection, args: Option<usize>, path: &str, problems: &mut Problems) -> Option<Template> {
     let path = format!("{path}.room");
     let Some(text) = &raw.room else {
         problems.add(&path, "is missing: the room, such as \"{data.room}\"");
@@ -231,7 +254,7 @@ fn template(raw: &EventSection, args: Option<usize>, path: &str, problems: &mut 
     }
 }
 
-/// Keys that some routes have.
+/// The keys of routes, each with the kinds that have it.
 const ONLY_FOR: [(&str, &[RouteChoice]); 7] = {
     const ROOMS: &[RouteChoice] = &[RouteChoice::Room, RouteChoice::Join, RouteChoice::Leave, RouteChoice::Members];
     const RELAYS: &[RouteChoice] = &[RouteChoice::Broadcast, RouteChoice::Room];

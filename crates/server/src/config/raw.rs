@@ -396,11 +396,25 @@ section! {
     struct EventSection {
         /// The name. Required.
         name: Option<String> = None, example "\"message\"";
-        /// Where it goes. Required. "broadcast": to all in the namespace; "room": to those in a room; "join", "leave": the
-        /// client joins or leaves a room; "members": the acknowledgement lists who is in a room, as `[{ id, data }]`; "ack":
-        /// it is acknowledged, no more; "refuse": it is refused. Where an acknowledgement is asked for, it is `{ ok: true }`
-        /// or `{ ok: false, error }`.
-        route: Option<RouteChoice> = None, example "\"room\"";
+        /// How many arguments the event must have. Unset: one with `append_sender`, else any number.
+        args: Option<usize> = None, example "1";
+        /// The most that its arguments may have, attachments included. Unset: what `engine.max_http_buffer_size` and `limits`
+        /// allow.
+        max_bytes: Option<Size> = None, example "\"64KiB\"";
+        /// Where the event goes. Required: a table with `kind` and the keys of that kind, on one line as in
+        /// `route = { kind = "room", room = "{data.room}" }` or on lines of its own as here.
+        route: Option<RouteSection> = None;
+    }
+}
+
+section! {
+    /// Where an event goes: the kind, and the keys of that kind.
+    struct RouteSection {
+        /// Required. "broadcast": to all in the namespace; "room": to those in a room; "join", "leave": the client joins or
+        /// leaves a room; "members": the acknowledgement lists who is in a room, as `[{ id, data }]`; "ack": the event is
+        /// acknowledged, no more; "refuse": the event is refused. If the client asks for an acknowledgement, it is
+        /// `{ ok: true }` or `{ ok: false, error }`.
+        kind: Option<RouteChoice> = None, example "\"room\"";
         /// The room, for "room", "join", "leave" and "members": text with places in braces. {data} is the event's first
         /// argument and {data.key} a value in it, {args.1} its second argument, {socket.id} the client's id,
         /// {socket.data.key} its data. {{ and }} stand for braces.
@@ -413,11 +427,6 @@ section! {
         volatile: bool = false;
         /// Whether the sender's `{ id, data }` is appended as the last argument, for "broadcast" and "room".
         append_sender: bool = false;
-        /// How many arguments the event must have. Unset: one with `append_sender`, else any number.
-        args: Option<usize> = None, example "1";
-        /// The most that its arguments may have, attachments included. Unset: what `engine.max_http_buffer_size` and `limits`
-        /// allow.
-        max_bytes: Option<Size> = None, example "\"64KiB\"";
         /// How many members are listed, for "members". Further ones are left out.
         max_members: usize = 1000;
         /// The acknowledgement, for "ack": any value.

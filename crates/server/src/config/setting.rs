@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sockeye::AddressRange;
 
-use super::moved::moved;
+use super::moved::{moved, moved_text};
 use super::problems::{Problems, nearest, one_of};
 use super::tree::{Node, Table, Value};
 
@@ -85,6 +85,12 @@ impl<T: Section> Setting for T {
     fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
         match &node.value {
             Value::Table(table) => Some(T::read_table(table, path, problems)),
+            Value::Text(text) => {
+                let now = moved_text(path, text);
+                let now = now.unwrap_or_else(|| format!("must be a table, not {}", shown(&node.value)));
+                problems.add_at(path, node.origin.clone(), now);
+                None
+            }
             other => refuse(node, path, problems, "a table", other),
         }
     }

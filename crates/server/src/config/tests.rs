@@ -133,37 +133,64 @@ fn mistakes_in_rules_are_named() {
         ("@max_room_bytes = 0", "a.toml:3: namespace[0].max_room_bytes: must be from 1 to 4096"),
         ("@auth_data = [\"\"]", "a.toml:3: namespace[0].auth_data[0]: must be the name of a key"),
         ("@unknown_events = \"drop\"", "a.toml:3: namespace[0].unknown_events: must be \"refuse\" or \"broadcast\""),
-        ("@[[namespace.event]]\nroute = \"ack\"", "a.toml:3: namespace[0].event[0].name: is missing"),
-        ("@[[namespace.event]]\nname = \"a\"", "a.toml:3: namespace[0].event[0].route: is missing: \"broadcast\""),
-        ("@event = [{ name = \"a\", route = \"x\" }]", "a.toml:3: namespace[0].event[0].route: must be \"broadcast\""),
-        ("@event = [{ name = \"a\", route = \"room\" }]", "a.toml:3: namespace[0].event[0].room: is missing"),
+        ("@[[namespace.event]]\nroute = { kind = \"ack\" }", "a.toml:3: namespace[0].event[0].name: is missing"),
+        ("@[[namespace.event]]\nname = \"a\"", "a.toml:3: namespace[0].event[0].route: is missing: a table, such as"),
         (
-            "@event = [{ name = \"a\", route = \"room\", room = \"{x}\" }]",
-            "a.toml:3: namespace[0].event[0].room: has the unknown place {x}",
+            "@event = [{ name = \"a\", route = { kind = \"x\" } }]",
+            "a.toml:3: namespace[0].event[0].route.kind: must be \"broadcast\"",
         ),
         (
-            "@event = [{ name = \"a\", route = \"room\", room = \"{args.1}\", append_sender = true }]",
-            "a.toml:3: namespace[0].event[0].room: names argument 1",
+            "@event = [{ name = \"a\", route = { kind = \"room\" } }]",
+            "a.toml:3: namespace[0].event[0].route.room: is missing",
         ),
         (
-            "@event = [{ name = \"a\", route = \"join\", room = \"x\", volatile = true }]",
-            "a.toml:3: namespace[0].event[0].volatile: is only for route = \"broadcast\" or \"room\"",
+            "@event = [{ name = \"a\", route = { kind = \"room\", room = \"{x}\" } }]",
+            "a.toml:3: namespace[0].event[0].route.room: has the unknown place {x}",
         ),
         (
-            "@event = [{ name = \"connect\", route = \"ack\" }]",
+            "@event = [{ name = \"a\", route = { kind = \"room\", room = \"{args.1}\", append_sender = true } }]",
+            "a.toml:3: namespace[0].event[0].route.room: names argument 1",
+        ),
+        (
+            "@event = [{ name = \"a\", route = { kind = \"join\", room = \"x\", volatile = true } }]",
+            "a.toml:3: namespace[0].event[0].route.volatile: is not a key of the kind \"join\", which has the keys room",
+        ),
+        (
+            "@event = [{ name = \"a\", route = { kind = \"refuse\", reply = 1 } }]",
+            "a.toml:3: namespace[0].event[0].route.reply: is not a key of the kind \"refuse\", which has no keys but kind",
+        ),
+        (
+            "@event = [{ name = \"a\", route = {} }]",
+            "a.toml:3: namespace[0].event[0].route.kind: is missing: \"broadcast\"",
+        ),
+        ("@event = [{ name = \"a\", route = 1 }]", "a.toml:3: namespace[0].event[0].route: must be a table, not 1"),
+        (
+            "@event = [{ name = \"a\", route = \"room\" }]",
+            "a.toml:3: namespace[0].event[0].route: is now a table with the keys of its kind in it: route = { kind = \"room\", … }",
+        ),
+        (
+            "@event = [{ name = \"a\", route = { kind = \"room\", room = \"x\" }, volatile = true }]",
+            "a.toml:3: namespace[0].event[0].volatile: is now namespace.event.route.volatile",
+        ),
+        (
+            "@event = [{ name = \"a\", route = { kind = \"room\", rom = \"x\" } }]",
+            "a.toml:3: namespace[0].event[0].route.rom: unknown key; did you mean \"room\"?",
+        ),
+        (
+            "@event = [{ name = \"connect\", route = { kind = \"ack\" } }]",
             "a.toml:3: namespace[0].event[0].name: \"connect\" is a name that the protocol keeps",
         ),
         (
-            "@event = [{ name = \"sockeye:left\", route = \"ack\" }]",
+            "@event = [{ name = \"sockeye:left\", route = { kind = \"ack\" } }]",
             "a.toml:3: namespace[0].event[0].name: must not begin with \"sockeye:\"",
         ),
         (
-            "@event = [\n{ name = \"a\", route = \"ack\" },\n{ name = \"a\", route = \"ack\" }]",
+            "@event = [\n{ name = \"a\", route = { kind = \"ack\" } },\n{ name = \"a\", route = { kind = \"ack\" } }]",
             "a.toml:5: namespace[0].event[1].name: is a second table for the event \"a\"; the first is namespace[0].event[0], a.toml:4",
         ),
         (
-            "@event = [{ name = \"a\", route = \"brodcast\" }]",
-            "a.toml:3: namespace[0].event[0].route: must be \"broadcast\", \"room\", \"join\", \"leave\", \"members\", \"ack\" or \
+            "@event = [{ name = \"a\", route = { kind = \"brodcast\" } }]",
+            "a.toml:3: namespace[0].event[0].route.kind: must be \"broadcast\", \"room\", \"join\", \"leave\", \"members\", \"ack\" or \
              \"refuse\", not \"brodcast\"; did you mean \"broadcast\"?",
         ),
     ] {
@@ -196,7 +223,11 @@ fn a_key_that_is_there_twice_is_shown_with_both_lines() {
         ("[admin]\n[server]\nport = 1\n[log]\n[server]\nhost = \"a\"", 5, 2),
         ("[cluster.tls]\n[server.tls]\n[log]\n[ server . tls ]", 4, 2),
         ("[cluster]\nurl = \"a\"\n[[namespace]]\nname = \"/\"\n[[namespace]]\nname = \"/a\"\n\"name\" = \"/b\"", 7, 6),
-        ("[server]\nport = 1\n[[namespace]]\nevent = [{ name = \"a\",\nroute = \"ack\", name = \"b\" }]", 5, 4),
+        (
+            "[server]\nport = 1\n[[namespace]]\nevent = [{ name = \"a\",\nroute = { kind = \"ack\" }, name = \"b\" }]",
+            5,
+            4,
+        ),
     ] {
         let found = problems(text);
         assert!(found.contains(&format!("at line {second},")) && found.contains("duplicate key"), "{found}");
@@ -251,7 +282,7 @@ fn the_examples_of_the_reference_are_right() {
     let enabled = enabled.replace("\n[server.tls]", "\n# ").replace("\nhandshake_timeout", "\n# ");
     let found = problems(&enabled);
     for line in found.lines() {
-        assert!(line.contains("is only for route ="), "{line}\n{enabled}");
+        assert!(line.contains("is not a key of the kind"), "{line}\n{enabled}");
     }
 }
 
