@@ -173,8 +173,8 @@ fn mistakes_in_rules_are_named() {
             "a.toml:3: namespace[0].event[0].volatile: is now namespace.event.route.volatile",
         ),
         (
-            "@event = [{ name = \"a\", route = { kind = \"room\", rom = \"x\" } }]",
-            "a.toml:3: namespace[0].event[0].route.rom: unknown key; did you mean \"room\"?",
+            "@event = [{ name = \"a\", route = { kind = \"room\", room = \"x\", volatil = true } }]",
+            "a.toml:3: namespace[0].event[0].route.volatil: unknown key; did you mean \"volatile\"?",
         ),
         (
             "@event = [{ name = \"connect\", route = { kind = \"ack\" } }]",
