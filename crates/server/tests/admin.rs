@@ -82,7 +82,7 @@ async fn redis_gates_the_start_and_clients_are_served_all_the_while() {
     let port = free_port();
     let (_dir, path) = config(&format!(
         "[admin]\nlisten = \"127.0.0.1:0\"\n[cluster]\nadapter = \"redis-native\"\n[cluster.redis]\nurl = \"redis://127.0.0.1:{port}\"\n\
-         [[namespace]]\nname = \"/\"\n[[namespace.event]]\nname = \"say\"\nroute = { kind = \"broadcast\", exclude_sender = false }"
+         [[namespace]]\nname = \"/\"\n[[namespace.event]]\nname = \"say\"\nroute = {{ kind = \"broadcast\", exclude_sender = false }}"
     ));
     let server = Process::start(["--config", &path]);
     let admin = server.admin.unwrap();
