@@ -26,8 +26,9 @@ pub enum Readiness {
 
 /// A protocol above Engine.IO, or a program that needs none. It owns its [`Engine`], and a [`Server`](crate::Server) serves it.
 ///
-/// The engine calls these functions from the tasks that read its connections, so they must not block. For one connection they are called
-/// one after the other, but for [`handle_close`](Self::handle_close), which may come at any time, once.
+/// The engine calls these functions from the tasks that read its connections, so they must not block. Messages of one connection come in
+/// order. Two tasks may read for it for a moment: a POST from before an upgrade, and the WebSocket after it.
+/// [`handle_close`](Self::handle_close) may come at any time, once.
 ///
 /// # Example
 ///

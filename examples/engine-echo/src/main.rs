@@ -1,6 +1,6 @@
 //! An Engine.IO server without Socket.IO: it sends back each message.
 //!
-//! usage: engine-echo [ADDRESS]
+//! usage: `engine-echo [ADDRESS]`
 //!
 //! Prints the address that it listens on; by default it is port 3000 of this machine. `engine.io-client` speaks to it.
 

@@ -419,11 +419,11 @@ section! {
         /// argument and {data.key} a value in it, {args.1} its second argument, {socket.id} the client's id,
         /// {socket.data.key} its data. {{ and }} stand for braces.
         room: Option<String> = None, example "\"{data.room}\"";
-        /// Whether the sender itself does without, for "broadcast" and "room".
+        /// Whether the sender is left out, for "broadcast" and "room".
         exclude_sender: bool = true;
         /// Whether only members of the room may send to it or list it, for "room" and "members".
         require_membership: bool = true;
-        /// Whether clients that are not ready to take it do without, for "broadcast" and "room".
+        /// Whether clients that are not ready to take it are left out, for "broadcast" and "room".
         volatile: bool = false;
         /// Whether the sender's `{ id, data }` is appended as the last argument, for "broadcast" and "room".
         append_sender: bool = false;
