@@ -199,7 +199,7 @@ async fn say_last_words(nodes: &[Node], last: &LastWords) {
 }
 
 /// Emits an event of the suite itself, and gives its key.
-fn emit_own(emit: &Emit, name: &str) -> String {
+pub(crate) fn emit_own(emit: &Emit, name: &str) -> String {
     let number = next_number();
     emit.emit(name, number);
     key(name, number)
