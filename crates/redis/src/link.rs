@@ -1,4 +1,4 @@
-//! What the namespaces of one server and the tasks that serve them share.
+//! The state that all namespaces of a server share with the tasks that serve them.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What each connection and task behind an adapter is doing, by its role, and what is wrong with it.
+//! Health by role: the state of each connection and task behind an adapter.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// What a connection to a broker, or a task of its adapter, is for.
+/// The purpose of a connection to a broker, or of a task of its adapter.
 pub trait Role: Copy + PartialEq + fmt::Display + Send + Sync + 'static {
     /// All of them.
     const ALL: &'static [Self];
@@ -117,7 +117,7 @@ impl<R: Role> Health<R> {
     ///
     /// # Errors
     ///
-    /// What is wrong where there are fewer.
+    /// The problem, where there are fewer.
     pub fn check(&self, needed: &[(R, usize)]) -> Result<(), Unhealthy> {
         let states = self.states.lock();
         let needed = |role: &R| needed.iter().find(|(each, _)| each == role).map_or(0, |(_, needed)| *needed);

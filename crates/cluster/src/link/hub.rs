@@ -1,4 +1,4 @@
-//! What the namespaces of one server share, and the tasks that serve them: these run while a namespace is open.
+//! The hub of a broker: its tasks serve all namespaces of a server, and run while one of these is open.
 
 use std::fmt;
 use std::future::Future;
@@ -10,9 +10,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::{Health, Role};
 use crate::{ClusterMetrics, supervise, supervise_until_done};
 
-/// What the tasks of a broker's adapter share.
+/// The state that the tasks of a broker's adapter share.
 pub trait Link: Send + Sync + 'static {
-    /// What its connections and tasks are for.
+    /// The roles of its connections and tasks.
     type Role: Role;
 
     /// How these are.
@@ -47,7 +47,7 @@ impl<L: Link> Hub<L> {
         Self { link, running: Mutex::default() }
     }
 
-    /// What the tasks share.
+    /// The state that the tasks share.
     pub fn link(&self) -> &Arc<L> {
         &self.link
     }

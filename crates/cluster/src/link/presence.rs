@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ClusterMetrics, NodeId};
 
-/// What this node tells all others at the broker of itself, and what it has heard of them. It goes by a channel whose name depends on no
-/// setting.
+/// The settings that this node announces to all others at the broker, and those that it has heard of. They go by a channel whose name
+/// depends on no setting.
 #[derive(Debug)]
 pub struct Presence {
     own: Announcement,

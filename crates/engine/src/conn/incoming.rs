@@ -142,11 +142,7 @@ impl<A: Application> Conn<A> {
 
     /// Notes whether a task lets the application handle what it keeps; what was noted before.
     fn set_has_task(&self, has_task: bool) -> bool {
-        match (&mut self.state.lock().rare, has_task) {
-            (Some(rare), _) => std::mem::replace(&mut rare.has_task, has_task),
-            (None, false) => false,
-            (rare @ None, true) => std::mem::replace(&mut rare.get_or_insert_default().has_task, true),
-        }
+        std::mem::replace(&mut self.state.lock().rare().has_task, has_task)
     }
 
     /// Reads what the plain socket has.
