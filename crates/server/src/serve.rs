@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::backend::Backend;
-use crate::config::Config;
+use crate::config::{Config, NamespaceRule};
 use crate::log::complain;
 use crate::metrics::{Metrics, Sources};
 use crate::readiness::{Phase, Readiness};
@@ -57,8 +57,9 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return complain(&[format!("cannot catch signals: {error}")]),
     };
-    // Its handlers, the routes, do not wait; but what goes through a cluster does.
-    let mut builder = ServerBuilder::from(config.options.clone()).dedicated_threads(config.cluster.is_none());
+    // Threads of their own suit connections whose handlers do not wait. What goes through a cluster does, and some routes.
+    let waits = config.cluster.is_some() || config.namespaces.iter().any(NamespaceRule::may_wait);
+    let mut builder = ServerBuilder::from(config.options.clone()).dedicated_threads(!waits);
     if let Some(cluster) = &config.cluster {
         let backend = cluster.backend.clone();
         builder = builder.adapter(move |local| backend.adapter(local));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use crate::config::{Config, NamespaceName, RouteRule, UnknownEvents};
+use crate::config::{Config, NamespaceName, UnknownEvents};
 
 /// The addresses to open, the first for this machine.
 pub(crate) fn urls(config: &Config, local: SocketAddr) -> Vec<String> {
@@ -54,7 +54,7 @@ pub(crate) fn describe(config: &Config) -> String {
     for namespace in &config.namespaces {
         line(&mut text, format_args!("\n  events in {}", name(&namespace.name)));
         for event in &namespace.events {
-            row(&mut text, &format!("  {}", event.name), &route(&event.route));
+            row(&mut text, &format!("  {}", event.name), &event.chain.describe());
         }
         let unknown = match namespace.unknown_events {
             UnknownEvents::Refuse => "refused",
@@ -110,18 +110,6 @@ fn name(name: &NamespaceName) -> String {
     match name {
         NamespaceName::One(name) => name.clone(),
         NamespaceName::Pattern(pattern) => format!("/{pattern}/"),
-    }
-}
-
-fn route(route: &RouteRule) -> String {
-    match route {
-        RouteRule::Broadcast(_) => "to all in the namespace".to_owned(),
-        RouteRule::Room { room, .. } => format!("to the room {room}"),
-        RouteRule::Join { room } => format!("joins the room {room}"),
-        RouteRule::Leave { room } => format!("leaves the room {room}"),
-        RouteRule::Members { room, .. } => format!("lists the members of the room {room}"),
-        RouteRule::Ack { reply } => format!("is acknowledged with {reply}"),
-        RouteRule::Refuse => "is refused".to_owned(),
     }
 }
 

@@ -44,5 +44,18 @@ for (const adapter of ["redis-native", "redis", "redis-sharded", "redis-streams"
         assert.match(JSON.stringify(seen), new RegExp(`from ${from}`));
       }
     });
+
+    test("the members of a room are those on both nodes", async () => {
+      const expected = clients.map((client) => client.id).sort();
+      for (const client of clients) {
+        const members = await until(async () => {
+          const answer = await client.timeout(10_000).emitWithAck("members", { room: "lobby" });
+          // The nodes may not have met yet.
+          return answer.length === 2 && answer;
+        }, "not both members");
+        assert.deepEqual(members.map((member) => member.id).sort(), expected);
+        assert.deepEqual(members.map((member) => member.data.name).sort(), ["n0", "n1"]);
+      }
+    });
   });
 }

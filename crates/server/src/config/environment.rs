@@ -86,7 +86,7 @@ fn set(
         Kind::Text => text(value),
         // What cannot be read is refused where it is known what it should be.
         Kind::Data => parse_value(&value, origin).unwrap_or_else(|_| text(value)),
-        Kind::Table(_) | Kind::Tables(_) => {
+        Kind::Table(_) | Kind::Tables(_) | Kind::OneOf(_) => {
             parse_value(&value, origin).map_err(|error| Some(format!("must be JSON or TOML: {error}")))?
         }
     };

@@ -19,7 +19,7 @@ pub(crate) mod tree;
 use std::ffi::OsString;
 use std::path::Path;
 
-pub(crate) use namespaces::{EventRule, NamespaceName, NamespaceRule, OWN_EVENTS, RelayRule, RouteRule};
+pub(crate) use namespaces::{NamespaceName, NamespaceRule};
 pub(crate) use raw::{LogFormat, UnknownEvents};
 pub(crate) use reference::reference;
 pub(crate) use resolve::{Admin, Config, Log};
@@ -130,6 +130,12 @@ fn set(table: &mut Table, path: &[&str], node: Node) {
             }
         }
     }
+}
+
+/// The rules of a text, for tests.
+#[cfg(test)]
+pub(crate) fn rules(text: &str) -> Vec<NamespaceRule> {
+    parse("a.toml".to_owned(), text, [], Flags::default()).map(|config| config.namespaces).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use regex::Regex;
-use serde_json::json;
 
 use super::problems::{Problems, regex_error};
-use super::raw::{EventSection, NamespaceSection, RouteChoice, RouteSection, UnknownEvents};
-use crate::routes::Template;
+use super::raw::{EventSection, NamespaceSection, UnknownEvents};
+use crate::routes::{Arguments, Chain, Check, OWN_EVENTS, Place, Shared, Size};
 
 /// What clients may do in a namespace.
 #[derive(Clone, Debug)]
@@ -17,10 +17,15 @@ pub(crate) struct NamespaceRule {
     pub(crate) unknown_events: UnknownEvents,
     /// Keys of `auth` that become the client's data.
     pub(crate) auth_data: Vec<String>,
-    /// Whether the members of a room are told who comes and goes.
-    pub(crate) presence: bool,
-    pub(crate) max_room_bytes: usize,
+    pub(crate) shared: Shared,
     pub(crate) events: Vec<EventRule>,
+}
+
+impl NamespaceRule {
+    /// Whether a check or a route of one of its events waits.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.events.iter().any(|event| event.chain.may_wait())
+    }
 }
 
 /// One namespace, or all that a pattern matches.
@@ -34,52 +39,31 @@ pub(crate) enum NamespaceName {
 #[derive(Clone, Debug)]
 pub(crate) struct EventRule {
     pub(crate) name: String,
-    /// How many arguments it must have.
-    pub(crate) args: Option<usize>,
-    /// Bytes that its arguments may have.
-    pub(crate) max_bytes: Option<usize>,
-    pub(crate) route: RouteRule,
+    pub(crate) chain: Arc<Chain>,
 }
 
-/// Where an event goes.
-#[derive(Clone, Debug)]
-pub(crate) enum RouteRule {
-    Broadcast(RelayRule),
-    Room { room: Template, require_membership: bool, relay: RelayRule },
-    Join { room: Template },
-    Leave { room: Template },
-    Members { room: Template, require_membership: bool, max_members: usize },
-    Ack { reply: serde_json::Value },
-    Refuse,
-}
-
-/// How an event is passed on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RelayRule {
-    pub(crate) exclude_sender: bool,
-    pub(crate) volatile: bool,
-    pub(crate) append_sender: bool,
-}
-
-/// What the server's own events begin with.
-pub(crate) const OWN_EVENTS: &str = "sockeye:";
 /// Names that the protocol keeps for itself.
 const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
-pub(super) fn resolve_namespaces(raw: Vec<NamespaceSection>, problems: &mut Problems) -> Vec<NamespaceRule> {
+/// Checks the rules. `is_clustered`: there may be other nodes.
+pub(super) fn resolve_namespaces(
+    raw: Vec<NamespaceSection>,
+    is_clustered: bool,
+    problems: &mut Problems,
+) -> Vec<NamespaceRule> {
     let mut names = BTreeMap::new();
     let rules = raw.into_iter().enumerate().filter_map(|(index, section)| {
         let path = format!("namespace[{index}]");
         if let Some(name) = section.name.clone().or_else(|| section.pattern.clone()) {
             refuse_second(&mut names, name, &path, &path, "namespace", problems);
         }
-        namespace(section, &path, problems)
+        namespace(section, is_clustered, &path, problems)
     });
     rules.collect()
 }
 
-fn namespace(raw: NamespaceSection, path: &str, problems: &mut Problems) -> Option<NamespaceRule> {
+fn namespace(raw: NamespaceSection, is_clustered: bool, path: &str, problems: &mut Problems) -> Option<NamespaceRule> {
     let name = match (raw.name, raw.pattern) {
         (Some(name), None) => {
             if !name.starts_with('/') || name.contains([',', '?']) {
@@ -117,14 +101,13 @@ fn namespace(raw: NamespaceSection, path: &str, problems: &mut Problems) -> Opti
         if let Some(name) = section.name.clone() {
             refuse_second(&mut names, name, &path, &format!("{path}.name"), "event", problems);
         }
-        events.extend(event(section, &path, problems));
+        events.extend(event(section, is_clustered, &path, problems));
     }
     Some(NamespaceRule {
         name: name?,
         unknown_events: raw.unknown_events,
         auth_data: raw.auth_data,
-        presence: raw.presence,
-        max_room_bytes: raw.max_room_bytes.0,
+        shared: Shared { presence: raw.presence, max_room_bytes: raw.max_room_bytes.0 },
         events,
     })
 }
@@ -152,7 +135,7 @@ fn refuse_second(
 /// The longest name of a room that can be asked for.
 const MAX_ROOM_BYTES: usize = 4096;
 
-fn event(raw: &EventSection, path: &str, problems: &mut Problems) -> Option<EventRule> {
+fn event(raw: &EventSection, is_clustered: bool, path: &str, problems: &mut Problems) -> Option<EventRule> {
     let before = problems.len();
     match &raw.name {
         None => problems.add(&format!("{path}.name"), "is missing: the name of an event"),
@@ -167,104 +150,27 @@ fn event(raw: &EventSection, path: &str, problems: &mut Problems) -> Option<Even
         }
         Some(_) => {}
     }
-    let route = route(raw, path, problems);
+    let chain = chain(raw, is_clustered, path, problems);
     if problems.len() > before {
         return None;
     }
-    let max_bytes = raw.max_bytes.map(|size| size.0);
-    Some(EventRule { name: raw.name.clone()?, args: arguments(raw), max_bytes, route: route? })
+    Some(EventRule { name: raw.name.clone()?, chain: Arc::new(chain?) })
 }
 
-/// How many arguments an event must have.
-fn arguments(event: &EventSection) -> Option<usize> {
-    event.args.or_else(|| event.route.as_ref().is_some_and(|route| route.append_sender).then_some(1))
-}
-
-/// The route of an event. Its table has just the keys of its kind.
-fn route(event: &EventSection, path: &str, problems: &mut Problems) -> Option<RouteRule> {
+/// What happens with an event: what does not depend on its route is checked first.
+fn chain(event: &EventSection, is_clustered: bool, path: &str, problems: &mut Problems) -> Option<Chain> {
     let path = format!("{path}.route");
-    let Some(raw) = &event.route else {
+    let Some(route) = &event.route else {
         if !problems.is_set(&path) {
             problems.add(&path, "is missing: a table, such as { kind = \"room\", room = \"{data.room}\" }");
         }
         return None;
     };
-    let Some(kind) = raw.kind else {
-        let path = format!("{path}.kind");
-        if !problems.is_set(&path) {
-            let allowed = "\"broadcast\", \"room\", \"join\", \"leave\", \"members\", \"ack\" or \"refuse\"";
-            problems.add(&path, format!("is missing: {allowed}"));
-        }
-        return None;
-    };
-    refuse_other_kinds(kind, &path, problems);
-    let args = arguments(event);
-    let relay =
-        RelayRule { exclude_sender: raw.exclude_sender, volatile: raw.volatile, append_sender: raw.append_sender };
-    let require_membership = raw.require_membership;
-    match kind {
-        RouteChoice::Broadcast => Some(RouteRule::Broadcast(relay)),
-        RouteChoice::Ack => Some(RouteRule::Ack { reply: raw.reply.clone().unwrap_or_else(|| json!({ "ok": true })) }),
-        RouteChoice::Refuse => Some(RouteRule::Refuse),
-        RouteChoice::Room => {
-            template(raw, args, &path, problems).map(|room| RouteRule::Room { room, require_membership, relay })
-        }
-        RouteChoice::Join => template(raw, args, &path, problems).map(|room| RouteRule::Join { room }),
-        RouteChoice::Leave => template(raw, args, &path, problems).map(|room| RouteRule::Leave { room }),
-        RouteChoice::Members => template(raw, args, &path, problems).map(|room| RouteRule::Members {
-            room,
-            require_membership,
-            max_members: raw.max_members,
-        }),
-    }
+    let kind = route.get();
+    let args = event.args.or_else(|| kind.args());
+    let chain = kind.resolve(&mut Place { path: &path, args, is_clustered, problems })?;
+    let mut checks: Vec<Box<dyn Check>> = Vec::new();
+    checks.extend(args.map(|count| Box::new(Arguments(count)) as Box<dyn Check>));
+    checks.extend(event.max_bytes.map(|bytes| Box::new(Size(bytes.0)) as Box<dyn Check>));
+    Some(chain.after(checks))
 }
-
-/// Reports the keys of a route that only other kinds have.
-fn refuse_other_kinds(kind: RouteChoice, path: &str, problems: &mut Problems) {
-    let own: Vec<_> = ONLY_FOR.iter().filter(|(_, kinds)| kinds.contains(&kind)).map(|(key, _)| *key).collect();
-    for (key, kinds) in ONLY_FOR {
-        let key_path = format!("{path}.{key}");
-        if problems.is_set(&key_path) && !kinds.contains(&kind) {
-            let keys =
-                if own.is_empty() { "no keys but kind".to_owned() } else { format!("the keys {}", own.join(", ")) };
-            problems.add(&key_path, format!("is not a key of the kind \"{}\", which has {keys}", kind.as_str()));
-        }
-    }
-}
-
-fn template(raw: &RouteSection, args: Option<usize>, path: &str, problems: &mut Problems) -> Option<Template> {
-    let path = format!("{path}.room");
-    let Some(text) = &raw.room else {
-        problems.add(&path, "is missing: the room, such as \"{data.room}\"");
-        return None;
-    };
-    match Template::parse(text) {
-        Ok(template) => {
-            if let (Some(args), Some(last)) = (args, template.last_argument())
-                && last >= args
-            {
-                problems.add(&path, format!("names argument {last}, and the event has {args} of them, from 0 on"));
-            }
-            Some(template)
-        }
-        Err(error) => {
-            problems.add(&path, error);
-            None
-        }
-    }
-}
-
-/// The keys of routes, each with the kinds that have it.
-const ONLY_FOR: [(&str, &[RouteChoice]); 7] = {
-    const ROOMS: &[RouteChoice] = &[RouteChoice::Room, RouteChoice::Join, RouteChoice::Leave, RouteChoice::Members];
-    const RELAYS: &[RouteChoice] = &[RouteChoice::Broadcast, RouteChoice::Room];
-    [
-        ("room", ROOMS),
-        ("exclude_sender", RELAYS),
-        ("volatile", RELAYS),
-        ("append_sender", RELAYS),
-        ("require_membership", &[RouteChoice::Room, RouteChoice::Members]),
-        ("max_members", &[RouteChoice::Members]),
-        ("reply", &[RouteChoice::Ack]),
-    ]
-};

@@ -9,6 +9,7 @@ use sockeye::{AddressRange, ConnectionStateRecovery, Limits, Options, PerMessage
 use super::section::{choices, section};
 use super::setting::Size;
 use crate::backend::ClusterSection;
+use crate::routes::RouteTable;
 
 section! {
     /// The configuration.
@@ -402,54 +403,11 @@ section! {
         /// allow.
         max_bytes: Option<Size> = None, example "\"64KiB\"";
         /// Where the event goes. Required: a table with `kind` and the keys of that kind, on one line as in
-        /// `route = { kind = "room", room = "{data.room}" }` or on lines of its own as here.
-        route: Option<RouteSection> = None;
-    }
-}
-
-section! {
-    /// Where an event goes: the kind, and the keys of that kind.
-    struct RouteSection {
-        /// Required. "broadcast": to all in the namespace; "room": to those in a room; "join", "leave": the client joins or
-        /// leaves a room; "members": the acknowledgement lists who is in a room, as `[{ id, data }]`; "ack": the event is
-        /// acknowledged, no more; "refuse": the event is refused. If the client asks for an acknowledgement, it is
-        /// `{ ok: true }` or `{ ok: false, error }`.
-        kind: Option<RouteChoice> = None, example "\"room\"";
-        /// The room, for "room", "join", "leave" and "members": text with places in braces. {data} is the event's first
-        /// argument and {data.key} a value in it, {args.1} its second argument, {socket.id} the client's id,
-        /// {socket.data.key} its data. {{ and }} stand for braces.
-        room: Option<String> = None, example "\"{data.room}\"";
-        /// Whether the sender is left out, for "broadcast" and "room".
-        exclude_sender: bool = true;
-        /// Whether only members of the room may send to it or list it, for "room" and "members".
-        require_membership: bool = true;
-        /// Whether clients that are not ready to take it are left out, for "broadcast" and "room".
-        volatile: bool = false;
-        /// Whether the sender's `{ id, data }` is appended as the last argument, for "broadcast" and "room".
-        append_sender: bool = false;
-        /// How many members are listed, for "members". Further ones are left out.
-        max_members: usize = 1000;
-        /// The acknowledgement, for "ack": any value.
-        reply: Option<serde_json::Value> = None, example "{ ok = true }";
-    }
-}
-
-choices! {
-    /// Where an event goes.
-    enum RouteChoice {
-        /// To all in the namespace.
-        Broadcast = "broadcast",
-        /// To those in a room.
-        Room = "room",
-        /// The client joins a room.
-        Join = "join",
-        /// The client leaves a room.
-        Leave = "leave",
-        /// The acknowledgement lists who is in a room.
-        Members = "members",
-        /// It is acknowledged, no more.
-        Ack = "ack",
-        /// It is refused.
-        Refuse = "refuse",
+        /// `route = { kind = "room", room = "{data.room}" }` or on lines of its own as here. If the client asks for an
+        /// acknowledgement, it is `{ ok: true }` or `{ ok: false, error }`, where nothing else is said.
+        ///
+        /// A room is text with places in braces. {data} is the event's first argument and {data.key} a value in it, {args.1}
+        /// its second argument, {socket.id} the client's id, {socket.data.key} its data. {{ and }} stand for braces.
+        route: Option<RouteTable> = None;
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::raw::RawConfig;
-use super::setting::{Kind, Schema, Section};
+use super::setting::{KIND_KEY, Key, Kind, OneOf, Schema, Section};
 
 /// The reference. It is a configuration itself, of nothing but defaults. Keys that are unset by default are there as `#key`,
 /// with a value as an example.
@@ -26,6 +26,7 @@ const HEAD: &str = "\
 fn table(text: &mut String, schema: &'static Schema, path: &str, disabled: bool) {
     let mark = if disabled { "#" } else { "" };
     let mut tables = Vec::new();
+    let mut choices = Vec::new();
     let mut is_first = true;
     for key in schema.keys {
         let default = (key.default)();
@@ -43,7 +44,11 @@ fn table(text: &mut String, schema: &'static Schema, path: &str, disabled: bool)
             }
             Kind::Table(inner) => tables.push((key, inner, false, default.is_none())),
             Kind::Tables(inner) => tables.push((key, inner, true, true)),
+            Kind::OneOf(kinds) => choices.push((key, kinds)),
         }
+    }
+    for (key, kinds) in choices {
+        one_of(text, key, kinds, path);
     }
     for (key, inner, is_list, is_unset) in tables {
         let path = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
@@ -56,6 +61,22 @@ fn table(text: &mut String, schema: &'static Schema, path: &str, disabled: bool)
             false => line(text, format_args!("{mark}[{path}]")),
         }
         table(text, inner, &path, disabled);
+    }
+}
+
+/// A table of several kinds: one after the other, each with its keys.
+fn one_of(text: &mut String, key: &Key, kinds: &'static [OneOf], path: &str) {
+    text.push('\n');
+    documentation(text, key.doc);
+    for kind in kinds {
+        text.push('\n');
+        documentation(text, kind.doc);
+        line(text, format_args!("#[{path}.{}]", key.name));
+        line(text, format_args!("#{KIND_KEY} = \"{}\"", kind.word));
+        if !kind.schema.keys.is_empty() {
+            text.push('\n');
+        }
+        table(text, kind.schema, &format!("{path}.{}", key.name), true);
     }
 }
 

@@ -130,7 +130,7 @@ pub(super) fn resolve(raw: RawConfig, source: String, problems: &mut Problems) -
             problems.add(path, NOT_ZERO);
         }
     }
-    let namespaces = resolve_namespaces(raw.namespace, problems);
+    let namespaces = resolve_namespaces(raw.namespace, raw.cluster.is_some(), problems);
     let has_chat = |rule: &NamespaceRule| rule.events.iter().any(|event| event.name == "join");
     if raw.server.demo && !namespaces.iter().any(has_chat) {
         let text = "server.demo: the chat page needs the events that `sockeye config --chat` has; it will not work";

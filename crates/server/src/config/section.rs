@@ -42,6 +42,7 @@ macro_rules! section {
                 problems: &mut $crate::config::problems::Problems,
             ) -> Self {
                 $crate::config::setting::refuse_unknown(table, Self::SCHEMA, path, problems);
+                #[allow(unused_mut, reason = "a table may have no keys")]
                 let mut section = Self::default();
                 $(if let Some(node) = table.get(stringify!($key)) {
                     let path = $crate::config::setting::join(path, stringify!($key));
@@ -98,4 +99,57 @@ macro_rules! choices {
     };
 }
 
-pub(crate) use {choices, section};
+/// Declares a table that is one of a few kinds: its key `kind` says which, and each kind has keys of its own.
+macro_rules! kinds {
+    (
+        $(#[doc = $doc:literal])*
+        enum $name:ident: $trait:ident {
+            $($(#[doc = $kind_doc:literal])* $kind:ident($section:ty) = $word:literal,)*
+        }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Debug)]
+        pub(crate) enum $name {
+            $($(#[doc = $kind_doc])* $kind($section),)*
+        }
+
+        impl $name {
+            /// The table, as what all kinds have in common.
+            pub(crate) fn get(&self) -> &dyn $trait {
+                match self {
+                    $(Self::$kind(section) => section,)*
+                }
+            }
+        }
+
+        impl $crate::config::setting::Setting for $name {
+            const KIND: $crate::config::setting::Kind = $crate::config::setting::Kind::OneOf(&[$(
+                $crate::config::setting::OneOf {
+                    word: $word,
+                    doc: &[$($kind_doc),*],
+                    schema: <$section as $crate::config::setting::Section>::SCHEMA,
+                },
+            )*]);
+
+            fn read(
+                node: &$crate::config::tree::Node,
+                path: &str,
+                problems: &mut $crate::config::problems::Problems,
+            ) -> Option<Self> {
+                let $crate::config::setting::Kind::OneOf(kinds) = Self::KIND else { return None };
+                let (word, table) = $crate::config::setting::read_kind(kinds, node, path, problems)?;
+                $(if word == $word {
+                    let section = $crate::config::setting::Section::read_table(&table, path, problems);
+                    return Some(Self::$kind(section));
+                })*
+                None
+            }
+
+            fn show(&self) -> Option<String> {
+                Some(String::new())
+            }
+        }
+    };
+}
+
+pub(crate) use {choices, kinds, section};

@@ -21,6 +21,18 @@ pub(crate) enum Kind {
     Table(&'static Schema),
     /// A list of such tables.
     Tables(&'static Schema),
+    /// A table whose key `kind` says which of these it is.
+    OneOf(&'static [OneOf]),
+}
+
+/// One kind of a table, and what it may hold.
+#[derive(Debug)]
+pub(crate) struct OneOf {
+    /// The value of `kind`.
+    pub(crate) word: &'static str,
+    pub(crate) doc: &'static [&'static str],
+    /// The keys besides `kind`.
+    pub(crate) schema: &'static Schema,
 }
 
 /// What a table may hold.
@@ -83,16 +95,7 @@ impl<T: Section> Setting for T {
     const KIND: Kind = Kind::Table(T::SCHEMA);
 
     fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
-        match &node.value {
-            Value::Table(table) => Some(T::read_table(table, path, problems)),
-            Value::Text(text) => {
-                let now = moved_text(path, text);
-                let now = now.unwrap_or_else(|| format!("must be a table, not {}", shown(&node.value)));
-                problems.add_at(path, node.origin.clone(), now);
-                None
-            }
-            other => refuse(node, path, problems, "a table", other),
-        }
+        Some(T::read_table(table_of(node, path, problems)?, path, problems))
     }
 
     fn show(&self) -> Option<String> {
@@ -378,6 +381,55 @@ impl<T: Setting> Setting for Vec<T> {
         items.map(|items| format!("[{}]", items.join(", ")))
     }
 }
+
+/// The keys of a table; none if it is something else.
+fn table_of<'a>(node: &'a Node, path: &str, problems: &mut Problems) -> Option<&'a Table> {
+    match &node.value {
+        Value::Table(table) => Some(table),
+        Value::Text(text) => {
+            let now = moved_text(path, text);
+            let now = now.unwrap_or_else(|| format!("must be a table, not {}", shown(&node.value)));
+            problems.add_at(path, node.origin.clone(), now);
+            None
+        }
+        other => refuse(node, path, problems, "a table", other),
+    }
+}
+
+/// Reads which kind of a table it is; the rest is its keys. Keys that only other kinds have are reported, and left out.
+pub(crate) fn read_kind(
+    kinds: &'static [OneOf],
+    node: &Node,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<(&'static str, Table)> {
+    let mut table = table_of(node, path, problems)?.clone();
+    let kind_path = join(path, KIND_KEY);
+    let Some(kind) = table.remove(KIND_KEY) else {
+        let words: Vec<_> = kinds.iter().map(|kind| kind.word).collect();
+        problems.add(&kind_path, format!("is missing: {}", one_of(&words)));
+        return None;
+    };
+    problems.set(&kind_path, &kind.origin);
+    let choices: Vec<_> = kinds.iter().map(|kind| (kind.word, kind)).collect();
+    let kind = read_choice(&choices, &kind, &kind_path, problems)?;
+    let is_of_others =
+        |name: &str| kind.schema.key(name).is_none() && kinds.iter().any(|other| other.schema.key(name).is_some());
+    table.retain(|name, node| {
+        let is_wrong = is_of_others(name);
+        if is_wrong {
+            let own: Vec<_> = kind.schema.keys.iter().map(|key| key.name).collect();
+            let own = if own.is_empty() { "no keys but kind".into() } else { format!("the keys {}", own.join(", ")) };
+            let text = format!("is not a key of the kind \"{}\", which has {own}", kind.word);
+            problems.add_at(&join(path, name), node.origin.clone(), text);
+        }
+        !is_wrong
+    });
+    Some((kind.word, table))
+}
+
+/// The key that says which kind of a table it is.
+pub(crate) const KIND_KEY: &str = "kind";
 
 /// Reads one of a few words.
 pub(crate) fn read_choice<T: Copy>(

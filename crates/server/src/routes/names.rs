@@ -13,7 +13,7 @@ const MARK: char = '\u{1}';
 
 /// Why a name cannot be that of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadName {
+pub(crate) enum BadName {
     Empty,
     TooLong,
     ControlCharacter,
