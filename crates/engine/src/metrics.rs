@@ -137,6 +137,8 @@ pub struct Metrics {
     pub handler_panics: Counter,
     /// Requests and handshakes refused.
     pub refused: Counter,
+    /// Requests for sessions that are not here: they have ended, or another node has them.
+    pub unknown_sessions: Counter,
     /// TCP connections that the server's own listener serves.
     pub tcp_connections: Gauge,
     /// TCP connections that the server's own listener has accepted.

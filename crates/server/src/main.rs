@@ -16,6 +16,7 @@ mod routes;
 mod serve;
 mod signals;
 mod startup;
+mod sticky;
 mod tls;
 
 use std::process::ExitCode;

@@ -94,6 +94,11 @@ impl Page<'_> {
             ("handler_errors", "Handlers that returned an error.", &metrics.handler_errors),
             ("unasked_acks", "Acknowledgements that no emit waited for.", &metrics.unasked_acks),
             ("refused", "Requests and handshakes refused.", &metrics.refused),
+            (
+                "unknown_sessions",
+                "Requests for sessions that ended, or that are another server's.",
+                &metrics.unknown_sessions,
+            ),
             ("tcp_accepted", "TCP connections accepted.", &metrics.tcp_accepted),
             ("header_timeouts", "Connections closed: headers took too long.", &metrics.header_timeouts),
             ("write_timeouts", "Connections closed: nobody read the response.", &metrics.write_timeouts),

@@ -18,7 +18,7 @@ use crate::metrics::{Metrics, Sources};
 use crate::readiness::{Phase, Readiness};
 use crate::routes::{Stopping, install};
 use crate::signals::Signals;
-use crate::{log, page, startup, tls};
+use crate::{log, page, startup, sticky, tls};
 
 /// Serves until a signal. The exit status is that of the process.
 pub(crate) fn run(config: Config) -> ExitCode {
@@ -90,6 +90,9 @@ async fn serve(config: Config, is_text: bool) -> ExitCode {
                 error => format!("cluster.peers: {error}"),
             }]);
         }
+    }
+    if config.cluster.as_ref().is_some_and(|cluster| cluster.peers.is_none()) {
+        tokio::spawn(sticky::watch(server.clone()));
     }
     match is_text {
         true => print(&startup::banner(&config, local, admin)),

@@ -88,7 +88,11 @@ where
     });
     let is_upgrade = upgrade.is_some();
     let refuse = |error: &HandshakeError| {
-        app.engine().metrics.request_refused(error.message(), error);
+        let metrics = &app.engine().metrics;
+        metrics.request_refused(error.message(), error);
+        if matches!(error, HandshakeError::SessionUnknown) {
+            metrics.unknown_sessions.increment();
+        }
         error_response(error, is_upgrade)
     };
     if let Some(allowed) = &app.engine().options.allowed_origins
