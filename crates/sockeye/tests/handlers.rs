@@ -12,11 +12,33 @@ use sockeye::{
     Ack, Args, Auth, Bound, CloseReason, ConnectError, Data, Event, EventContext, Limits, Reason, Rejection, Server,
     Socket, Value,
 };
+use support::net::{Net, over_both, until};
 use support::{Got, Polling, WebSocket};
+use tokio::sync::{Notify, Semaphore};
 
-#[tokio::test(start_paused = true)]
-async fn arguments_are_taken_from_the_event() {
-    let server = Server::new();
+over_both! {
+    arguments_are_taken_from_the_event,
+    an_event_that_does_not_fit_is_counted_and_nothing_else,
+    binary_goes_both_ways,
+    handlers_start_in_order_and_wait_beside_each_other,
+    a_sequential_namespace_handles_one_event_at_a_time,
+    a_panic_closes_its_own_connection_only,
+    connection_middlewares_decide_in_order,
+    a_client_that_leaves_during_a_middleware_is_forgotten,
+    event_middlewares_and_catch_all_listeners,
+    handlers_may_take_what_the_program_defines,
+    several_handlers_of_one_event_and_off,
+    disconnecting_still_has_the_rooms_and_disconnect_the_reason,
+    null_is_an_argument,
+    half_of_a_surrogate_pair_is_text_everywhere,
+    an_id_that_javascript_cannot_count_closes_nothing,
+    acknowledgements_that_nobody_waits_for_are_counted,
+    the_handshake_has_the_fields_of_the_official_server,
+    listeners_that_panic_are_counted_and_nothing_else,
+}
+
+async fn arguments_are_taken_from_the_event(net: Net) {
+    let server = net.serve(Server::new());
     server.on("none", |socket: Socket| socket.emit("none", ()));
     server.on("one", |socket: Socket, Data(text): Data<String>| socket.emit("one", text));
     server.on("two", |socket: Socket, Data((a, b)): Data<(u8, Option<u8>)>| socket.emit("two", (a, b)));
@@ -46,9 +68,8 @@ async fn arguments_are_taken_from_the_event() {
     client.silence().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_event_that_does_not_fit_is_counted_and_nothing_else() {
-    let server = Server::new();
+async fn an_event_that_does_not_fit_is_counted_and_nothing_else(net: Net) {
+    let server = net.serve(Server::new());
     server.on("number", |_: Data<u32>, ack: Ack| ack.send("ok"));
     let (mut client, _) = WebSocket::joined(&server).await;
     client.send("421[\"number\",\"text\"]").await;
@@ -57,9 +78,8 @@ async fn an_event_that_does_not_fit_is_counted_and_nothing_else() {
     assert_eq!(server.metrics().rejected_events.value(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn binary_goes_both_ways() {
-    let server = Server::new();
+async fn binary_goes_both_ways(net: Net) {
+    let server = net.serve(Server::new());
     server.on("bin", |socket: Socket, Data((name, data)): Data<(String, Bytes)>, ack: Ack| {
         socket.emit("bin", (data.len(), &data));
         ack.send((name, data));
@@ -73,16 +93,16 @@ async fn binary_goes_both_ways() {
     assert_eq!(client.next().await, Got::Binary(vec![1, 2, 3]));
 }
 
-#[tokio::test(start_paused = true)]
-async fn handlers_start_in_order_and_wait_beside_each_other() {
-    let server = Server::new();
+async fn handlers_start_in_order_and_wait_beside_each_other(net: Net) {
+    let server = net.serve(Server::new());
     let log = Arc::new(Mutex::new(Vec::new()));
-    let seen = log.clone();
-    server.on("work", move |Data(n): Data<u64>, ack: Ack| {
-        let seen = seen.clone();
+    let ends = Arc::new([const { Notify::const_new() }; 4]);
+    let (seen, waits) = (log.clone(), ends.clone());
+    server.on("work", move |Data(n): Data<usize>, ack: Ack| {
+        let (seen, waits) = (seen.clone(), waits.clone());
         async move {
             seen.lock().push(format!("start {n}"));
-            tokio::time::sleep(Duration::from_secs(10 - n)).await;
+            waits[n].notified().await;
             seen.lock().push(format!("end {n}"));
             ack.send(n);
         }
@@ -95,17 +115,18 @@ async fn handlers_start_in_order_and_wait_beside_each_other() {
     client.send("424[\"quick\"]").await;
     assert_eq!(client.text().await, "434[\"quick\"]", "it does not wait behind the others");
     for n in [3, 2, 1] {
+        ends[n].notify_one();
         assert_eq!(client.text().await, format!("43{n}[{n}]"));
     }
     assert_eq!(*log.lock(), ["start 1", "start 2", "start 3", "end 3", "end 2", "end 1"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_sequential_namespace_handles_one_event_at_a_time() {
-    let server = Server::new();
+async fn a_sequential_namespace_handles_one_event_at_a_time(net: Net) {
+    let server = net.serve(Server::new());
     server.sequential();
     server.on("work", |Data(n): Data<u64>, ack: Ack| async move {
-        tokio::time::sleep(Duration::from_secs(10 - n)).await;
+        // The later ones would be faster.
+        tokio::time::sleep(Duration::from_millis(40 - 10 * n)).await;
         ack.send(n);
     });
     let (mut client, _) = WebSocket::joined(&server).await;
@@ -117,15 +138,14 @@ async fn a_sequential_namespace_handles_one_event_at_a_time() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_panic_closes_its_own_connection_only() {
-    let server = Server::new();
+async fn a_panic_closes_its_own_connection_only(net: Net) {
+    let server = net.serve(Server::new());
     let reasons = Arc::new(Mutex::new(Vec::new()));
     let log = reasons.clone();
     server.on_disconnect(move |Reason(reason): Reason| log.lock().push(reason));
     server.on("at once", |Data(text): Data<Option<u8>>| assert!(text.is_some(), "at once"));
     server.on("later", |Data(text): Data<Option<u8>>| async move {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(text.is_some(), "later");
     });
     server.on("echo", |ack: Ack, args: Args| ack.send(args));
@@ -137,10 +157,12 @@ async fn a_panic_closes_its_own_connection_only() {
     }
     other.send("421[\"echo\",1]").await;
     assert_eq!(other.text().await, "431[1]");
+    until(|| reasons.lock().len() == 2).await;
     assert_eq!(*reasons.lock(), [CloseReason::HandlerPanic; 2]);
     assert_eq!(server.metrics().handler_panics.value(), 2);
 }
 
+/// Over a pipe only: the time of several heartbeats passes.
 #[tokio::test(start_paused = true)]
 async fn a_client_with_too_many_waiting_handlers_is_not_read() {
     let mut limits = Limits::default();
@@ -185,13 +207,12 @@ async fn a_client_with_too_many_waiting_handlers_is_not_read() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn connection_middlewares_decide_in_order() {
+async fn connection_middlewares_decide_in_order(net: Net) {
     #[derive(serde::Deserialize)]
     struct Login {
         name: Option<String>,
     }
-    let server = Server::new();
+    let server = net.serve(Server::new());
     let calls = Arc::new(Mutex::new(Vec::new()));
     let log = calls.clone();
     server.middleware(move |socket: Socket| {
@@ -221,12 +242,17 @@ async fn connection_middlewares_decide_in_order() {
     assert_eq!(welcome.text().await, "42[\"hello\",\"Ada\"]");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_during_a_middleware_is_forgotten() {
-    let server = Server::new();
-    server.middleware(|_| async {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        Ok(())
+async fn a_client_that_leaves_during_a_middleware_is_forgotten(net: Net) {
+    let server = net.serve(Server::new());
+    let (waits, goes_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (waiting, gate) = (waits.clone(), goes_on.clone());
+    server.middleware(move |_| {
+        let (waiting, gate) = (waiting.clone(), gate.clone());
+        async move {
+            waiting.add_permits(1);
+            let _open = gate.acquire().await.unwrap();
+            Ok(())
+        }
     });
     let connected = Arc::new(AtomicUsize::new(0));
     let count = connected.clone();
@@ -234,17 +260,18 @@ async fn a_client_that_leaves_during_a_middleware_is_forgotten() {
         count.fetch_add(1, Ordering::SeqCst);
     });
     let client = WebSocket::connect(&server).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(waits.acquire().await.unwrap());
     drop(client);
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    until(|| server.metrics().connections.value() == 0).await;
+    goes_on.add_permits(1);
+    until(|| Arc::strong_count(&goes_on) == 2).await;
     assert_eq!(connected.load(Ordering::SeqCst), 0);
-    assert_eq!(server.metrics().sockets.value(), 0);
+    until(|| server.metrics().sockets.value() == 0).await;
     assert!(server.main_namespace().sockets().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn event_middlewares_and_catch_all_listeners() {
-    let server = Server::new();
+async fn event_middlewares_and_catch_all_listeners(net: Net) {
+    let server = net.serve(Server::new());
     let log = Arc::new(Mutex::new(Vec::new()));
     let any = log.clone();
     server.on_any(move |Event(name): Event| any.lock().push(format!("any {}", name.as_str())));
@@ -265,6 +292,7 @@ async fn event_middlewares_and_catch_all_listeners() {
     }
     assert_eq!(client.text().await, "42[\"out\",1,2]");
     client.silence().await;
+    until(|| log.lock().len() >= 6).await;
     assert_eq!(
         *log.lock(),
         ["any ok", "out out 2", "any forbidden", "error forbidden not allowed", "any unknown", "fallback unknown"]
@@ -272,15 +300,14 @@ async fn event_middlewares_and_catch_all_listeners() {
     assert_eq!(server.metrics().unhandled_events.value(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn handlers_may_take_what_the_program_defines() {
+async fn handlers_may_take_what_the_program_defines(net: Net) {
     struct User(String);
     impl sockeye::FromEvent for User {
         fn from_event(context: &mut EventContext) -> Result<Self, Rejection> {
             context.socket().data("user").map(Self).ok_or_else(|| Rejection::new("nobody is logged in"))
         }
     }
-    let server = Server::new();
+    let server = net.serve(Server::new());
     server.on_connection(|socket: Socket, Auth(auth): Auth<serde_json::Value>| socket.set_data("user", &auth["user"]));
     server.on("who", |User(name): User, ack: Ack| ack.send(name));
     let mut client = WebSocket::connect_with(&server, "{\"user\":\"Grace\"}").await;
@@ -289,9 +316,8 @@ async fn handlers_may_take_what_the_program_defines() {
     assert_eq!(client.text().await, "431[\"Grace\"]");
 }
 
-#[tokio::test(start_paused = true)]
-async fn several_handlers_of_one_event_and_off() {
-    let server = Server::new();
+async fn several_handlers_of_one_event_and_off(net: Net) {
+    let server = net.serve(Server::new());
     for n in 0..2 {
         server.on("x", move |socket: Socket| socket.emit("from", n));
     }
@@ -304,9 +330,8 @@ async fn several_handlers_of_one_event_and_off() {
     client.silence().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn disconnecting_still_has_the_rooms_and_disconnect_the_reason() {
-    let server = Server::new();
+async fn disconnecting_still_has_the_rooms_and_disconnect_the_reason(net: Net) {
+    let server = net.serve(Server::new());
     let log = Arc::new(Mutex::new(Vec::new()));
     server.on_connection(|socket: Socket| socket.join("room"));
     let first = log.clone();
@@ -318,17 +343,17 @@ async fn disconnecting_still_has_the_rooms_and_disconnect_the_reason() {
     let (mut client, _) = WebSocket::joined(&server).await;
     client.send("41").await;
     client.silence().await;
+    until(|| log.lock().len() == 2).await;
     assert_eq!(*log.lock(), ["disconnecting 2", "disconnect 0 client namespace disconnect false"]);
     client.send("40").await;
     assert!(client.text().await.starts_with("40"), "it can join again on the same connection");
 }
 
 /// As Node.js: what is given is what arrives.
-#[tokio::test(start_paused = true)]
-async fn null_is_an_argument() {
+async fn null_is_an_argument(net: Net) {
     #[derive(serde::Serialize)]
     struct Pair(u8, u8);
-    let server = Server::new();
+    let server = net.serve(Server::new());
     server.on("answers", |socket: Socket, ack: Ack, Data(which): Data<u8>| match which {
         0 => ack.send(()),
         1 => ack.send(Value::Null),
@@ -359,13 +384,12 @@ async fn null_is_an_argument() {
 }
 
 /// A text that was cut in the middle of an emoji, as `"🎉".slice(0, 1)`.
-#[tokio::test(start_paused = true)]
-async fn half_of_a_surrogate_pair_is_text_everywhere() {
+async fn half_of_a_surrogate_pair_is_text_everywhere(net: Net) {
     #[derive(serde::Deserialize)]
     struct Login {
         name: String,
     }
-    let server = Server::new();
+    let server = net.serve(Server::new());
     server.on_connection(|socket: Socket, Auth(login): Auth<Login>| socket.emit("hello", login.name));
     server.on("text", |Data(text): Data<String>, ack: Ack| ack.send(text));
     server.on("any", |Data((text, any)): Data<(String, serde_json::Value)>, ack: Ack| ack.send((text, any)));
@@ -407,9 +431,8 @@ async fn half_of_a_surrogate_pair_is_text_everywhere() {
 }
 
 /// The official server rounds them, and answers.
-#[tokio::test(start_paused = true)]
-async fn an_id_that_javascript_cannot_count_closes_nothing() {
-    let server = Server::new();
+async fn an_id_that_javascript_cannot_count_closes_nothing(net: Net) {
+    let server = net.serve(Server::new());
     let calls = Arc::new(AtomicUsize::new(0));
     let count = calls.clone();
     server.on("echo", move |args: Args, ack: Ack| {
@@ -427,88 +450,29 @@ async fn an_id_that_javascript_cannot_count_closes_nothing() {
     assert_eq!(server.metrics().unasked_acks.value(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn acknowledgements_that_nobody_waits_for_are_counted() {
-    let server = Server::new();
-    server.on("ask", |socket: Socket| async move {
-        let late: Result<Args, _> = socket.timeout(Duration::from_secs(1)).emit_with_ack("question", ()).await;
+async fn acknowledgements_that_nobody_waits_for_are_counted(net: Net) {
+    let server = net.serve(Server::new());
+    server.on("ask", |socket: Socket, Data(milliseconds): Data<u64>| async move {
+        let timeout = Duration::from_millis(milliseconds);
+        let late: Result<Args, _> = socket.timeout(timeout).emit_with_ack("question", ()).await;
         socket.emit("late", late.is_err());
     });
     let (mut client, _) = WebSocket::joined(&server).await;
     client.send("437[1]").await;
     client.send("43[1]").await;
-    client.send("42[\"ask\"]").await;
+    client.send("42[\"ask\",1]").await;
     assert_eq!(client.text().await, "420[\"question\"]");
     assert_eq!(client.text().await, "42[\"late\",true]");
     client.send("430[]").await;
-    client.send("42[\"ask\"]").await;
+    client.send("42[\"ask\",30000]").await;
     assert_eq!(client.text().await, "421[\"question\"]");
     client.send("431[]").await;
     assert_eq!(client.text().await, "42[\"late\",false]");
     assert_eq!(server.metrics().unasked_acks.value(), 3);
 }
 
-/// Keeps the warnings of the thread.
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::WARN
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Line(String);
-        impl tracing::field::Visit for Line {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                if field.name() != "sid" {
-                    self.0 += &format!("{}={value:?} ", field.name());
-                }
-            }
-        }
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().push(line.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_that_does_not_fit_is_told_of_once() {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let _here = tracing::subscriber::set_default(Warnings(lines.clone()));
-    let server = Server::new();
-    server.on("number", |_: Data<u32>| ());
-    server.on("text", |_: Data<String>| ());
-    server.on("done", |ack: Ack| ack.send(()));
-    let (mut client, _) = WebSocket::joined(&server).await;
-    let long = "\u{7}x".repeat(1_000);
-    for event in ["number\",\"a", "number\",\"b", "text\",[],\"", "number\",\"c"] {
-        client.send(&format!("42[\"{event}\"]")).await;
-    }
-    client.send(&format!("42[\"number\",{}]", serde_json::to_string(&long).unwrap())).await;
-    client.send("421[\"done\"]").await;
-    assert_eq!(client.text().await, "431[]");
-    assert_eq!(server.metrics().rejected_events.value(), 5);
-    let lines = lines.lock();
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].contains("event=\"number\"") && lines[0].contains("expected u32"), "{lines:?}");
-    assert!(lines[1].contains("event=\"text\"") && lines[1].contains("expected a string"), "{lines:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_handshake_has_the_fields_of_the_official_server() {
-    let server = Server::new();
+async fn the_handshake_has_the_fields_of_the_official_server(net: Net) {
+    let server = net.serve(Server::new());
     let slot: Arc<Mutex<Option<Socket>>> = Arc::default();
     let kept = slot.clone();
     server.on_connection(move |socket: Socket| *kept.lock() = Some(socket));
@@ -540,9 +504,8 @@ async fn the_handshake_has_the_fields_of_the_official_server() {
 }
 
 /// What the program hears of is no reason to close anybody.
-#[tokio::test(start_paused = true)]
-async fn listeners_that_panic_are_counted_and_nothing_else() {
-    let server = Server::new();
+async fn listeners_that_panic_are_counted_and_nothing_else(net: Net) {
+    let server = net.serve(Server::new());
     server.on_any_outgoing(|_, _, _| panic!("on purpose"));
     let heard = Arc::new(AtomicUsize::new(0));
     let count = heard.clone();

@@ -1,17 +1,22 @@
-//! A client for tests that speaks the protocol by hand, over a pipe in memory: no ports, and time can be virtual.
+//! A client for tests that speaks the protocol by hand: over a pipe in memory, where time can be virtual, or over TCP.
 
-#![allow(dead_code, unreachable_pub, reason = "every test file has its own copy, and not each uses all of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    unused_macros,
+    reason = "every test file has its own copy, and not each uses all of it"
+)]
+
+pub mod net;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use sockeye::{NotFound, RemoteAddr, Server};
+use http::{Method, Response};
+use net::Served;
 use sockeye_websocket::{Decoder, Event, Input, Limits, OpCode, Role, write_masked_close, write_masked_frame};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tower_service::Service as _;
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
 
@@ -37,6 +42,10 @@ pub struct WebSocket {
     stream: Box<dyn Stream>,
     decoder: Decoder,
     pending: VecDeque<Got>,
+    /// Time is real, so that silence cannot be waited for.
+    is_tcp: bool,
+    /// How often the client has said its last words.
+    last_words: u32,
     /// Answers `2` with `3` by itself.
     pub answers_pings: bool,
 }
@@ -49,15 +58,21 @@ impl std::fmt::Debug for WebSocket {
 
 impl WebSocket {
     /// Opens a WebSocket with this query; the response's head is read.
-    pub async fn open(server: &Server, query: &str) -> Self {
+    pub async fn open(server: impl Into<Served>, query: &str) -> Self {
         Self::open_with(server, query, "", 1 << 20).await.expect("the upgrade is accepted")
     }
 
-    /// The same with more headers, and a pipe of this size; an error is the response's head.
-    pub async fn open_with(server: &Server, query: &str, headers: &str, pipe: usize) -> Result<Self, String> {
-        let (stream, theirs) = tokio::io::duplex(pipe);
-        tokio::spawn(server.clone().serve_connection(theirs, None, false, NotFound));
-        Self::open_on(stream, query, headers).await
+    /// The same with more headers, and a buffer of this size between the two; an error is the response's head.
+    pub async fn open_with(
+        server: impl Into<Served>,
+        query: &str,
+        headers: &str,
+        buffer: usize,
+    ) -> Result<Self, String> {
+        let server = server.into();
+        let mut socket = Self::open_on(server.connect(buffer).await, query, headers).await?;
+        socket.is_tcp = server.is_tcp();
+        Ok(socket)
     }
 
     /// The same on a stream that leads to a server.
@@ -85,16 +100,23 @@ impl WebSocket {
     pub fn opened(stream: impl Stream) -> Self {
         let limits = Limits { max_message: 64 << 20, ..Limits::default() };
         let decoder = Decoder::new(Role::Client, limits);
-        Self { stream: Box::new(stream), decoder, pending: VecDeque::new(), answers_pings: true }
+        Self {
+            stream: Box::new(stream),
+            decoder,
+            pending: VecDeque::new(),
+            is_tcp: false,
+            last_words: 0,
+            answers_pings: true,
+        }
     }
 
     /// Opens a session and joins the main namespace.
-    pub async fn connect(server: &Server) -> Self {
+    pub async fn connect(server: impl Into<Served>) -> Self {
         Self::connect_with(server, "").await
     }
 
     /// The same with this `auth`, as JSON.
-    pub async fn connect_with(server: &Server, auth: &str) -> Self {
+    pub async fn connect_with(server: impl Into<Served>, auth: &str) -> Self {
         let mut socket = Self::open(server, "EIO=4&transport=websocket").await;
         let open = socket.text().await;
         assert!(open.starts_with("0{\"sid\""), "{open}");
@@ -103,7 +125,7 @@ impl WebSocket {
     }
 
     /// The same, with the answer of the namespace read: the socket's id.
-    pub async fn joined(server: &Server) -> (Self, String) {
+    pub async fn joined(server: impl Into<Served>) -> (Self, String) {
         let mut socket = Self::connect(server).await;
         let reply = socket.text().await;
         let id = reply.strip_prefix("40{\"sid\":\"").and_then(|rest| rest.split('"').next()).expect(&reply).to_owned();
@@ -142,6 +164,7 @@ impl WebSocket {
         loop {
             match self.next_raw().await {
                 Got::Text(text) if text == "2" && self.answers_pings => self.send("3").await,
+                Got::Text(text) if self.last_words > 0 && text.starts_with("44/last-words-") => {}
                 got => return got,
             }
         }
@@ -153,7 +176,13 @@ impl WebSocket {
                 return got;
             }
             let mut buffer = vec![0; 64 * 1024];
-            let count = self.stream.read(&mut buffer).await.unwrap_or(0);
+            let read = self.stream.read(&mut buffer);
+            let read = if self.is_tcp {
+                tokio::time::timeout(net::LIMIT, read).await.expect("the server says something in time")
+            } else {
+                read.await
+            };
+            let count = read.unwrap_or(0);
             if count == 0 {
                 return Got::End;
             }
@@ -177,14 +206,37 @@ impl WebSocket {
         }
     }
 
-    /// The next text, if it comes within a second.
-    pub async fn text_soon(&mut self) -> Option<String> {
-        tokio::time::timeout(Duration::from_secs(1), self.text()).await.ok()
+    /// What comes within a second of virtual time; over TCP, what comes before the answer to the last words.
+    async fn next_soon(&mut self) -> Option<Got> {
+        if !self.is_tcp {
+            return tokio::time::timeout(Duration::from_secs(1), self.next()).await.ok();
+        }
+        self.last_words += 1;
+        let name = format!("/last-words-{}", self.last_words);
+        self.send(&format!("40{name},")).await;
+        let answer = Got::Text(format!("44{name},{{\"message\":\"Invalid namespace\"}}"));
+        loop {
+            match self.next_raw().await {
+                got if got == answer => return None,
+                Got::Text(text) if text == "2" && self.answers_pings => self.send("3").await,
+                Got::Text(text) if text.starts_with("44/last-words-") => {}
+                got => return Some(got),
+            }
+        }
     }
 
-    /// Nothing must come within a second.
+    /// The next text, if it comes soon: within a second of virtual time, or before the answer to the last words.
+    pub async fn text_soon(&mut self) -> Option<String> {
+        match self.next_soon().await? {
+            Got::Text(text) => Some(text),
+            got => panic!("expected text, got {got:?}"),
+        }
+    }
+
+    /// Nothing must come: within a second of virtual time, or before the answer to the last words. All that the client has sent
+    /// before has been handled then, as far as no handler waits.
     pub async fn silence(&mut self) {
-        if let Ok(got) = tokio::time::timeout(Duration::from_secs(1), self.next()).await {
+        if let Some(got) = self.next_soon().await {
             panic!("expected nothing, got {got:?}");
         }
     }
@@ -201,52 +253,43 @@ impl WebSocket {
     }
 }
 
-/// A long-polling client: requests go straight to the service.
+/// A long-polling client.
 pub struct Polling {
-    server: Server,
+    server: Served,
     /// The session id.
     pub sid: String,
     version: u8,
 }
 
-/// One request to the server's service.
+/// One request to the server.
 pub async fn request(
-    server: &Server,
+    server: impl Into<Served>,
     method: Method,
     target: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, Response<()>, String) {
-    let mut request = Request::builder().method(method).uri(target);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let mut request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a valid request");
-    request.extensions_mut().insert(RemoteAddr(([127, 0, 0, 1], 4000).into()));
-    let response = server.service(NotFound).call(request).await.expect("infallible");
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.expect("the body is in memory").to_bytes();
-    let status = parts.status.as_u16();
-    (status, Response::from_parts(parts, ()), String::from_utf8_lossy(&body).into_owned())
+    server.into().request(method, target, headers, body).await
 }
 
 impl Polling {
     /// Opens a session.
-    pub async fn open(server: &Server) -> Self {
+    pub async fn open(server: impl Into<Served>) -> Self {
         Self::open_version(server, 4).await
     }
 
     /// Opens a session of this revision.
-    pub async fn open_version(server: &Server, version: u8) -> Self {
+    pub async fn open_version(server: impl Into<Served>, version: u8) -> Self {
+        let server = server.into();
         let target = format!("/socket.io/?EIO={version}&transport=polling");
-        let (status, _, body) = request(server, Method::GET, &target, &[], "").await;
+        let (status, _, body) = request(&server, Method::GET, &target, &[], "").await;
         assert_eq!(status, 200, "{body}");
         let sid = body.split("\"sid\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect(&body).to_owned();
-        Self { server: server.clone(), sid, version }
+        Self { server, sid, version }
     }
 
     /// Opens a session and joins the main namespace.
-    pub async fn joined(server: &Server) -> Self {
+    pub async fn joined(server: impl Into<Served>) -> Self {
         let polling = Self::open(server).await;
         assert_eq!(polling.post("40").await, (200, "ok".to_owned()));
         let (_, reply) = polling.get().await;

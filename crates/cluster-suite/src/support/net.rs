@@ -1,0 +1,1 @@
+../../../sockeye/tests/support/net.rs
