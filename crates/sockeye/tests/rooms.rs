@@ -13,8 +13,30 @@ use sockeye::{
     AckError, Args, Bound, BroadcastAckError, BroadcastError, Data, JoinError, Limits, Server, Socket, Target,
 };
 use support::WebSocket;
+use support::net::{LIMIT, Net, Served, over_both, until};
+use tokio::sync::Semaphore;
 
-async fn three(server: &Server) -> [(WebSocket, String); 3] {
+over_both! {
+    who_gets_a_broadcast,
+    joining_leaving_and_what_listeners_hear,
+    a_room_grows_and_shrinks,
+    a_socket_may_leave_its_own_room,
+    sockets_of_a_target_are_found_moved_and_disconnected,
+    acknowledgements_of_one_client,
+    acknowledgements_of_many_clients,
+    a_client_that_goes_away_answers_no_broadcast_any_more,
+    an_adapter_hears_the_count_first_and_each_acknowledgement_as_it_comes,
+    a_thread_without_a_runtime_may_disconnect_a_socket,
+    bounds_of_rooms_and_acknowledgements,
+    reserved_names_and_values_that_cannot_be_encoded_are_errors,
+    namespaces_by_name_by_pattern_and_by_function,
+    empty_children_go_away_if_the_options_say_so,
+    a_namespace_stays_for_a_client_that_is_about_to_join_it,
+    a_namespace_goes_with_a_client_that_was_refused,
+    bounds_of_namespaces,
+}
+
+async fn three(server: &Served) -> [(WebSocket, String); 3] {
     [WebSocket::joined(server).await, WebSocket::joined(server).await, WebSocket::joined(server).await]
 }
 
@@ -22,9 +44,8 @@ fn socket(server: &Server, id: &str) -> Socket {
     server.main_namespace().sockets().socket(id).expect("it is connected")
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_gets_a_broadcast() {
-    let server = Server::new();
+async fn who_gets_a_broadcast(net: Net) {
+    let server = net.serve(Server::new());
     let [(mut a, a_id), (mut b, b_id), (mut c, _)] = three(&server).await;
     let (a_socket, b_socket) = (socket(&server, &a_id), socket(&server, &b_id));
     a_socket.join(["red", "blue"]).unwrap();
@@ -52,9 +73,8 @@ async fn who_gets_a_broadcast() {
     assert_eq!(got, [vec![1, 2, 7, 8, 9, 10], vec![2, 3, 5, 6, 9, 10], vec![4, 6, 9, 10]]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn joining_leaving_and_what_listeners_hear() {
-    let server = Server::new();
+async fn joining_leaving_and_what_listeners_hear(net: Net) {
+    let server = net.serve(Server::new());
     let events = Arc::new(Mutex::new(Vec::new()));
     let log = events.clone();
     server.main_namespace().sockets().on_room_event(move |event| {
@@ -76,14 +96,14 @@ async fn joining_leaving_and_what_listeners_hear() {
     me.join(["s", "s"]).unwrap();
     client.send("41").await;
     client.silence().await;
+    until(|| events.lock().len() >= 12).await;
     assert_eq!(*events.lock(), ["own", "own", "+r", ">r", "<r", "-r", "+s", ">s", "<s", "-s", "own", "own"]);
     assert!(server.main_namespace().sockets().rooms().is_empty());
     assert_eq!(me.join("late"), Err(JoinError::Disconnected));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_room_grows_and_shrinks() {
-    let server = Server::new();
+async fn a_room_grows_and_shrinks(net: Net) {
+    let server = net.serve(Server::new());
     let mut clients = Vec::new();
     for _ in 0..40 {
         clients.push(WebSocket::joined(&server).await);
@@ -108,9 +128,8 @@ async fn a_room_grows_and_shrinks() {
     assert_eq!((targeted, server.main_namespace().sockets().has_room("room")), (40, false));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_socket_may_leave_its_own_room() {
-    let server = Server::new();
+async fn a_socket_may_leave_its_own_room(net: Net) {
+    let server = net.serve(Server::new());
     let (mut client, id) = WebSocket::joined(&server).await;
     let me = socket(&server, &id);
     me.leave(id.as_str());
@@ -120,9 +139,8 @@ async fn a_socket_may_leave_its_own_room() {
     assert_eq!(client.text().await, "42[\"e\",2]");
 }
 
-#[tokio::test(start_paused = true)]
-async fn sockets_of_a_target_are_found_moved_and_disconnected() {
-    let server = Server::new();
+async fn sockets_of_a_target_are_found_moved_and_disconnected(net: Net) {
+    let server = net.serve(Server::new());
     let [(_a, a_id), (mut b, b_id), (mut c, _)] = three(&server).await;
     socket(&server, &a_id).join("x").unwrap();
     socket(&server, &a_id).set_data("name", "a");
@@ -146,9 +164,8 @@ async fn sockets_of_a_target_are_found_moved_and_disconnected() {
     assert_eq!(server.fetch_sockets().await.unwrap().len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn acknowledgements_of_one_client() {
-    let server = Server::new();
+async fn acknowledgements_of_one_client(net: Net) {
+    let server = net.serve(Server::new());
     let (mut client, id) = WebSocket::joined(&server).await;
     let me = socket(&server, &id);
 
@@ -160,7 +177,7 @@ async fn acknowledgements_of_one_client() {
     client.send("430[\"yes\",1]").await;
     assert_eq!(asking.await.unwrap().unwrap(), ("yes".to_owned(), 1));
 
-    let late = me.timeout(Duration::from_secs(2)).emit_with_ack::<()>("q", ()).await;
+    let late = me.timeout(Duration::from_millis(1)).emit_with_ack::<()>("q", ()).await;
     assert!(matches!(late, Err(AckError::Timeout)), "{late:?}");
     assert_eq!(client.text().await, "421[\"q\"]");
     client.send("431[]").await; // too late, and nothing happens
@@ -183,13 +200,12 @@ async fn acknowledgements_of_one_client() {
     assert!(matches!(me.emit_with_ack::<u8>("q", ()).await, Err(AckError::Disconnected)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn acknowledgements_of_many_clients() {
-    let server = Server::new();
+async fn acknowledgements_of_many_clients(net: Net) {
+    let server = net.serve(Server::new());
     let [(mut a, _), (mut b, _), (mut c, _)] = three(&server).await;
     let asking = tokio::spawn({
         let server = server.clone();
-        async move { server.timeout(Duration::from_secs(3)).emit_with_ack::<u8>("q", ()).await }
+        async move { server.timeout(LIMIT).emit_with_ack::<u8>("q", ()).await }
     });
     for (client, n) in [(&mut a, 1), (&mut b, 2), (&mut c, 3)] {
         assert_eq!(client.text().await, "420[\"q\"]");
@@ -199,28 +215,33 @@ async fn acknowledgements_of_many_clients() {
     answers.sort_unstable();
     assert_eq!(answers, [1, 2, 3]);
 
-    let asking = tokio::spawn({
-        let server = server.clone();
-        async move { server.timeout(Duration::from_secs(3)).emit_with_ack::<u8>("q", ()).await }
-    });
-    assert_eq!(a.text().await, "421[\"q\"]");
-    a.send("431[9]").await;
-    let Err(BroadcastError::Incomplete(error)) = asking.await.unwrap() else { panic!("two did not answer") };
-    assert_eq!((error.responses.len(), error.expected), (1, 3));
-    assert_eq!(error.responses[0].deserialize::<u8>().unwrap(), 9);
-
     let nobody = server.to("nobody").emit_with_ack::<u8>("q", ()).await.unwrap();
     assert!(nobody.is_empty());
 }
 
+/// Over a pipe only: one answers in time, and two do not.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_away_answers_no_broadcast_any_more() {
+async fn a_broadcast_ends_with_those_who_have_answered_in_time() {
     let server = Server::new();
+    let [(mut a, _), _b, _c] = three(&Served::from(&server)).await;
+    let asking = tokio::spawn({
+        let server = server.clone();
+        async move { server.timeout(Duration::from_secs(3)).emit_with_ack::<u8>("q", ()).await }
+    });
+    assert_eq!(a.text().await, "420[\"q\"]");
+    a.send("430[9]").await;
+    let Err(BroadcastError::Incomplete(error)) = asking.await.unwrap() else { panic!("two did not answer") };
+    assert_eq!((error.responses.len(), error.expected), (1, 3));
+    assert_eq!(error.responses[0].deserialize::<u8>().unwrap(), 9);
+}
+
+async fn a_client_that_goes_away_answers_no_broadcast_any_more(net: Net) {
+    let server = net.serve(Server::new());
     let [(mut a, _), (mut b, _), (c, _)] = three(&server).await;
     let start = tokio::time::Instant::now();
     let asking = tokio::spawn({
         let server = server.clone();
-        async move { server.timeout(Duration::from_secs(30)).emit_with_ack::<u8>("q", ()).await }
+        async move { server.timeout(Duration::from_secs(600)).emit_with_ack::<u8>("q", ()).await }
     });
     a.text().await;
     a.send("430[1]").await;
@@ -229,7 +250,7 @@ async fn a_client_that_goes_away_answers_no_broadcast_any_more() {
     drop(c);
     let Err(BroadcastError::Incomplete(error)) = asking.await.unwrap() else { panic!("one did not answer") };
     assert_eq!((error.responses.len(), error.expected), (2, 3));
-    assert!(start.elapsed() < Duration::from_secs(2), "nobody waits for a client that is gone");
+    assert!(start.elapsed() < Duration::from_secs(600), "nobody waits for a client that is gone");
 }
 
 /// What an adapter hears of a broadcast.
@@ -250,9 +271,8 @@ impl AckListener for Heard {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_adapter_hears_the_count_first_and_each_acknowledgement_as_it_comes() {
-    let server = Server::new();
+async fn an_adapter_hears_the_count_first_and_each_acknowledgement_as_it_comes(net: Net) {
+    let server = net.serve(Server::new());
     let [(mut a, _), (mut b, _), (mut c, _)] = three(&server).await;
     let heard = Arc::new(Heard::default());
     let body = PacketBody::Event { name: "q".into(), args: Args::empty() };
@@ -267,7 +287,7 @@ async fn an_adapter_hears_the_count_first_and_each_acknowledgement_as_it_comes()
     b.silence().await;
     assert_eq!(*heard.0.lock(), ["3 clients", "ack 2"]);
     drop(a);
-    c.silence().await;
+    until(|| heard.0.lock().len() >= 3).await;
     assert_eq!(*heard.0.lock(), ["3 clients", "ack 2", "loss"]);
     c.send("430[3]").await;
     c.silence().await;
@@ -275,9 +295,8 @@ async fn an_adapter_hears_the_count_first_and_each_acknowledgement_as_it_comes()
     assert_eq!(*heard.0.lock(), ["3 clients", "ack 2", "loss", "ack 3"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_thread_without_a_runtime_may_disconnect_a_socket() {
-    let server = Server::new();
+async fn a_thread_without_a_runtime_may_disconnect_a_socket(net: Net) {
+    let server = net.serve(Server::new());
     let done = Arc::new(Mutex::new(0));
     let count = done.clone();
     server.on_disconnect(move || {
@@ -298,7 +317,7 @@ async fn a_thread_without_a_runtime_may_disconnect_a_socket() {
     .expect("it does not panic");
     assert_eq!(client.text().await, "41");
     client.silence().await;
-    assert_eq!(*done.lock(), 1);
+    until(|| *done.lock() == 1).await;
 }
 
 #[test]
@@ -311,13 +330,12 @@ fn the_error_of_a_broadcast_names_the_nodes_that_are_missing() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn bounds_of_rooms_and_acknowledgements() {
+async fn bounds_of_rooms_and_acknowledgements(net: Net) {
     let mut limits = Limits::default();
     limits.max_rooms = 2;
     limits.max_pending_acks = 1;
-    let server = Server::builder().limits(limits).build();
-    let (_client, id) = WebSocket::joined(&server).await;
+    let server = net.serve(Server::builder().limits(limits).build());
+    let (mut client, id) = WebSocket::joined(&server).await;
     let me = socket(&server, &id);
     assert_eq!(me.join(["a", "b", "c"]), Err(JoinError::TooManyRooms));
     assert_eq!(me.rooms().len(), 1, "all or none");
@@ -328,17 +346,17 @@ async fn bounds_of_rooms_and_acknowledgements() {
 
     let first = tokio::spawn({
         let me = me.clone();
-        async move { me.timeout(Duration::from_secs(1)).emit_with_ack::<()>("q", ()).await }
+        async move { me.timeout(LIMIT).emit_with_ack::<()>("q", ()).await }
     });
-    tokio::task::yield_now().await;
+    assert_eq!(client.text().await, "420[\"q\"]");
     assert!(matches!(me.emit_with_ack::<()>("q", ()).await, Err(AckError::TooMany)));
-    assert!(matches!(first.await.unwrap(), Err(AckError::Timeout)));
+    client.send("430[]").await;
+    first.await.unwrap().unwrap();
     assert_eq!(server.metrics().reached(Bound::PendingAcks), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn reserved_names_and_values_that_cannot_be_encoded_are_errors() {
-    let server = Server::new();
+async fn reserved_names_and_values_that_cannot_be_encoded_are_errors(net: Net) {
+    let server = net.serve(Server::new());
     let (mut client, id) = WebSocket::joined(&server).await;
     assert!(server.try_emit("disconnect", ()).is_err());
     assert!(socket(&server, &id).try_emit("connect_error", ()).is_err());
@@ -350,9 +368,8 @@ async fn reserved_names_and_values_that_cannot_be_encoded_are_errors() {
     client.silence().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn namespaces_by_name_by_pattern_and_by_function() {
-    let server = Server::new();
+async fn namespaces_by_name_by_pattern_and_by_function(net: Net) {
+    let server = net.serve(Server::new());
     server.of("/static").on_connection(|socket: Socket| socket.emit("in", socket.namespace().name()));
     let pattern = server.of_pattern(regex::Regex::new("^/dyn-\\d+$").unwrap());
     pattern.on_connection(|socket: Socket| socket.emit("in", socket.namespace().name()));
@@ -391,9 +408,8 @@ async fn namespaces_by_name_by_pattern_and_by_function() {
     assert_eq!(client.text().await, "42/dyn-7,[\"in\",\"/dyn-7\"]");
 }
 
-#[tokio::test(start_paused = true)]
-async fn empty_children_go_away_if_the_options_say_so() {
-    let server = Server::builder().cleanup_empty_child_namespaces(true).build();
+async fn empty_children_go_away_if_the_options_say_so(net: Net) {
+    let server = net.serve(Server::builder().cleanup_empty_child_namespaces(true).build());
     let pattern = server.of_pattern(regex::Regex::new("^/room/").unwrap());
     let mut limits_seen = 0;
     let mut client = WebSocket::open(&server, "EIO=4&transport=websocket").await;
@@ -404,21 +420,34 @@ async fn empty_children_go_away_if_the_options_say_so() {
         assert_eq!(pattern.children().len(), 1);
         client.send("41/room/1,").await;
         client.silence().await;
-        assert!(pattern.children().is_empty());
+        until(|| pattern.children().is_empty()).await;
         limits_seen += 1;
     }
     assert_eq!(limits_seen, 3);
 }
 
-/// A server whose children go when they are empty, and a client of it for each query.
-async fn server_with_slow_joins<const N: usize>(queries: [&str; N]) -> (Server, [WebSocket; N]) {
-    let server = Server::builder().cleanup_empty_child_namespaces(true).build();
+/// A server whose children go when they are empty, a client of it for each query, and how many joins of the slow ones have begun
+/// and how many may go on.
+async fn server_with_slow_joins<const N: usize>(
+    net: Net,
+    queries: [&str; N],
+) -> (Served, [WebSocket; N], Arc<(Semaphore, Semaphore)>) {
+    let server = net.serve(Server::builder().cleanup_empty_child_namespaces(true).build());
+    let joins = Arc::new((Semaphore::new(0), Semaphore::new(0)));
     let parent = server.of_function(|name, _| async move { name.starts_with("/d") });
-    parent.middleware(|socket: Socket| async move {
-        if socket.request().url().contains("slow") {
-            tokio::time::sleep(Duration::from_secs(5)).await;
+    parent.middleware({
+        let joins = joins.clone();
+        move |socket: Socket| {
+            let joins = joins.clone();
+            async move {
+                let (begun, go_on) = &*joins;
+                if socket.request().url().contains("slow") {
+                    begun.add_permits(1);
+                    go_on.acquire().await.unwrap().forget();
+                }
+                Ok(())
+            }
         }
-        Ok(())
     });
     let mut clients = Vec::new();
     for query in queries {
@@ -426,20 +455,21 @@ async fn server_with_slow_joins<const N: usize>(queries: [&str; N]) -> (Server, 
         client.text().await;
         clients.push(client);
     }
-    (server, clients.try_into().unwrap_or_else(|_| unreachable!()))
+    (server, clients.try_into().unwrap_or_else(|_| unreachable!()), joins)
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_namespace_stays_for_a_client_that_is_about_to_join_it() {
-    let (server, [mut quick, mut slow]) = server_with_slow_joins(["quick", "slow"]).await;
+async fn a_namespace_stays_for_a_client_that_is_about_to_join_it(net: Net) {
+    let (server, [mut quick, mut slow], joins) = server_with_slow_joins(net, ["quick", "slow"]).await;
+    let (begun, go_on) = &*joins;
     quick.send("40/d1,").await;
     assert!(quick.text().await.starts_with("40/d1,"));
     slow.send("40/d1,").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    begun.acquire().await.unwrap().forget();
     quick.send("41/d1,").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    quick.silence().await;
     quick.send("40/d1,").await;
     assert!(quick.text().await.starts_with("40/d1,"));
+    go_on.add_permits(1);
     assert!(slow.text().await.starts_with("40/d1,"));
     server.of("/d1").emit("to both", ());
     assert_eq!(quick.text().await, "42/d1,[\"to both\"]");
@@ -459,19 +489,18 @@ async fn a_namespace_stays_for_a_client_that_is_about_to_join_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_namespace_goes_with_a_client_that_was_refused() {
-    let server = Server::builder().cleanup_empty_child_namespaces(true).build();
+async fn a_namespace_goes_with_a_client_that_was_refused(net: Net) {
+    let server = net.serve(Server::builder().cleanup_empty_child_namespaces(true).build());
     let parent = server.of_function(|name, _| async move { name.starts_with("/d") });
     parent.middleware(|_: Socket| async { Err("no".into()) });
     let mut client = WebSocket::open(&server, "EIO=4&transport=websocket").await;
     client.text().await;
     client.send("40/d1,").await;
     assert_eq!(client.text().await, "44/d1,{\"message\":\"no\"}");
-    tokio::task::yield_now().await;
-    assert!(parent.children().is_empty());
+    until(|| parent.children().is_empty()).await;
 }
 
+/// Over a pipe only: the task of a join holds the namespace for a moment longer than the client waits, which another thread sees.
 #[tokio::test(start_paused = true)]
 async fn empty_children_make_room_for_others_when_the_bound_is_reached() {
     let mut limits = Limits::default();
@@ -497,6 +526,7 @@ async fn empty_children_make_room_for_others_when_the_bound_is_reached() {
     assert_eq!(server.metrics().reached(Bound::ChildNamespaces), 1);
 }
 
+/// Over a pipe only: the next search is due after a while.
 #[tokio::test(start_paused = true)]
 async fn unused_children_are_not_looked_for_again_at_once_when_there_was_none() {
     let mut limits = Limits::default();
@@ -519,12 +549,11 @@ async fn unused_children_are_not_looked_for_again_at_once_when_there_was_none() 
     assert!(client.text().await.starts_with("40/d3,"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn bounds_of_namespaces() {
+async fn bounds_of_namespaces(net: Net) {
     let mut limits = Limits::default();
     limits.max_namespaces = 2;
     limits.max_child_namespaces = 1;
-    let server = Server::builder().limits(limits).build();
+    let server = net.serve(Server::builder().limits(limits).build());
     server.of_pattern(regex::Regex::new("^/d").unwrap());
     let (mut client, _) = WebSocket::joined(&server).await;
     client.send("40/d1,").await;
