@@ -1,5 +1,7 @@
 //! How handlers are called: order, waiting, panics, middlewares, arguments.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! What happens at the same time on a socket: joining, leaving, events and the end.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;
@@ -9,22 +11,40 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sockeye::adapter::RoomEvent;
 use sockeye::{Ack, AckError, Args, Bound, ConnectError, Data, JoinError, Limits, Reason, Server, Socket};
+use support::net::{LIMIT, Net, Served, over_both, over_both_with_threads, until};
 use support::{Got, Polling, WebSocket};
+use tokio::sync::Semaphore;
+
+over_both! {
+    a_refused_socket_is_in_no_room,
+    a_socket_whose_connection_closes_in_a_middleware_is_let_go_of,
+    a_panic_in_a_middleware_leaves_no_member,
+    a_room_cannot_be_joined_once_the_rooms_are_left,
+    nobody_waits_for_an_acknowledgement_that_cannot_come,
+    a_panic_in_an_event_middleware_ends_the_line_and_frees_the_socket,
+    a_socket_disconnected_by_its_connection_handler_ends_after_it,
+    no_handler_of_an_event_starts_after_the_disconnect,
+    an_extension_may_use_the_socket_when_it_is_dropped,
+    of_two_attempts_to_join_the_last_counts,
+    a_refusal_of_the_last_attempt_is_told,
+    an_attempt_that_is_given_up_lets_nobody_in,
+    attempts_that_count_no_more_are_bounded,
+}
+
+over_both_with_threads! {
+    an_acknowledgement_asked_for_during_the_end_is_given_up,
+    a_sequential_namespace_handles_each_event_once_and_in_order,
+    events_and_the_end_come_after_the_connection_handlers,
+    a_client_may_leave_and_come_back_while_the_connection_handlers_run,
+    events_that_wait_for_the_connection_handlers_are_bounded,
+    a_client_may_come_back_while_the_listeners_hear_of_its_end,
+    no_event_is_left_behind_between_a_post_and_the_task_for_its_rest,
+}
 
 type Log = Arc<Mutex<Vec<String>>>;
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
-}
-
-async fn until(mut done: impl FnMut() -> bool) {
-    for _ in 0..200 {
-        if done() {
-            return;
-        }
-        tokio::time::sleep(ms(5)).await;
-    }
-    panic!("it does not come to this");
 }
 
 /// Keeps the last socket that connected.
@@ -35,9 +55,8 @@ fn keep_socket(server: &Server) -> Arc<Mutex<Option<Socket>>> {
     slot
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_socket_is_in_no_room() {
-    let server = Server::new();
+async fn a_refused_socket_is_in_no_room(net: Net) {
+    let server = net.serve(Server::new());
     let refused: Arc<Mutex<Vec<Socket>>> = Arc::default();
     let kept = refused.clone();
     server.middleware(move |socket: Socket| {
@@ -58,34 +77,39 @@ async fn a_refused_socket_is_in_no_room() {
     assert_eq!(server.metrics().sockets.value(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_socket_whose_connection_closes_in_a_middleware_is_let_go_of() {
-    let server = Server::new();
+async fn a_socket_whose_connection_closes_in_a_middleware_is_let_go_of(net: Net) {
+    let server = net.serve(Server::new());
     let met: Arc<Mutex<Option<Socket>>> = Arc::default();
     let kept = met.clone();
+    let goes_on = Arc::new(Semaphore::new(0));
+    let gate = goes_on.clone();
     server.middleware(move |socket: Socket| {
         *kept.lock() = Some(socket.clone());
+        let gate = gate.clone();
         async move {
             socket.join("users").unwrap();
-            tokio::time::sleep(ms(50)).await;
+            gate.acquire().await.unwrap().forget();
             socket.join("others").unwrap();
             Ok(())
         }
     });
     let mut client = WebSocket::connect(&server).await;
+    until(|| met.lock().is_some()).await;
     client.close().await;
-    tokio::time::sleep(ms(500)).await;
-    assert!(server.main_namespace().sockets().rooms().is_empty());
+    until(|| server.metrics().connections.value() == 0).await;
+    goes_on.add_permits(1);
+    // One is here, one with the middleware.
+    until(|| Arc::strong_count(&goes_on) == 2).await;
+    until(|| server.main_namespace().sockets().rooms().is_empty()).await;
     assert!(server.main_namespace().sockets().is_empty());
     let socket = met.lock().take().unwrap();
-    assert!(!socket.is_connected());
+    until(|| !socket.is_connected()).await;
     assert!(matches!(socket.join("later"), Err(JoinError::Disconnected)));
     assert_eq!(server.metrics().sockets.value(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_panic_in_a_middleware_leaves_no_member() {
-    let server = Server::new();
+async fn a_panic_in_a_middleware_leaves_no_member(net: Net) {
+    let server = net.serve(Server::new());
     server.middleware(|socket: Socket| async move {
         socket.join("users").unwrap();
         tokio::time::sleep(ms(1)).await;
@@ -94,12 +118,11 @@ async fn a_panic_in_a_middleware_leaves_no_member() {
     });
     let mut client = WebSocket::connect(&server).await;
     client.closed().await;
-    assert!(server.main_namespace().sockets().rooms().is_empty());
+    until(|| server.main_namespace().sockets().rooms().is_empty()).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_room_cannot_be_joined_once_the_rooms_are_left() {
-    let server = Server::new();
+async fn a_room_cannot_be_joined_once_the_rooms_are_left(net: Net) {
+    let server = net.serve(Server::new());
     let slot = keep_socket(&server);
     let results: Log = Arc::default();
     let log = results.clone();
@@ -112,14 +135,13 @@ async fn a_room_cannot_be_joined_once_the_rooms_are_left() {
     });
     let (mut client, _) = WebSocket::joined(&server).await;
     client.close().await;
-    tokio::time::sleep(ms(100)).await;
+    until(|| !results.lock().is_empty()).await;
     assert_eq!(*results.lock(), ["Err(Disconnected)"]);
-    assert!(server.main_namespace().sockets().rooms().is_empty());
+    until(|| server.main_namespace().sockets().rooms().is_empty()).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn nobody_waits_for_an_acknowledgement_that_cannot_come() {
-    let server = Server::new();
+async fn nobody_waits_for_an_acknowledgement_that_cannot_come(net: Net) {
+    let server = net.serve(Server::new());
     let results: Log = Arc::default();
     let (early, late) = (results.clone(), results.clone());
     server.middleware(move |socket: Socket| {
@@ -139,14 +161,13 @@ async fn nobody_waits_for_an_acknowledgement_that_cannot_come() {
     });
     let (mut client, _) = WebSocket::joined(&server).await;
     client.close().await;
-    tokio::time::sleep(ms(100)).await;
+    until(|| results.lock().len() >= 2).await;
     assert_eq!(*results.lock(), ["Some(Disconnected)", "Some(Disconnected)"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acknowledgement_asked_for_during_the_end_is_given_up() {
+async fn an_acknowledgement_asked_for_during_the_end_is_given_up(net: Net) {
     for _ in 0..50 {
-        let server = Server::new();
+        let server = net.serve(Server::new());
         let slot = keep_socket(&server);
         let (mut client, _) = WebSocket::joined(&server).await;
         until(|| slot.lock().is_some()).await;
@@ -159,14 +180,13 @@ async fn an_acknowledgement_asked_for_during_the_end_is_given_up() {
             }
         });
         client.close().await;
-        let error = tokio::time::timeout(ms(1000), asking).await.expect("it ends").unwrap();
+        let error = tokio::time::timeout(LIMIT, asking).await.expect("it ends").unwrap();
         assert!(matches!(error, AckError::Disconnected));
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sequential_namespace_handles_each_event_once_and_in_order() {
-    let server = Server::new();
+async fn a_sequential_namespace_handles_each_event_once_and_in_order(net: Net) {
+    let server = net.serve(Server::new());
     server.sequential();
     let seen: Arc<Mutex<Vec<u32>>> = Arc::default();
     let log = seen.clone();
@@ -185,9 +205,8 @@ async fn a_sequential_namespace_handles_each_event_once_and_in_order() {
     assert!(seen.lock().iter().copied().eq(0..2_000));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_panic_in_an_event_middleware_ends_the_line_and_frees_the_socket() {
-    let server = Server::new();
+async fn a_panic_in_an_event_middleware_ends_the_line_and_frees_the_socket(net: Net) {
+    let server = net.serve(Server::new());
     server.sequential();
     server.event_middleware(|_| async {
         tokio::time::sleep(ms(10)).await;
@@ -213,21 +232,19 @@ async fn a_panic_in_an_event_middleware_ends_the_line_and_frees_the_socket() {
 }
 
 /// A server whose connection handler takes a while, on a thread of its own, and what happens on it.
-fn slow_server(middleware: bool) -> (Server, Log, Arc<AtomicBool>) {
-    let server = Server::new();
+fn slow_server(net: Net) -> (Served, Log, Arc<AtomicBool>) {
+    let server = net.serve(Server::new());
     let (log, goes_on): (Log, Arc<AtomicBool>) = Default::default();
-    if middleware {
-        server.middleware(|_: Socket| async {
-            tokio::time::sleep(ms(5)).await;
-            Ok(())
-        });
-    }
+    server.middleware(|_: Socket| async {
+        tokio::time::sleep(ms(5)).await;
+        Ok(())
+    });
     let (connected, waits) = (log.clone(), goes_on.clone());
     server.on_connection(move |socket: Socket| {
         // What a client gets is sent by another task, which needs a thread.
         tokio::spawn(async {});
         let started = std::time::Instant::now();
-        while !waits.load(Ordering::SeqCst) && started.elapsed() < ms(900) {
+        while !waits.load(Ordering::SeqCst) && started.elapsed() < LIMIT {
             std::thread::sleep(ms(1));
         }
         connected.lock().push(format!("connection {}", socket.is_connected()));
@@ -239,9 +256,8 @@ fn slow_server(middleware: bool) -> (Server, Log, Arc<AtomicBool>) {
     (server, log, goes_on)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn events_and_the_end_come_after_the_connection_handlers() {
-    let (server, log, goes_on) = slow_server(true);
+async fn events_and_the_end_come_after_the_connection_handlers(net: Net) {
+    let (server, log, goes_on) = slow_server(net);
     let (mut client, _) = WebSocket::joined(&server).await;
     for number in 0..3 {
         client.send(&format!("42[\"event\",{number}]")).await;
@@ -256,9 +272,8 @@ async fn events_and_the_end_come_after_the_connection_handlers() {
     assert_eq!(server.metrics().sockets.value(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_client_may_leave_and_come_back_while_the_connection_handlers_run() {
-    let (server, log, goes_on) = slow_server(true);
+async fn a_client_may_leave_and_come_back_while_the_connection_handlers_run(net: Net) {
+    let (server, log, goes_on) = slow_server(net);
     let (mut client, first) = WebSocket::joined(&server).await;
     client.send("42[\"event\",1]").await;
     client.send("41").await;
@@ -274,12 +289,11 @@ async fn a_client_may_leave_and_come_back_while_the_connection_handlers_run() {
     assert_eq!(server.metrics().sockets.value(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn events_that_wait_for_the_connection_handlers_are_bounded() {
-    let (_, log, goes_on) = slow_server(true);
+async fn events_that_wait_for_the_connection_handlers_are_bounded(net: Net) {
+    let (log, goes_on): (Log, Arc<AtomicBool>) = Default::default();
     let mut limits = Limits::default();
     limits.max_handlers = 2;
-    let server = Server::builder().limits(limits).build();
+    let server = net.serve(Server::builder().limits(limits).build());
     server.middleware(|_: Socket| async {
         tokio::time::sleep(ms(5)).await;
         Ok(())
@@ -302,9 +316,8 @@ async fn events_that_wait_for_the_connection_handlers_are_bounded() {
     assert!(log.lock().iter().cloned().eq((0..20).map(|number: u32| number.to_string())));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_socket_disconnected_by_its_connection_handler_ends_after_it() {
-    let server = Server::new();
+async fn a_socket_disconnected_by_its_connection_handler_ends_after_it(net: Net) {
+    let server = net.serve(Server::new());
     let log: Log = Arc::default();
     let (connected, ending, ended) = (log.clone(), log.clone(), log.clone());
     server.on_disconnecting(move |socket: Socket| {
@@ -323,19 +336,19 @@ async fn a_socket_disconnected_by_its_connection_handler_ends_after_it() {
     assert!(client.text().await.starts_with("40{"), "it may come back");
     assert_eq!(client.next().await, Got::Text("41".to_owned()));
     client.silence().await;
+    until(|| log.lock().len() >= 6).await;
     let once = ["connection false", "disconnecting false true", "server namespace disconnect"];
     assert_eq!(*log.lock(), [once, once].concat());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_may_come_back_while_the_listeners_hear_of_its_end() {
-    let server = Server::new();
+async fn a_client_may_come_back_while_the_listeners_hear_of_its_end(net: Net) {
+    let server = net.serve(Server::new());
     let slot = keep_socket(&server);
     let goes_on = Arc::new(AtomicBool::new(false));
     let waits = goes_on.clone();
     server.on_disconnecting(move || {
         let started = std::time::Instant::now();
-        while !waits.load(Ordering::SeqCst) && started.elapsed() < ms(900) {
+        while !waits.load(Ordering::SeqCst) && started.elapsed() < LIMIT {
             std::thread::sleep(ms(1));
         }
     });
@@ -353,9 +366,8 @@ async fn a_client_may_come_back_while_the_listeners_hear_of_its_end() {
     assert_eq!(server.metrics().sockets.value(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn no_handler_of_an_event_starts_after_the_disconnect() {
-    let server = Server::new();
+async fn no_handler_of_an_event_starts_after_the_disconnect(net: Net) {
+    let server = net.serve(Server::new());
     let log: Log = Arc::default();
     let events = log.clone();
     server.on_any(|socket: Socket| socket.disconnect());
@@ -366,8 +378,7 @@ async fn no_handler_of_an_event_starts_after_the_disconnect() {
     assert!(log.lock().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_extension_may_use_the_socket_when_it_is_dropped() {
+async fn an_extension_may_use_the_socket_when_it_is_dropped(net: Net) {
     struct Leaves(Option<Socket>);
     impl Drop for Leaves {
         fn drop(&mut self) {
@@ -376,7 +387,7 @@ async fn an_extension_may_use_the_socket_when_it_is_dropped() {
             }
         }
     }
-    let server = Server::new();
+    let server = net.serve(Server::new());
     server.on("replace", |socket: Socket| {
         socket.join("room").unwrap();
         socket.set_extension(Leaves(Some(socket.clone())));
@@ -388,101 +399,145 @@ async fn an_extension_may_use_the_socket_when_it_is_dropped() {
     assert_eq!(client.text().await, "42[\"replaced\",false]");
 }
 
-/// A namespace whose middleware joins a room, takes as many seconds as `auth` says, and lets in whoever says `ok`. What connects
-/// is noted.
-fn slow(server: &Server) -> Log {
-    #[derive(serde::Deserialize)]
-    struct Claim {
-        n: u32,
-        seconds: u64,
-        ok: bool,
-    }
-    let entered: Log = Arc::default();
-    let log = entered.clone();
-    let slow = server.of("/slow");
-    slow.middleware(|socket: Socket| async move {
-        let claim: Claim = socket.auth().map_err(|error| ConnectError::new(error.to_string()))?;
-        socket.join("users").map_err(|error| ConnectError::new(error.to_string()))?;
-        tokio::time::sleep(Duration::from_secs(claim.seconds)).await;
-        socket.emit("decided", claim.n);
-        if claim.ok { Ok(()) } else { Err(ConnectError::new(format!("not {}", claim.n))) }
-    });
-    slow.on_connection(move |socket: Socket| {
-        let claim: Claim = socket.auth().expect("the middleware has read it");
-        log.lock().push(format!("{} {}", claim.n, socket.is_in("users")));
-    });
-    server.on("echo", |args: Args, ack: Ack| ack.send(args));
-    entered
+/// What is decided, and how far the attempts to join are.
+struct Attempts {
+    /// Those who have connected.
+    entered: Mutex<Vec<String>>,
+    /// Those whose middleware has begun.
+    begun: Mutex<Vec<usize>>,
+    /// Lets the middleware of an attempt end.
+    decide: [Semaphore; 6],
+    /// How many middlewares have ended, or were given up.
+    ended: AtomicUsize,
 }
 
-fn attempt(n: u32, seconds: u64, ok: bool) -> String {
-    format!("40/slow,{{\"n\":{n},\"seconds\":{seconds},\"ok\":{ok}}}")
+/// A namespace whose middleware joins a room, waits until it may decide, and lets in whoever says `ok`.
+fn slow(server: &Server) -> Arc<Attempts> {
+    #[derive(serde::Deserialize)]
+    struct Claim {
+        n: usize,
+        ok: bool,
+    }
+    struct Ends(Arc<Attempts>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.ended.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let attempts = Arc::new(Attempts {
+        entered: Mutex::default(),
+        begun: Mutex::default(),
+        decide: [const { Semaphore::const_new(0) }; 6],
+        ended: AtomicUsize::new(0),
+    });
+    let slow = server.of("/slow");
+    let waiting = attempts.clone();
+    slow.middleware(move |socket: Socket| {
+        let ends = Ends(waiting.clone());
+        async move {
+            let claim: Claim = socket.auth().map_err(|error| ConnectError::new(error.to_string()))?;
+            socket.join("users").map_err(|error| ConnectError::new(error.to_string()))?;
+            ends.0.begun.lock().push(claim.n);
+            ends.0.decide[claim.n].acquire().await.expect("it is not closed").forget();
+            socket.emit("decided", claim.n);
+            if claim.ok { Ok(()) } else { Err(ConnectError::new(format!("not {}", claim.n))) }
+        }
+    });
+    let log = attempts.clone();
+    slow.on_connection(move |socket: Socket| {
+        let claim: Claim = socket.auth().expect("the middleware has read it");
+        log.entered.lock().push(format!("{} {}", claim.n, socket.is_in("users")));
+    });
+    server.on("echo", |args: Args, ack: Ack| ack.send(args));
+    attempts
+}
+
+impl Attempts {
+    /// Waits until the middleware of this attempt has begun.
+    async fn begun(&self, n: usize) {
+        until(|| self.begun.lock().contains(&n)).await;
+    }
+
+    /// Lets the middleware of this attempt decide, and waits until `count` have ended.
+    async fn decide(&self, n: usize, count: usize) {
+        self.decide[n].add_permits(1);
+        until(|| self.ended.load(Ordering::SeqCst) >= count).await;
+    }
+}
+
+fn attempt(n: usize, ok: bool) -> String {
+    format!("40/slow,{{\"n\":{n},\"ok\":{ok}}}")
 }
 
 /// Nothing else has come, and the connection works.
 async fn nothing_more(client: &mut WebSocket) {
-    tokio::time::sleep(Duration::from_secs(15)).await;
+    client.silence().await;
     client.send("421[\"echo\",1]").await;
     assert_eq!(client.text().await, "431[1]");
 }
 
 /// As a page does that renders twice: connect, disconnect, connect. The official client says nothing of the disconnect.
-#[tokio::test(start_paused = true)]
-async fn of_two_attempts_to_join_the_last_counts() {
-    for (between, first) in [
-        ("", attempt(1, 1, true)),
-        ("", attempt(1, 3, true)),
-        ("", attempt(1, 1, false)),
-        ("", attempt(1, 3, false)),
-        ("41/slow,", attempt(1, 1, true)),
-        ("41/slow,", attempt(1, 3, true)),
-        ("41/slow,", attempt(1, 1, false)),
-        ("41/slow,", attempt(1, 3, false)),
-    ] {
-        let server = Server::new();
-        let entered = slow(&server);
-        let (mut client, _) = WebSocket::joined(&server).await;
-        client.send(&first).await;
-        if !between.is_empty() {
-            client.send(between).await;
+async fn of_two_attempts_to_join_the_last_counts(net: Net) {
+    for between in ["", "41/slow,"] {
+        for (is_first_quick, ok) in [(true, true), (false, true), (true, false), (false, false)] {
+            let server = net.serve(Server::new());
+            let attempts = slow(&server);
+            let (mut client, _) = WebSocket::joined(&server).await;
+            client.send(&attempt(1, ok)).await;
+            attempts.begun(1).await;
+            if !between.is_empty() {
+                client.send(between).await;
+            }
+            client.send(&attempt(2, true)).await;
+            attempts.begun(2).await;
+            if is_first_quick {
+                attempts.decide(1, 1).await;
+            }
+            attempts.decide[2].add_permits(1);
+            assert_eq!(client.text().await, "42/slow,[\"decided\",2]");
+            let answer = client.text().await;
+            assert!(answer.starts_with("40/slow,{\"sid\""), "{answer}");
+            attempts.decide(1, 2).await;
+            nothing_more(&mut client).await;
+            until(|| !attempts.entered.lock().is_empty()).await;
+            assert_eq!(*attempts.entered.lock(), ["2 true"]);
+            let slow = server.of("/slow");
+            // The first leaves its room.
+            until(|| (slow.sockets().len(), slow.sockets().rooms()[0].1) == (1, 1)).await;
+            assert_eq!(server.metrics().sockets.value(), 2);
         }
-        client.send(&attempt(2, 2, true)).await;
-        assert_eq!(client.text().await, "42/slow,[\"decided\",2]");
-        let answer = client.text().await;
-        assert!(answer.starts_with("40/slow,{\"sid\""), "{answer}");
-        nothing_more(&mut client).await;
-        assert_eq!(*entered.lock(), ["2 true"]);
-        let slow = server.of("/slow");
-        assert_eq!((slow.sockets().len(), slow.sockets().rooms()[0].1), (1, 1), "the first has left its room");
-        assert_eq!(server.metrics().sockets.value(), 2);
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refusal_of_the_last_attempt_is_told() {
-    let server = Server::new();
-    let entered = slow(&server);
+async fn a_refusal_of_the_last_attempt_is_told(net: Net) {
+    let server = net.serve(Server::new());
+    let attempts = slow(&server);
     let (mut client, _) = WebSocket::joined(&server).await;
-    client.send(&attempt(1, 3, true)).await;
-    client.send(&attempt(2, 1, false)).await;
+    client.send(&attempt(1, true)).await;
+    attempts.begun(1).await;
+    client.send(&attempt(2, false)).await;
+    attempts.decide[2].add_permits(1);
     assert_eq!(client.text().await, "42/slow,[\"decided\",2]");
     assert_eq!(client.text().await, "44/slow,{\"message\":\"not 2\"}");
+    attempts.decide(1, 2).await;
     nothing_more(&mut client).await;
-    assert!(entered.lock().is_empty());
+    assert!(attempts.entered.lock().is_empty());
     assert_eq!(server.metrics().sockets.value(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_attempt_that_is_given_up_lets_nobody_in() {
+async fn an_attempt_that_is_given_up_lets_nobody_in(net: Net) {
     for ok in [true, false] {
-        let server = Server::new();
-        let entered = slow(&server);
+        let server = net.serve(Server::new());
+        let attempts = slow(&server);
         let (mut client, _) = WebSocket::joined(&server).await;
-        client.send(&attempt(1, 1, ok)).await;
+        client.send(&attempt(1, ok)).await;
+        attempts.begun(1).await;
         client.send("41/slow,").await;
+        client.silence().await;
+        attempts.decide(1, 1).await;
         nothing_more(&mut client).await;
-        assert!(entered.lock().is_empty());
-        assert!(server.of("/slow").sockets().rooms().is_empty());
+        until(|| server.of("/slow").sockets().rooms().is_empty()).await;
+        assert!(attempts.entered.lock().is_empty());
         assert_eq!(server.metrics().sockets.value(), 1);
         // It is not joined, so a DISCONNECT is out of place.
         client.send("41/slow,").await;
@@ -490,33 +545,46 @@ async fn an_attempt_that_is_given_up_lets_nobody_in() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn attempts_that_count_no_more_are_bounded() {
+async fn attempts_that_count_no_more_are_bounded(net: Net) {
     let mut limits = Limits::default();
     limits.max_namespaces = 4;
-    let server = Server::builder().limits(limits).build();
-    let entered = slow(&server);
+    let server = net.serve(Server::builder().limits(limits).build());
+    let attempts = slow(&server);
     let (mut client, _) = WebSocket::joined(&server).await;
     for n in 1..=4 {
-        client.send(&attempt(n, 5, true)).await;
+        client.send(&attempt(n, true)).await;
+        if n < 4 {
+            attempts.begun(n).await;
+        }
     }
-    assert_eq!(client.text().await, "44/slow,{\"message\":\"Too many namespaces\"}");
+    let refused = "44/slow,{\"message\":\"Too many namespaces\"}";
+    assert_eq!(client.text().await, refused);
     assert_eq!(server.metrics().reached(Bound::Namespaces), 1);
+    for n in 1..=3 {
+        attempts.decide(n, n).await;
+    }
     nothing_more(&mut client).await;
-    assert!(entered.lock().is_empty(), "the client has been told that its last attempt was refused");
-    client.send(&attempt(5, 1, true)).await;
-    assert_eq!(client.text().await, "42/slow,[\"decided\",5]");
+    assert!(attempts.entered.lock().is_empty(), "the client has been told that its last attempt was refused");
+    attempts.decide[5].add_permits(1);
+    client.send(&attempt(5, true)).await;
+    let mut answer = client.text().await;
+    while answer == refused {
+        // The last of the others is being cleared away.
+        client.send(&attempt(5, true)).await;
+        answer = client.text().await;
+    }
+    assert_eq!(answer, "42/slow,[\"decided\",5]");
     assert!(client.text().await.starts_with("40/slow,{"), "there is room again");
 }
 
 /// What a POST leaves behind is worked off by a task, while the next POST brings more and the handlers end on other threads.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_event_is_left_behind_between_a_post_and_the_task_for_its_rest() {
+async fn no_event_is_left_behind_between_a_post_and_the_task_for_its_rest(net: Net) {
     const CLIENTS: usize = 4;
-    const POSTS: usize = 2_000;
+    // Each has a connection of its own over TCP.
+    let posts = if matches!(net, Net::Pipe) { 2_000 } else { 100 };
     let mut limits = Limits::default();
     limits.max_handlers = 2;
-    let server = Server::builder().limits(limits).build();
+    let server = net.serve(Server::builder().limits(limits).build());
     let handled = Arc::new(AtomicUsize::new(0));
     let count = handled.clone();
     server.on("work", move || {
@@ -530,7 +598,7 @@ async fn no_event_is_left_behind_between_a_post_and_the_task_for_its_rest() {
     for _ in 0..CLIENTS {
         let client = Polling::joined(&server).await;
         posting.spawn(async move {
-            for _ in 0..POSTS {
+            for _ in 0..posts {
                 let post =
                     client.post("42[\"work\"]\u{1e}42[\"work\"]\u{1e}42[\"work\"]\u{1e}42[\"work\"]\u{1e}42[\"work\"]");
                 assert_eq!(post.await, (200, "ok".to_owned()));
@@ -540,6 +608,6 @@ async fn no_event_is_left_behind_between_a_post_and_the_task_for_its_rest() {
     }
     // The clients live until all is handled: the end of a session would end its backlog.
     let clients = tokio::time::timeout(ms(60_000), posting.join_all()).await.expect("a POST waits for ever");
-    until(|| handled.load(Ordering::Relaxed) == CLIENTS * POSTS * 5).await;
+    until(|| handled.load(Ordering::Relaxed) == CLIENTS * posts * 5).await;
     drop(clients);
 }

@@ -9,19 +9,38 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sockeye::{Ack, CloseReason, ConnectionStateRecovery, Data, Limits, Server, ServerBuilder, Socket, Value};
+use support::net::{Net, Served, over_both, until};
 use support::{Got, WebSocket};
+use tokio::sync::Semaphore;
+
+over_both! {
+    what_was_missed_comes_in_order_and_once,
+    a_volatile_event_keeps_the_place,
+    it_works_before_the_first_event,
+    a_client_that_is_back_before_it_was_missed_takes_over,
+    a_client_that_has_left_in_order_is_not_recovered_though_its_farewell_comes_late,
+    when_a_session_is_not_recovered_the_client_is_told,
+    the_log_is_bounded_and_a_gap_is_never_silent,
+    sessions_are_bounded,
+    middlewares_run_again_if_the_options_say_so,
+    a_refused_recovery_does_not_use_up_the_session,
+    emits_to_one_socket_are_recovered_too,
+    what_goes_from_the_log_while_the_middlewares_run_is_no_silent_gap,
+    what_comes_while_the_middlewares_run_is_replayed,
+    a_replay_that_the_outbox_would_not_hold_is_not_begun,
+}
 
 struct Session {
     id: String,
     secret: String,
 }
 
-fn server() -> Server {
-    with(Server::builder(), ConnectionStateRecovery::default())
+fn server(net: Net) -> Served {
+    with(net, Server::builder(), ConnectionStateRecovery::default())
 }
 
-fn with(builder: ServerBuilder, recovery: ConnectionStateRecovery) -> Server {
-    let server = builder.connection_state_recovery(recovery).build();
+fn with(net: Net, builder: ServerBuilder, recovery: ConnectionStateRecovery) -> Served {
+    let server = net.serve(builder.connection_state_recovery(recovery).build());
     server.on("join", |socket: Socket, Data(room): Data<String>, ack: Ack| {
         socket.set_data("room", &room);
         let joined = socket.join(room);
@@ -36,14 +55,14 @@ fn field(reply: &str, name: &str) -> String {
     reply.split(&start).nth(1).and_then(|rest| rest.split('"').next()).expect(reply).to_owned()
 }
 
-async fn connect(server: &Server) -> (WebSocket, Session) {
+async fn connect(server: &Served) -> (WebSocket, Session) {
     let mut client = WebSocket::connect(server).await;
     let reply = client.text().await;
     (client, Session { id: field(&reply, "sid"), secret: field(&reply, "pid") })
 }
 
 /// Comes back; gives what came before the CONNECT, and the CONNECT.
-async fn come_back(server: &Server, session: &Session, offset: Option<&str>) -> (WebSocket, Vec<String>, String) {
+async fn come_back(server: &Served, session: &Session, offset: Option<&str>) -> (WebSocket, Vec<String>, String) {
     let offset = offset.map(|offset| format!(",\"offset\":\"{offset}\"")).unwrap_or_default();
     let mut client = WebSocket::connect_with(server, &format!("{{\"pid\":\"{}\"{offset}}}", session.secret)).await;
     let mut before = Vec::new();
@@ -61,20 +80,17 @@ fn offset(event: &str) -> String {
     event.trim_end_matches("\"]").rsplit('"').next().unwrap().to_owned()
 }
 
-fn is_gone(server: &Server) -> bool {
+fn is_gone(server: &Served) -> bool {
     server.main_namespace().sockets().is_empty()
 }
 
-async fn lose(server: &Server, client: WebSocket) {
+async fn lose(server: &Served, client: WebSocket) {
     drop(client);
-    while !is_gone(server) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(|| is_gone(server)).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_missed_comes_in_order_and_once() {
-    let server = server();
+async fn what_was_missed_comes_in_order_and_once(net: Net) {
+    let server = server(net);
     let (mut client, session) = connect(&server).await;
     client.send("421[\"join\",\"red\"]").await;
     assert_eq!(client.text().await, "431[]");
@@ -114,9 +130,8 @@ async fn what_was_missed_comes_in_order_and_once() {
 }
 
 /// The official client takes whatever string it gets last for an offset.
-#[tokio::test(start_paused = true)]
-async fn a_volatile_event_keeps_the_place() {
-    let server = server();
+async fn a_volatile_event_keeps_the_place(net: Net) {
+    let server = server(net);
     let (mut client, session) = connect(&server).await;
     for n in 1..4 {
         server.volatile().emit("e", "a string");
@@ -134,9 +149,8 @@ async fn a_volatile_event_keeps_the_place() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn it_works_before_the_first_event() {
-    let server = server();
+async fn it_works_before_the_first_event(net: Net) {
+    let server = server(net);
     let (client, session) = connect(&server).await;
     lose(&server, client).await;
     server.emit("e", 1);
@@ -145,9 +159,8 @@ async fn it_works_before_the_first_event() {
     assert_eq!(missed.len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_is_back_before_it_was_missed_takes_over() {
-    let server = server();
+async fn a_client_that_is_back_before_it_was_missed_takes_over(net: Net) {
+    let server = server(net);
     let (mut old, session) = connect(&server).await;
     server.emit("e", 1);
     let first = old.text().await;
@@ -159,9 +172,8 @@ async fn a_client_that_is_back_before_it_was_missed_takes_over() {
     assert_eq!(server.main_namespace().sockets().len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_has_left_in_order_is_not_recovered_though_its_farewell_comes_late() {
-    let server = server();
+async fn a_client_that_has_left_in_order_is_not_recovered_though_its_farewell_comes_late(net: Net) {
+    let server = server(net);
     let (mut old, session) = connect(&server).await;
     let (_client, (_, missed, reply)) = tokio::join!(
         async {
@@ -175,21 +187,13 @@ async fn a_client_that_has_left_in_order_is_not_recovered_though_its_farewell_co
     assert_eq!(missed, [""; 0]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn when_a_session_is_not_recovered_the_client_is_told() {
-    let server = with(Server::builder(), ConnectionStateRecovery::within(Duration::from_secs(10)));
+async fn when_a_session_is_not_recovered_the_client_is_told(net: Net) {
+    let server = server(net);
     // Unknown secret.
     let stranger = Session { id: String::new(), secret: "x".repeat(20) };
     let (_client, missed, reply) = come_back(&server, &stranger, Some("1")).await;
     assert!(missed.is_empty());
     assert_ne!(field(&reply, "pid"), stranger.secret);
-
-    // Too late.
-    let (client, session) = connect(&server).await;
-    drop(client);
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    let (_client, _, reply) = come_back(&server, &session, None).await;
-    assert_ne!(field(&reply, "sid"), session.id);
 
     // Left on purpose.
     let (mut client, session) = connect(&server).await;
@@ -201,16 +205,26 @@ async fn when_a_session_is_not_recovered_the_client_is_told() {
     // An offset that never was.
     let (client, session) = connect(&server).await;
     drop(client);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    until(|| server.main_namespace().sockets().socket(&session.id).is_none()).await;
     let (_client, _, reply) = come_back(&server, &session, Some("ffff")).await;
     assert_ne!(field(&reply, "sid"), session.id);
 }
 
+/// Over a pipe only: time passes.
 #[tokio::test(start_paused = true)]
-async fn the_log_is_bounded_and_a_gap_is_never_silent() {
+async fn a_session_is_not_recovered_when_its_time_is_over() {
+    let server = with(Net::Pipe, Server::builder(), ConnectionStateRecovery::within(Duration::from_secs(10)));
+    let (client, session) = connect(&server).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let (_client, _, reply) = come_back(&server, &session, None).await;
+    assert_ne!(field(&reply, "sid"), session.id);
+}
+
+async fn the_log_is_bounded_and_a_gap_is_never_silent(net: Net) {
     let mut recovery = ConnectionStateRecovery::default();
     recovery.max_log_bytes = 10_000;
-    let server = with(Server::builder(), recovery);
+    let server = with(net, Server::builder(), recovery);
     let (mut client, session) = connect(&server).await;
     server.emit("e", 0);
     let first = client.text().await;
@@ -223,11 +237,10 @@ async fn the_log_is_bounded_and_a_gap_is_never_silent() {
     assert_ne!(field(&reply, "sid"), session.id);
 }
 
-#[tokio::test(start_paused = true)]
-async fn sessions_are_bounded() {
+async fn sessions_are_bounded(net: Net) {
     let mut recovery = ConnectionStateRecovery::default();
     recovery.max_sessions = 2;
-    let server = with(Server::builder(), recovery);
+    let server = with(net, Server::builder(), recovery);
     let mut sessions = Vec::new();
     for _ in 0..3 {
         let (client, session) = connect(&server).await;
@@ -243,12 +256,11 @@ async fn sessions_are_bounded() {
     assert_eq!(recovered, [false, true, true]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn middlewares_run_again_if_the_options_say_so() {
+async fn middlewares_run_again_if_the_options_say_so(net: Net) {
     for (recovery, expected) in
         [(ConnectionStateRecovery::default(), 1), (ConnectionStateRecovery::default().run_middlewares(), 2)]
     {
-        let server = with(Server::builder(), recovery);
+        let server = with(net, Server::builder(), recovery);
         let calls = Arc::new(AtomicUsize::new(0));
         let count = calls.clone();
         server.middleware(move |_| {
@@ -263,9 +275,8 @@ async fn middlewares_run_again_if_the_options_say_so() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_recovery_does_not_use_up_the_session() {
-    let server = with(Server::builder(), ConnectionStateRecovery::default().run_middlewares());
+async fn a_refused_recovery_does_not_use_up_the_session(net: Net) {
+    let server = with(net, Server::builder(), ConnectionStateRecovery::default().run_middlewares());
     let allowed = Arc::new(AtomicUsize::new(1));
     let gate = allowed.clone();
     server.middleware(move |_| {
@@ -284,47 +295,54 @@ async fn a_refused_recovery_does_not_use_up_the_session() {
     assert_eq!(missed.len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn emits_to_one_socket_are_recovered_too() {
-    let server = server();
+async fn emits_to_one_socket_are_recovered_too(net: Net) {
+    let server = server(net);
     let (client, session) = connect(&server).await;
     let socket = server.main_namespace().sockets().socket(&session.id).unwrap();
     drop(client);
     socket.emit("e", 1);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!socket.is_connected());
+    until(|| !socket.is_connected() && is_gone(&server)).await;
     let (_client, missed, _) = come_back(&server, &session, None).await;
     assert_eq!(missed.len(), 1);
     assert_eq!(server.metrics().closed(CloseReason::TransportClose), 1);
 }
 
-/// A middleware that waits for 5 seconds where the client comes back, with its session in hand.
-fn slow_to_come_back(recovery: ConnectionStateRecovery) -> Server {
-    let server = with(Server::builder(), recovery.run_middlewares());
-    server.middleware(|socket: Socket| async move {
-        if socket.is_recovered() {
-            tokio::time::sleep(Duration::from_secs(5)).await;
+/// How many come back, and how many of them may go on.
+type Gate = Arc<(Semaphore, Semaphore)>;
+
+/// A middleware that waits where the client comes back, with its session in hand.
+fn slow_to_come_back(net: Net, recovery: ConnectionStateRecovery) -> (Served, Gate) {
+    let server = with(net, Server::builder(), recovery.run_middlewares());
+    let gate = Arc::new((Semaphore::new(0), Semaphore::new(0)));
+    let comes_back = gate.clone();
+    server.middleware(move |socket: Socket| {
+        let gate = comes_back.clone();
+        async move {
+            if socket.is_recovered() {
+                gate.0.add_permits(1);
+                gate.1.acquire().await.unwrap().forget();
+            }
+            Ok(())
         }
-        Ok(())
     });
-    server
+    (server, gate)
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_goes_from_the_log_while_the_middlewares_run_is_no_silent_gap() {
+async fn what_goes_from_the_log_while_the_middlewares_run_is_no_silent_gap(net: Net) {
     let mut recovery = ConnectionStateRecovery::default();
     recovery.max_log_bytes = 10_000;
-    let server = slow_to_come_back(recovery);
+    let (server, gate) = slow_to_come_back(net, recovery);
     let (client, session) = connect(&server).await;
     lose(&server, client).await;
     server.emit("e", 1);
     let sending = tokio::spawn({
         let server = server.clone();
         async move {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            gate.0.acquire().await.unwrap().forget();
             for _ in 0..20 {
                 server.emit("e", "x".repeat(1000));
             }
+            gate.1.add_permits(1);
         }
     });
     let (mut client, missed, reply) = come_back(&server, &session, None).await;
@@ -340,17 +358,17 @@ async fn what_goes_from_the_log_while_the_middlewares_run_is_no_silent_gap() {
     assert_eq!(server.metrics().recovered.value(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_comes_while_the_middlewares_run_is_replayed() {
-    let server = slow_to_come_back(ConnectionStateRecovery::default());
+async fn what_comes_while_the_middlewares_run_is_replayed(net: Net) {
+    let (server, gate) = slow_to_come_back(net, ConnectionStateRecovery::default());
     let (client, session) = connect(&server).await;
     lose(&server, client).await;
     server.emit("e", 1);
     let sending = tokio::spawn({
         let server = server.clone();
         async move {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            gate.0.acquire().await.unwrap().forget();
             server.emit("e", 2);
+            gate.1.add_permits(1);
         }
     });
     let (_client, missed, reply) = come_back(&server, &session, None).await;
@@ -359,12 +377,11 @@ async fn what_comes_while_the_middlewares_run_is_replayed() {
     assert_eq!(field(&reply, "sid"), session.id);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_replay_that_the_outbox_would_not_hold_is_not_begun() {
+async fn a_replay_that_the_outbox_would_not_hold_is_not_begun(net: Net) {
     let mut limits = Limits::default();
     limits.max_outbox_bytes = 10_000;
     for (binary, fits) in [(1_000, true), (11_000, false)] {
-        let server = with(Server::builder().limits(limits.clone()), ConnectionStateRecovery::default());
+        let server = with(net, Server::builder().limits(limits.clone()), ConnectionStateRecovery::default());
         let (client, session) = connect(&server).await;
         lose(&server, client).await;
         server.emit("e", Value::Binary(vec![7; binary].into()));

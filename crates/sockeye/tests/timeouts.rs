@@ -1,5 +1,7 @@
 //! Heartbeats, upgrades and every other deadline, in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;

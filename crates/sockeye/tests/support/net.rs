@@ -193,4 +193,27 @@ macro_rules! over_both {
     };
 }
 
+/// The same with several threads, and in real time, over a pipe too: `threads::pipe::name` and `threads::tcp::name`.
+macro_rules! over_both_with_threads {
+    ($($name:ident),+ $(,)?) => {
+        mod threads {
+            mod pipe {
+                use super::super::support::net::{LIMIT, Net};
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $name() {
+                    tokio::time::timeout(2 * LIMIT, super::super::$name(Net::Pipe)).await.expect("the test ends");
+                })+
+            }
+            mod tcp {
+                use super::super::support::net::{LIMIT, Net};
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $name() {
+                    tokio::time::timeout(2 * LIMIT, super::super::$name(Net::Tcp)).await.expect("the test ends");
+                })+
+            }
+        }
+    };
+}
+
 pub(crate) use over_both;
+pub(crate) use over_both_with_threads;
