@@ -3,7 +3,7 @@
 # Exit status of a section that could not be run here and says why.
 SKIPPED=77
 
-SECTIONS=(tools self-check fmt clippy layering package deny unit docs targets release instructions differential fuzz autobahn interop forwarded cluster python browser hostile)
+SECTIONS=(tools self-check fmt clippy layering package deny unit models docs targets release instructions differential fuzz autobahn interop forwarded cluster python browser hostile)
 ON_REQUEST=(interop-reference python-reference autobahn-full advisories package-build)
 
 declare -A ABOUT=(
@@ -12,6 +12,7 @@ declare -A ABOUT=(
   [fmt]="formatting"
   [clippy]="lints, with warnings as errors"
   [unit]="Rust tests"
+  [models]="the hand-made concurrent protocols, in every order of their threads' steps"
   [docs]="documentation, with warnings as errors, its examples and links"
   [package]="what is to be published can be packaged, and the packages are complete"
   [deny]="licences and sources of dependencies, and which are forbidden"
@@ -35,7 +36,7 @@ declare -A ABOUT=(
   [python-reference]="the Python suites against the official server"
 )
 
-declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=2400 [docs]=1200 [release]=1800 [instructions]=1800 [targets]=1200 [package-build]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500 [autobahn-full]=3600)
+declare -A LIMIT=([tools]=900 [clippy]=1200 [unit]=2400 [models]=900 [docs]=1200 [release]=1800 [instructions]=1800 [targets]=1200 [package-build]=1800 [differential]=900 [fuzz]=1500 [autobahn]=1500 [autobahn-full]=3600)
 
 section_tools() {
   command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
@@ -71,6 +72,8 @@ section_unit() {
   need_cargo_tool nextest "$NEXTEST" || true
   bash testing/lib/unit
 }
+
+section_models() { bash testing/lib/models; }
 
 section_docs() {
   RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps

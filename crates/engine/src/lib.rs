@@ -35,6 +35,8 @@ mod request;
 mod server;
 mod shard;
 mod share;
+#[doc(hidden)]
+pub mod sync;
 mod unread;
 mod websocket;
 mod work;

@@ -19,12 +19,12 @@ use crate::shard::Ready;
 impl<A: Application> Conn<A> {
     /// Wants a turn for what its socket is ready for. False if it waits for one already; that one is for this as well.
     pub(crate) fn want_turn(&self, ready: Ready) -> bool {
-        self.queued.fetch_or(ready.bits(), Ordering::AcqRel) & Ready::BITS == 0
+        self.entered.want_turn(ready)
     }
 
     /// Its turn has come, for what is given back. From now on it can want another.
     pub(crate) fn begin_turn(&self) -> Ready {
-        Ready::from_bits(self.queued.fetch_and(!Ready::BITS, Ordering::AcqRel))
+        self.entered.begin_turn()
     }
 
     /// A packet on the session's transport. False when the session is closed, and the rest of the input is not wanted.

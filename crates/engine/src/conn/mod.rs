@@ -18,7 +18,7 @@ mod recipient;
 mod state;
 mod upgrade;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ use crate::id::Id;
 use crate::outbox::Outbox;
 use crate::registry::Identified;
 use crate::request::RequestInfo;
-use crate::shard::Entry;
+use crate::shard::{Entered, Entry};
 use crate::websocket::TcpReader;
 
 /// A connection. Shared by its reader, the registry, the flusher and the application.
@@ -50,7 +50,7 @@ pub struct Conn<A: Application> {
     revision: Revision,
     shard: u16,
     /// A bit for each of the flusher's queues that it is in, and some for the turn that it waits for.
-    queued: AtomicU8,
+    entered: Entered,
     /// Reading is paused because the application takes no more.
     paused: AtomicBool,
     /// The session is closed, or about to be: its client has not read, and the outbox is full. Follows the state, for those who
@@ -130,7 +130,7 @@ impl<A: Application> Conn<A> {
             request,
             revision,
             shard: engine.next_shard(),
-            queued: AtomicU8::new(0),
+            entered: Entered::default(),
             paused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             finished: AtomicBool::new(false),

@@ -43,12 +43,7 @@ impl<A: Application> Conn<A> {
     /// Asks for the memory of the connection, as it is about to be written to. These reads wait for each other in nothing.
     pub fn prefetch(self: &Arc<Self>) {
         // One of each pair of cache lines.
-        black_box((
-            Arc::strong_count(self),
-            self.state.is_locked(),
-            self.tcp.is_locked(),
-            self.queued.load(Ordering::Relaxed),
-        ));
+        black_box((Arc::strong_count(self), self.state.is_locked(), self.tcp.is_locked(), self.entered.prefetch()));
     }
 
     /// Queues a packet. A volatile one is dropped unless the transport could take it now.
@@ -113,8 +108,7 @@ impl<A: Application> Conn<A> {
             READING.set(Reading { owes: Owes::Write, ..reading });
             return;
         }
-        let before = self.queued.fetch_or(queue.bit(), Ordering::AcqRel);
-        if before & queue.bit() == 0 {
+        if self.entered.enter(queue) {
             self.engine().flusher.push(self.clone(), queue);
         }
     }
@@ -136,10 +130,9 @@ impl<A: Application> Conn<A> {
         (result, owes)
     }
 
-    /// Writes what the outbox has, now that it has left `queue`. In the other one it stays, for if that were taken back, it could
-    /// be there more than once.
+    /// Writes what the outbox has, now that it has left `queue`.
     pub(crate) fn flush(self: &Arc<Self>, queue: Queue) {
-        self.queued.fetch_and(!queue.bit(), Ordering::AcqRel);
+        self.entered.leave(queue);
         self.write_outbox();
     }
 

@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::driven::{Driven, Queue};
 use super::waker::ShardWaker;
 use crate::now;
+use crate::sync::Mutex;
 
 /// How many connections of a queue are written before others get their turn, and for how long at the most, about.
 const SLICE: usize = 256;

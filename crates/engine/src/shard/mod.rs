@@ -8,7 +8,10 @@
 //! and the tasks of the program wakes a thread each time.
 
 mod driven;
+mod entered;
 mod flusher;
+#[cfg(all(test, sockeye_loom))]
+mod models;
 mod poller;
 mod quantum;
 mod readable;
@@ -27,6 +30,7 @@ use self::waker::ShardWaker;
 
 pub use self::driven::{Driven, Queue};
 pub(crate) use self::driven::{Entry, Next, Owes, Ready, Turn};
+pub(crate) use self::entered::Entered;
 pub use self::flusher::AHEAD;
 pub(crate) use self::flusher::Flusher;
 pub(crate) use self::poller::Poller;

@@ -19,6 +19,7 @@ use super::driven::{Driven, Entry, Next, Owes, Ready, Turn};
 use super::readable::Readable;
 use super::waker::ShardWaker;
 use crate::now;
+use crate::sync::PollWaker;
 
 /// How many connections have their turn before the shard writes what others have queued, and for how long at the most, about.
 const SLICE: usize = 256;
@@ -132,7 +133,7 @@ impl<C: Driven> Turns<C> {
 
     /// For a thread: from now on the shard's waker ends [`block`](Self::block).
     pub(crate) fn wake_with_poll(&self) -> io::Result<()> {
-        self.sockets.waker.set_thread(mio::Waker::new(&self.sockets.registry, WAKER)?);
+        self.sockets.waker.set_thread(PollWaker::new(&self.sockets.registry, WAKER)?);
         Ok(())
     }
 

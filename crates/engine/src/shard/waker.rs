@@ -1,9 +1,9 @@
 //! Wakes a shard, be it a task that waits with the runtime, or a thread that blocks in its poll.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-
 use tokio::sync::Notify;
+
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::{OnceLock, PollWaker};
 
 /// The thread looks for work, or has not begun to.
 const AWAKE: u8 = 0;
@@ -16,7 +16,7 @@ const WOKEN: u8 = 2;
 pub(crate) struct ShardWaker {
     task: Notify,
     /// Of a shard that has a thread: wakes it from its poll.
-    thread: OnceLock<mio::Waker>,
+    thread: OnceLock<PollWaker>,
     state: AtomicU8,
     stopped: AtomicBool,
 }
@@ -38,7 +38,7 @@ impl ShardWaker {
     }
 
     /// From now on the shard is a thread, and `waker` ends its poll. It looks at all queues once, as what came before told the task.
-    pub(crate) fn set_thread(&self, waker: mio::Waker) {
+    pub(crate) fn set_thread(&self, waker: PollWaker) {
         self.state.store(WOKEN, Ordering::Release);
         let _only_once = self.thread.set(waker);
     }
@@ -64,7 +64,7 @@ impl ShardWaker {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(sockeye_loom)))]
 mod tests {
     use super::*;
 

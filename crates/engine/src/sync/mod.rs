@@ -1,0 +1,18 @@
+//! Locks, atomics and what else the hand-made concurrent protocols are built on.
+//!
+//! With `--cfg sockeye_loom` these are Loom's, which runs a model of such a protocol in every order in which its threads can take their
+//! steps. The models are files named `models.rs` beside the protocols, and run the protocols' own code.
+
+#[cfg(sockeye_loom)]
+mod model;
+
+#[cfg(not(sockeye_loom))]
+pub use std::sync::{OnceLock, atomic};
+
+#[cfg(not(sockeye_loom))]
+pub use mio::Waker as PollWaker;
+#[cfg(not(sockeye_loom))]
+pub use parking_lot::Mutex;
+
+#[cfg(sockeye_loom)]
+pub use self::model::{Mutex, OnceLock, PollWaker, atomic, check, thread};
