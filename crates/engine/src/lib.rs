@@ -44,7 +44,7 @@ mod work;
 pub use addresses::{AddressRange, AddressRangeError, Key, may_enter};
 pub use application::{Application, Readiness};
 pub use budget::{Account, Accounts, Budgets, Charge, Holder, Ledger};
-pub use conn::{Conn, Ending, Queued, pressure};
+pub use conn::{Conn, Ending, Hold, Queued, pressure};
 pub use encoded::{Encoded, Encoder};
 pub use engine::Engine;
 #[doc(hidden)]

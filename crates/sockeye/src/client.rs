@@ -348,6 +348,8 @@ fn connect(namespace: &Namespace, socket: &Socket, attempt: u32, recovered: Opti
     let mut replay: Vec<_> = recovered.iter().flat_map(|session| session.missed.iter().map(encode)).collect();
     let mut events = Vec::new();
     let mut entry = Entry::CannotReplay;
+    // Whoever hears of the rooms may hold the CONNECT, too.
+    let hold = namespace.sockets().has_listeners().then(|| conn.hold());
     namespace.adapter().attach(recovered, &mut |attachment| {
         if recovered.is_some() {
             let Some(missed) = attachment.missed else { return };
@@ -397,6 +399,7 @@ fn connect(namespace: &Namespace, socket: &Socket, attempt: u32, recovered: Opti
         server.metrics.recovered.increment();
     }
     namespace.sockets().notify_all(&events);
+    drop(hold);
     let context = EventContext {
         socket: socket.clone(),
         event: EventName::from("connection"),

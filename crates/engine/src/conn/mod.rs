@@ -10,6 +10,7 @@
 
 mod closing;
 mod deadlines;
+mod hold;
 mod incoming;
 mod outgoing;
 mod polling;
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::engine::{PacketKind, Revision, Session, SessionInfo, TransportKind};
 
+pub use self::hold::Hold;
 pub use self::outgoing::Queued;
 pub(crate) use self::state::PollReply;
 use self::state::{Lane, Phase, State};
@@ -151,6 +153,7 @@ impl<A: Application> Conn<A> {
                 owes_close: false,
                 ends_writing: false,
                 overflowed: false,
+                holds: 0,
                 given_up: false,
                 armed: None,
                 phase_deadline,

@@ -143,6 +143,13 @@ impl<A: Application> Conn<A> {
             drop(state);
             return self.close_slow_consumer();
         }
+        if state.is_held() {
+            if !state.charge_all(self.account()) {
+                drop(state);
+                self.close_slow_consumer();
+            }
+            return;
+        }
         let written = state.write(self.account(), self.engine().limits.max_outbox_bytes);
         state.release_queue(self.account());
         match written {
@@ -192,7 +199,7 @@ impl<A: Application> Conn<A> {
     pub(crate) fn handle_writable(self: &Arc<Self>) {
         let mut state = self.state.lock();
         let limit = self.engine().limits.max_outbox_bytes;
-        if !state.draining || matches!(state.write(self.account(), limit), Written::Blocked) {
+        if !state.draining || (!state.is_held() && matches!(state.write(self.account(), limit), Written::Blocked)) {
             return;
         }
         state.draining = false;
@@ -215,6 +222,9 @@ impl<A: Application> Conn<A> {
                 }
             }
             _ => return Poll::Ready(Ok(())),
+        }
+        if state.is_held() {
+            return Poll::Pending;
         }
         let variant = state.variant();
         while !state.outbox.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, Write as _};
 use std::net::Shutdown;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -33,7 +34,7 @@ pub(crate) struct State {
     pub(crate) lane: Lane,
     pub(crate) phase: Phase,
     /// permessage-deflate was negotiated: the size from which it is used.
-    pub(crate) deflate: Option<u32>,
+    pub(crate) deflate: Option<NonZeroU32>,
     /// The client reads no binary (`b64=1`).
     pub(crate) base64: bool,
     /// A POST is being handled.
@@ -46,6 +47,8 @@ pub(crate) struct State {
     pub(crate) ends_writing: bool,
     /// The outbox went over its bound.
     pub(crate) overflowed: bool,
+    /// How many [holds](super::Hold) keep what is queued from being written.
+    pub(crate) holds: u32,
     /// The client has fallen behind, and no sender waits for it any more: see [`pressure`](crate::pressure).
     pub(crate) given_up: bool,
     /// The earliest entry in the wheel.
@@ -123,7 +126,7 @@ impl State {
         Variant {
             revision: self.session.revision(),
             base64: self.base64,
-            deflate: self.deflate.and_then(|threshold| usize::try_from(threshold).ok()),
+            deflate: self.deflate.and_then(|threshold| usize::try_from(threshold.get()).ok()),
         }
     }
 
@@ -131,16 +134,24 @@ impl State {
     pub(crate) fn is_writable(&self) -> bool {
         match &self.lane {
             Lane::Polling(pending) => pending.is_some() && self.outbox.is_empty(),
-            Lane::Tcp(..) => !self.draining,
+            // What is held goes out soon: a client that reads does not lose what is volatile.
+            Lane::Tcp(..) => !self.draining && (self.holds == 0 || self.outbox.bytes() < 64 * 1024),
             // What waits here was not taken by the stream yet; some of it may be of this very turn.
             Lane::Stream(_) => self.outbox.bytes() < 64 * 1024,
             Lane::Awaited | Lane::Closed => false,
         }
     }
 
-    /// Whether the client has not read what was sent to it before, so that what waits for it may stay for long.
+    /// Whether nothing is to be written for now. What is queued when the session closes is not held: a socket that has been disconnected
+    /// is in no room.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds > 0 && self.session.is_open()
+    }
+
+    /// Whether the client has not read what was sent to it before, or is not written to, so that what waits for it may stay for long.
     pub(crate) fn is_stuck(&self) -> bool {
         match &self.lane {
+            _ if self.holds > 0 => true,
             Lane::Tcp(..) | Lane::Stream(_) => self.draining,
             Lane::Polling(pending) => pending.is_none(),
             Lane::Awaited | Lane::Closed => false,

@@ -1,5 +1,6 @@
 //! The WebSocket: that of a new session, and the one that probes to take over from long-polling.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use sockeye_protocol::CloseReason;
@@ -40,7 +41,9 @@ impl<A: Application> Conn<A> {
         if std::mem::take(&mut state.owes_close) {
             state.push_websocket_close(None);
         }
-        state.deflate = handover.deflate.and_then(|threshold| u32::try_from(threshold).ok());
+        // What is empty is never compressed: so zero can stand for none, which saves memory.
+        state.deflate =
+            handover.deflate.and_then(|threshold| NonZeroU32::try_from(u32::try_from(threshold.max(1)).ok()?).ok());
         drop(state);
         if let Err(error) = watched {
             self.transport_ended(CloseReason::TransportError, &error.to_string());

@@ -466,7 +466,8 @@ impl Local {
         shards.get(at).unwrap_or(&shards[0])
     }
 
-    fn has_listeners(&self) -> bool {
+    /// Whether anybody hears of what happens to rooms.
+    pub(crate) fn has_listeners(&self) -> bool {
         !self.listeners.read().is_empty()
     }
 

@@ -4,6 +4,7 @@
 //! through [`Local`], and tells the other nodes.
 
 mod answers;
+mod hold;
 mod leaving;
 mod local;
 mod log;
@@ -22,6 +23,7 @@ pub use crate::reserved::{check_event, check_server_event};
 pub use crate::room::Room;
 pub use crate::room_set::RoomSet;
 pub use answers::Answers;
+pub use hold::Hold;
 pub use local::{Local, OpenBroadcast, RoomEvent};
 pub use memory::MemoryAdapter;
 pub use records::{AdapterError, Attachment, RecoveredSession, RemoteSocketData, SavedSession};
