@@ -16,6 +16,7 @@ use sockeye_protocol::socket::{Args, Packet};
 use tokio::time::Instant;
 
 use super::bus::Bus;
+use super::confirmations::{self, Confirmations};
 use super::core::{Core, Inbound, State, drive};
 use super::interest;
 use super::machine::{Machine, MachineOptions, Outcome, Question};
@@ -91,14 +92,17 @@ impl ClusterAdapter {
             max_nodes: options.max_nodes,
         };
         let machine = Machine::new(bus.node().clone(), machine, rand::random());
-        if bus.routes_by_interest() {
-            interest::follow(&local, bus.clone());
-        }
+        let confirmations = bus.routes_by_interest().then(|| {
+            let confirmations = Confirmations::new(local.namespace(), options.metrics.clone());
+            interest::follow(&local, bus.clone(), confirmations.clone());
+            confirmations
+        });
         Self(Arc::new(Core {
             namespace: local.namespace(),
             local,
             options,
             served: AtomicUsize::new(0),
+            confirmations,
             recent_joins: bus.routes_by_interest().then(RecentJoins::default),
             bus,
             recovery,
@@ -152,6 +156,13 @@ impl Adapter for ClusterAdapter {
                     supervise_until_done("heartbeats", &metrics, |_| {}, || drive(core.clone())).await;
                 });
             }
+            if let Some(confirmations) = &self.0.confirmations {
+                let (confirmations, metrics) = (Arc::downgrade(confirmations), self.0.options.metrics.clone());
+                let _detached = tokio::spawn(async move {
+                    let run = || confirmations::run(confirmations.clone());
+                    supervise_until_done("confirmations", &metrics, |_| {}, run).await;
+                });
+            }
             Ok(())
         })
     }
@@ -163,6 +174,9 @@ impl Adapter for ClusterAdapter {
             }
             self.0.with_machine(Machine::handle_close);
             self.0.closed.notify_one();
+            if let Some(confirmations) = &self.0.confirmations {
+                confirmations.close();
+            }
             self.0.bus.close().await;
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use super::confirmations::Confirmation;
 use super::message::{Destination, Message, NodeId, Sender};
 use sockeye::adapter::{AdapterFuture, Room};
 
@@ -57,8 +58,12 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
 
     /// This node has members of the room from now on. It must not wait; called under a lock, so that the order of calls is that of
     /// the changes.
-    fn subscribe(&self, room: &Room) {
+    ///
+    /// The clients that have just joined are told nothing until `confirmation` is dropped: drop it when the broker has confirmed the
+    /// subscription, or at once if the broker is known to be away. After [`unsubscribe`](Self::unsubscribe) nobody waits for it.
+    fn subscribe(&self, room: &Room, confirmation: Confirmation) {
         let _ = room;
+        drop(confirmation);
     }
 
     /// This node has no members of the room any more. As [`subscribe`](Self::subscribe).

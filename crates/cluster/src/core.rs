@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::adapter::ClusterOptions;
 use super::bus::{Bus, Receiver};
+use super::confirmations::Confirmations;
 use super::machine::{Effect, Machine, Outcome};
 use super::message::{Destination, Message, RequestId, Sender};
 use super::recent_joins::RecentJoins;
@@ -29,6 +30,8 @@ pub(super) struct Core {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) recovery: Option<Arc<Recovery>>,
     /// Where the bus routes by interest.
+    pub(super) confirmations: Option<Arc<Confirmations>>,
+    /// The same.
     pub(super) recent_joins: Option<RecentJoins>,
     pub(super) state: Mutex<State>,
     pub(super) is_closed: AtomicBool,

@@ -27,6 +27,7 @@
 mod adapter;
 mod bus;
 pub mod codec;
+mod confirmations;
 mod core;
 mod interest;
 pub mod link;
@@ -41,7 +42,7 @@ mod serve;
 mod supervise;
 
 pub use adapter::{ClusterAdapter, ClusterOptions};
-pub use bus::{Bus, BusError, Receiver};
+pub use bus::{Bus, BusError, Confirmation, Receiver};
 pub use machine::{Effect, Machine, MachineOptions, Outcome, Question, Refusal};
 pub use memory::{MemoryBus, MemoryHub, MemoryLog, MemorySessions};
 pub use message::{Destination, Message, NodeId, RequestId, Sender};

@@ -29,6 +29,8 @@ pub struct ClusterMetrics {
     pub panics: Counter,
     /// Differences between this node's settings and those of other nodes at the same broker.
     pub mismatches: Counter,
+    /// Subscriptions to rooms that the broker did not confirm in time: the clients that had joined were told so nevertheless.
+    pub subscriptions_late: Counter,
     /// How many nodes there are.
     nodes: AtomicUsize,
 }
@@ -62,6 +64,15 @@ impl ClusterMetrics {
     pub(super) fn request_incomplete(&self, namespace: &str, missing: &[String]) {
         self.requests_incomplete.increment();
         tracing::debug!(namespace, ?missing, "not all nodes answered");
+    }
+
+    pub(super) fn subscriptions_late(&self, namespace: &str, rooms: usize) {
+        self.subscriptions_late.add(u64::try_from(rooms).unwrap_or(u64::MAX));
+        tracing::warn!(
+            namespace,
+            rooms,
+            "the broker does not confirm subscriptions; clients are told of their joins without"
+        );
     }
 
     pub(super) fn node_lost(&self, namespace: &str, node: &str) {

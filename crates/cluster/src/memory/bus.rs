@@ -1,18 +1,19 @@
 //! A bus within one process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sockeye::adapter::{AdapterFuture, Local, Room};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::hub::{Member, MemoryHub};
 use super::inbox::{self, Inbox, Recovering};
 use super::log::MemoryLog;
 use super::sessions::MemorySessions;
 use crate::ClusterMetrics;
-use crate::bus::{Bus, BusError, Receiver};
+use crate::bus::{Bus, BusError, Confirmation, Receiver};
 use crate::message::{Destination, Message, NodeId, Sender};
 use crate::recovery::{EventLog as _, Recovery, RecoveryDriver, RecoveryOptions};
 use crate::supervise::supervise_until_done;
@@ -26,6 +27,25 @@ pub struct MemoryBus {
     recovering: Option<Recovering>,
     /// Brings the messages, while it is open.
     task: Mutex<JoinSet<()>>,
+    /// Changes of subscriptions that have not reached the hub yet.
+    changes: Arc<Mutex<VecDeque<Change>>>,
+}
+
+/// A change of a subscription.
+#[derive(Debug)]
+struct Change {
+    at: Instant,
+    room: Room,
+    subscribed: Option<Confirmation>,
+}
+
+impl Change {
+    fn apply(self, member: &mut Member) {
+        match self.subscribed {
+            Some(_) => drop(member.rooms.insert(self.room)),
+            None => drop(member.rooms.remove(&self.room)),
+        }
+    }
 }
 
 impl MemoryHub {
@@ -37,6 +57,7 @@ impl MemoryHub {
             namespace: namespace.to_owned(),
             recovering: None,
             task: Mutex::default(),
+            changes: Arc::default(),
         }
     }
 }
@@ -60,6 +81,28 @@ impl MemoryBus {
     /// The session store of this node and namespace.
     pub fn sessions(&self) -> MemorySessions {
         MemorySessions::new(self.hub.clone(), self.node.clone(), self.namespace.clone())
+    }
+
+    /// The node subscribes to a room, if something waits for the confirmation, or unsubscribes.
+    fn change_interest(&self, room: &Room, subscribed: Option<Confirmation>) {
+        let delay = self.hub.state().faults.delay_of_subscriptions;
+        let change = Change { at: Instant::now() + delay, room: room.clone(), subscribed };
+        if delay.is_zero() {
+            return self.with_member(|member| change.apply(member));
+        }
+        self.changes.lock().push_back(change);
+        let (hub, changes) = (self.hub.clone(), self.changes.clone());
+        let (namespace, node) = (self.namespace.clone(), self.node.clone());
+        let _detached = tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let mut changes = changes.lock();
+            while let Some(change) = changes.pop_front_if(|change| change.at <= Instant::now()) {
+                if let Some(member) = hub.state().members.get_mut(&namespace).and_then(|members| members.get_mut(&node))
+                {
+                    change.apply(member);
+                }
+            }
+        });
     }
 
     fn with_member<T>(&self, change: impl FnOnce(&mut Member) -> T) -> T {
@@ -116,12 +159,12 @@ impl Bus for MemoryBus {
         true
     }
 
-    fn subscribe(&self, room: &Room) {
-        self.with_member(|member| member.rooms.insert(room.clone()));
+    fn subscribe(&self, room: &Room, confirmation: Confirmation) {
+        self.change_interest(room, Some(confirmation));
     }
 
     fn unsubscribe(&self, room: &Room) {
-        self.with_member(|member| member.rooms.remove(room));
+        self.change_interest(room, None);
     }
 
     fn counts_nodes(&self) -> bool {

@@ -21,6 +21,8 @@ pub(super) struct Faults {
     pub(super) to_lose: usize,
     pub(super) delay: Duration,
     pub(super) delay_of_answers: Duration,
+    /// After which time a change of a subscription has reached the hub.
+    pub(super) delay_of_subscriptions: Duration,
     /// Nodes whose messages are refused.
     pub(super) refused: HashSet<NodeId>,
     pub(super) refuses_to_keep: bool,

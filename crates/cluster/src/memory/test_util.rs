@@ -40,6 +40,11 @@ impl MemoryHub {
         self.state().faults.delay_of_answers = delay;
     }
 
+    /// Subscriptions, and their ends, reach the hub after this time, in order, and are confirmed then.
+    pub fn delay_subscriptions(&self, delay: Duration) {
+        self.state().faults.delay_of_subscriptions = delay;
+    }
+
     /// Messages of this node are refused, or are not any more.
     pub fn refuse(&self, node: &str, is_refused: bool) {
         let refused = &mut self.state().faults.refused;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use sockeye::adapter::{AdapterFuture, Local, Room};
 use sockeye_cluster::recovery::Recovery;
-use sockeye_cluster::{Bus, BusError, Destination, Message, NodeId, Receiver};
+use sockeye_cluster::{Bus, BusError, Confirmation, Destination, Message, NodeId, Receiver};
 
 use crate::bus::inbox::Inbox;
 use crate::bus::wire::Wire;
@@ -102,9 +102,9 @@ impl Bus for RedisBus {
         self.wire().routes_by_interest()
     }
 
-    fn subscribe(&self, room: &Room) {
+    fn subscribe(&self, room: &Room, confirmation: Confirmation) {
         if let Some(channel) = self.wire().room_channel(room) {
-            self.link().table.want(&channel, &self.inbox);
+            self.link().table.want(&channel, &self.inbox, Some(confirmation));
         }
     }
 

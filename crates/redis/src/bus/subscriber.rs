@@ -172,6 +172,7 @@ impl Link {
             next_probe = Instant::now() + self.options.probe_interval;
             if working.is_none() {
                 working = Some(self.working(Role::Subscribing));
+                self.table.note_listening(server);
                 if std::mem::replace(has_listened, true) {
                     self.metrics.resubscribed.increment();
                 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use sockeye_cluster::Confirmation;
 use tokio::sync::Notify;
 
 use crate::bus::inbox::Inbox;
@@ -22,12 +23,19 @@ struct State {
     /// Whether each channel is at the owner of its slot; else all are at one server.
     is_sharded: bool,
     map: Option<Arc<Map>>,
-    /// What is wanted, and who gets what comes there.
-    wanted: HashMap<Channel, Arc<Inbox>>,
+    wanted: HashMap<Channel, Wanted>,
     /// What is heard of the servers that have channels.
     lines: HashMap<Address, Line>,
     /// By their names: what comes in streams is for these.
     namespaces: HashMap<String, Arc<Inbox>>,
+}
+
+/// A channel that is wanted.
+struct Wanted {
+    /// Gets what comes there.
+    inbox: Arc<Inbox>,
+    /// Until Redis has confirmed the subscription.
+    confirmation: Option<Confirmation>,
 }
 
 /// What is heard of one server.
@@ -35,6 +43,10 @@ struct State {
 struct Line {
     /// What the connection listens to, as Redis has confirmed.
     heard: HashSet<Channel>,
+    /// What Redis has been told not to send any more, and has not confirmed.
+    ending: HashSet<Channel>,
+    /// Whether the connection works: nobody waits for what one that does not work confirms.
+    is_listening: bool,
     /// Where this differs from what is wanted, unless it is being seen to.
     changed: HashSet<Channel>,
     more: Arc<Notify>,
@@ -57,7 +69,7 @@ impl Table {
     pub(crate) fn enter(&self, inbox: &Arc<Inbox>) {
         self.state.lock().namespaces.insert(inbox.wire.namespace().to_string(), inbox.clone());
         for channel in inbox.wire.own_channels() {
-            self.want(&channel, inbox);
+            self.want(&channel, inbox, None);
         }
     }
 
@@ -65,27 +77,37 @@ impl Table {
     pub(crate) fn leave(&self, inbox: &Arc<Inbox>) {
         let mut state = self.state.lock();
         state.namespaces.retain(|_, each| !Arc::ptr_eq(each, inbox));
-        let gone: Vec<_> = state.wanted.extract_if(|_, each| Arc::ptr_eq(each, inbox)).collect();
+        let gone: Vec<_> = state.wanted.extract_if(|_, each| Arc::ptr_eq(&each.inbox, inbox)).collect();
         gone.iter().for_each(|(channel, _)| state.note(channel));
+        drop(state);
+        drop(gone);
     }
 
-    /// What comes in this channel is for this namespace.
-    pub(crate) fn want(&self, channel: &Channel, inbox: &Arc<Inbox>) {
+    /// What comes in this channel is for this namespace. Who waits for it to be confirmed waits as long as the connection works.
+    pub(crate) fn want(&self, channel: &Channel, inbox: &Arc<Inbox>, confirmation: Option<Confirmation>) {
         let mut state = self.state.lock();
-        state.wanted.insert(channel.clone(), inbox.clone());
+        let waits = state
+            .line_of(channel)
+            .is_some_and(|line| line.is_listening && (!line.heard.contains(channel) || line.ending.contains(channel)));
+        let (waiting, over) = if waits { (confirmation, None) } else { (None, confirmation) };
+        let before = state.wanted.insert(channel.clone(), Wanted { inbox: inbox.clone(), confirmation: waiting });
         state.note(channel);
+        drop(state);
+        drop((before, over));
     }
 
     /// Nobody wants what comes in this channel any more.
     pub(crate) fn unwant(&self, channel: &Channel) {
         let mut state = self.state.lock();
-        state.wanted.remove(channel);
+        let before = state.wanted.remove(channel);
         state.note(channel);
+        drop(state);
+        drop(before);
     }
 
     /// Who gets what comes in this channel.
     pub(crate) fn inbox(&self, channel: &[u8]) -> Option<Arc<Inbox>> {
-        self.state.lock().wanted.get(channel).cloned()
+        self.state.lock().wanted.get(channel).map(|wanted| wanted.inbox.clone())
     }
 
     /// Who gets what is for this namespace.
@@ -95,9 +117,7 @@ impl Table {
 
     /// Whether what comes in the channel arrives here.
     pub(crate) fn is_heard(&self, channel: &[u8]) -> bool {
-        let state = self.state.lock();
-        let line = state.map.as_ref().and_then(|map| state.lines.get(state.server_of(map, channel)));
-        line.is_some_and(|line| line.heard.contains(channel))
+        self.state.lock().line_of(channel).is_some_and(|line| line.heard.contains(channel))
     }
 
     /// Whether what this server sends in the channel counts. While a channel changes servers both may send the same: once the new
@@ -127,14 +147,29 @@ impl Table {
         known.iter().for_each(|channel| state.note(channel));
     }
 
+    /// The connection works: all that is wanted has been subscribed to, and it brings what is sent.
+    pub(crate) fn note_listening(&self, server: &Address) {
+        if let Some(line) = self.state.lock().lines.get_mut(server) {
+            line.is_listening = true;
+        }
+    }
+
     /// The connection has ended: the next one hears nothing yet.
     pub(crate) fn reset(&self, server: &Address) {
         let mut state = self.state.lock();
         let Some(line) = state.lines.get_mut(server) else { return };
         line.heard.clear();
+        line.ending.clear();
         line.changed.clear();
+        line.is_listening = false;
         let wanted: Vec<_> = state.wanted.keys().cloned().collect();
         wanted.iter().for_each(|channel| state.note(channel));
+        let State { is_sharded, map, wanted, .. } = &mut *state;
+        let is_there = |channel: &[u8]| map.as_ref().is_none_or(|map| owner_of(*is_sharded, map, channel) == server);
+        let here = wanted.iter_mut().filter(|(channel, _)| is_there(channel));
+        let over: Vec<_> = here.filter_map(|(_, wanted)| wanted.confirmation.take()).collect();
+        drop(state);
+        drop(over);
     }
 
     /// Waits until there is something to be said to this server, and gives it, of at most so many channels.
@@ -162,10 +197,17 @@ impl Table {
         let Some(line) = state.lines.get_mut(server) else { return };
         match is_heard {
             true => drop(line.heard.insert(channel.into())),
-            false => drop(line.heard.remove(channel)),
+            false => {
+                line.heard.remove(channel);
+                line.ending.remove(channel);
+            }
         }
         // What is wanted may have changed meanwhile, and the server may have dropped it by itself.
         state.note(&channel.into());
+        let is_owner = is_heard && state.map.as_ref().is_none_or(|map| state.server_of(map, channel) == server);
+        let over = state.wanted.get_mut(channel).filter(|_| is_owner).and_then(|wanted| wanted.confirmation.take());
+        drop(state);
+        drop(over);
     }
 
     /// All has been said. Whether it is so now: what is not will be said again.
@@ -175,6 +217,7 @@ impl Table {
         for channel in &changes.unsubscribe {
             // If the server has refused it, then because the channel is not there any more.
             line.heard.remove(channel);
+            line.ending.remove(channel);
         }
         let is_so = changes.subscribe.iter().all(|channel| line.heard.contains(channel));
         changes.subscribe.iter().chain(&changes.unsubscribe).for_each(|channel| state.note(channel));
@@ -185,7 +228,12 @@ impl Table {
 impl State {
     /// Where a channel is.
     fn server_of<'a>(&self, map: &'a Map, channel: &[u8]) -> &'a Address {
-        if self.is_sharded { map.owner(channel) } else { map.any() }
+        owner_of(self.is_sharded, map, channel)
+    }
+
+    /// What is heard of the server where a channel is.
+    fn line_of(&self, channel: &[u8]) -> Option<&Line> {
+        self.map.as_ref().and_then(|map| self.lines.get(self.server_of(map, channel)))
     }
 
     /// Notes whether there is something to be said about a channel.
@@ -210,9 +258,17 @@ impl State {
             line.changed.remove(&channel);
             match line.heard.contains(&channel) {
                 false => changes.subscribe.push(channel),
-                true => changes.unsubscribe.push(channel),
+                true => {
+                    line.ending.insert(channel.clone());
+                    changes.unsubscribe.push(channel);
+                }
             }
         }
         changes
     }
+}
+
+/// Where a channel is.
+fn owner_of<'a>(is_sharded: bool, map: &'a Map, channel: &[u8]) -> &'a Address {
+    if is_sharded { map.owner(channel) } else { map.any() }
 }
