@@ -34,7 +34,7 @@ macro_rules! cluster_suite {
                 a_node_that_was_cut_off_comes_back [cut names], garbage_is_counted_and_ignored [garbage];
             interest: who_has_no_member_gets_nothing [delivered], interest_follows_the_members [delivered],
                 interest_survives_races [], no_interest_is_left_after_races [delivered],
-                who_was_let_join_gets_what_follows [];
+                who_was_let_join_gets_what_follows [], who_was_told_of_a_join_gets_what_follows [];
         }
     };
     (@cases $cluster:ty; $without:tt; $test:tt; $($module:ident: $($case:ident $needs:tt),+;)+) => {

@@ -1,5 +1,6 @@
 //! Messages for a room go where it has members, if the cluster routes by interest.
 
+use sockeye::{Ack, Data, JoinError, Socket};
 use tokio::time::Instant;
 
 use crate::client::{PATIENCE, PROBE};
@@ -101,7 +102,7 @@ pub async fn no_interest_is_left_after_races<C: Cluster>() {
 }
 
 /// Each socket joins the room and leaves it many times, in a thread of its own; in the end it is a member.
-fn race(sockets: &[sockeye::Socket], room: &str) {
+fn race(sockets: &[Socket], room: &str) {
     std::thread::scope(|scope| {
         for socket in sockets {
             scope.spawn(move || {
@@ -128,3 +129,34 @@ pub async fn who_was_let_join_gets_what_follows<C: Cluster>() {
     let expected: Vec<_> = (0..20).map(|number| format!("42[\"e\",{number}]")).collect();
     assert_eq!(fleet.received(&[0, 20]).await[1], expected);
 }
+
+/// A client joins a room and is told so, and then another node emits to the room at once.
+pub async fn who_was_told_of_a_join_gets_what_follows<C: Cluster>() {
+    let mut fleet = Fleet::<C>::of(2).await;
+    fleet.server(1).on("join", |socket: Socket, Data(room): Data<String>, ack: Ack| -> Result<(), JoinError> {
+        socket.join(room)?;
+        ack.send(());
+        Ok(())
+    });
+    let mut got = Vec::new();
+    for number in 0..JOINS {
+        let room = format!("joined-{number}");
+        fleet.clients[1].socket.send(&format!("42{number}[\"join\",\"{room}\"]")).await;
+        // Events of earlier rounds may come first.
+        loop {
+            let text = fleet.next(1).await;
+            if text.starts_with(&format!("43{number}[")) {
+                break;
+            }
+            got.push(text);
+        }
+        fleet.server(0).to(room).emit("e", number);
+    }
+    got.extend(fleet.received(&[0, 0]).await.swap_remove(1));
+    let expected: Vec<_> = (0..JOINS).map(|number| format!("42[\"e\",{number}]")).collect();
+    let missed: Vec<_> = expected.iter().filter(|event| !got.contains(event)).collect();
+    assert!(missed.is_empty(), "{} of {JOINS} are lost: {missed:?}", missed.len());
+}
+
+/// How many rooms are joined one after the other.
+const JOINS: usize = 500;
