@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use sockeye::adapter::{Hold, Local, Room};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -121,14 +121,11 @@ impl Confirmations {
     }
 
     fn end(&self, room: &Room, number: u64) {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.by_room.get(room).is_none_or(|unconfirmed| unconfirmed.number != number) {
             return;
         }
-        let ended = state.by_room.remove(room);
-        self.count.store(state.by_room.len(), Ordering::Release);
-        drop(state);
-        drop(ended);
+        self.remove(state, room);
     }
 
     /// This node has no members of the room any more.
@@ -136,9 +133,15 @@ impl Confirmations {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
-        let mut state = self.state.lock();
+        self.remove(self.state.lock(), room);
+    }
+
+    fn remove(&self, mut state: MutexGuard<'_, State>, room: &Room) {
         let ended = state.by_room.remove(room);
         self.count.store(state.by_room.len(), Ordering::Release);
+        if state.by_room.is_empty() && state.by_room.capacity() > KEPT {
+            state.by_room = HashMap::new();
+        }
         drop(state);
         drop(ended);
     }
@@ -190,6 +193,9 @@ pub(super) async fn run(confirmations: Weak<Confirmations>) {
 
 /// How long a client is held at most, but for [`LOOK`].
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// For how many rooms memory stays when there are none.
+const KEPT: usize = 1_024;
 
 /// The least time from one look at all to the next.
 const LOOK: Duration = Duration::from_millis(50);

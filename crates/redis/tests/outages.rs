@@ -6,9 +6,10 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use sockeye::Server;
-use sockeye_cluster_suite::Fleet;
+use sockeye::{Ack, ConnectionStateRecovery, Data, JoinError, Server, Socket};
+use sockeye_cluster_suite::{Fleet, WebSocket};
 use sockeye_redis::{Mode, RedisAdapter};
 use support::well::{adapters, all_is_well};
 use support::{Classic, Dynamic, Native, Over, Redis, Streams, Way, cluster_options, eventually, local, redis_options};
@@ -172,7 +173,7 @@ async fn what_waited_reaches_all_nodes_classic() {
 async fn what_is_too_old_is_dropped() {
     let redis = Redis::started();
     let mut options = redis_options(local(redis.port), Mode::Native, cluster_options().0);
-    options.max_message_age = Some(std::time::Duration::from_millis(100));
+    options.max_message_age = Some(Duration::from_millis(100));
     let adapter = RedisAdapter::new(options).unwrap();
     let server = Server::builder().adapter(adapter.factory()).build();
     server.start();
@@ -180,7 +181,7 @@ async fn what_is_too_old_is_dropped() {
     redis.stop();
     eventually("it is noticed", || !adapter.is_connected()).await;
     server.emit("e", 1);
-    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
     redis.start();
     eventually("it is dropped", || adapter.metrics().dropped_old.value() >= 1).await;
     assert_eq!(adapter.metrics().dropped_outgoing.value(), 0);
@@ -192,16 +193,16 @@ async fn a_redis_that_refuses_is_told_and_holds_up_nobody() {
     let redis = Redis::started();
     let options = redis_options(local(redis.port), Mode::Streams, cluster_options().0);
     let adapter = RedisAdapter::new(options).unwrap();
-    let recovery = sockeye::ConnectionStateRecovery::within(std::time::Duration::from_secs(20));
+    let recovery = ConnectionStateRecovery::within(Duration::from_secs(20));
     let server = Server::builder().adapter(adapter.factory()).connection_state_recovery(recovery).build();
-    let (mut client, _) = sockeye_cluster_suite::WebSocket::joined(&server).await;
+    let (mut client, _) = WebSocket::joined(&server).await;
     eventually("it is connected", || adapter.check().is_ok()).await;
     redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     server.emit("e", 1);
     while !client.text().await.starts_with("42[\"e\",1") {}
-    assert!(since.elapsed() < std::time::Duration::from_secs(4), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
     eventually("it is told", || {
         adapter
             .check()
@@ -214,7 +215,7 @@ async fn a_redis_that_refuses_is_told_and_holds_up_nobody() {
         if adapter.check().is_ok() {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it is well again: {:?}", adapter.check());
 }
@@ -233,7 +234,7 @@ async fn a_namespace_opens_after_refusals() {
     eventually("it is told", || adapter.check().is_err()).await;
     redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     let late = server.of("/late");
-    let opened = tokio::time::timeout(std::time::Duration::from_secs(30), late.adapter().init()).await;
+    let opened = tokio::time::timeout(Duration::from_secs(30), late.adapter().init()).await;
     assert!(opened.is_ok(), "it opens; the check: {:?}", adapter.check());
 }
 
@@ -242,7 +243,7 @@ async fn a_namespace_opens_after_refusals() {
 async fn what_comes_back_grows_too_old() {
     let redis = Redis::started();
     let mut options = redis_options(local(redis.port), Mode::Streams, cluster_options().0);
-    options.max_message_age = Some(std::time::Duration::from_millis(300));
+    options.max_message_age = Some(Duration::from_millis(300));
     let adapter = RedisAdapter::new(options).unwrap();
     let server = Server::builder().adapter(adapter.factory()).build();
     server.start();
@@ -250,7 +251,32 @@ async fn what_comes_back_grows_too_old() {
     redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     server.emit("e", 1);
     eventually("it is noticed", || !adapter.is_connected()).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
     redis.command::<()>(&["REPLICAOF", "NO", "ONE"]);
     eventually("it is dropped", || adapter.metrics().dropped_old.value() >= 1).await;
+}
+
+/// While Redis is away nobody waits for it; while it only seems to be there, for a second.
+#[tokio::test]
+async fn a_join_does_not_wait_for_a_redis_that_is_away() {
+    let fleet = Fleet::<Over<Native>>::of(2).await;
+    fleet.server(1).on("join", |socket: Socket, Data(room): Data<String>, ack: Ack| -> Result<(), JoinError> {
+        socket.join(room)?;
+        ack.send(());
+        Ok(())
+    });
+    let (mut client, _) = WebSocket::joined(fleet.server(1)).await;
+    let adapters = adapters(&fleet);
+    fleet.cluster.redis.freeze(true);
+    let start = Instant::now();
+    client.send("421[\"join\",\"first\"]").await;
+    assert_eq!(client.text().await, "431[]");
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert_eq!(fleet.nodes[1].metrics.subscriptions_late.value(), 1);
+    fleet.cluster.redis.freeze(false);
+    fleet.cluster.redis.stop();
+    eventually("it is noticed", || !adapters.iter().any(RedisAdapter::is_connected)).await;
+    client.send("422[\"join\",\"second\"]").await;
+    assert_eq!(client.text().await, "432[]");
+    assert_eq!(fleet.nodes[1].metrics.subscriptions_late.value(), 1, "it has not waited");
 }

@@ -141,6 +141,11 @@ impl Page<'_> {
                 &cluster.tasks_restarted,
             ),
             ("cluster_panics", "Messages lost because handling them panicked.", &cluster.panics),
+            (
+                "cluster_subscriptions_late",
+                "Subscriptions to rooms not confirmed in time: clients were told of their joins without.",
+                &cluster.subscriptions_late,
+            ),
             ("cluster_mismatches", "Settings of other nodes at the broker that differ.", &cluster.mismatches),
         ])?;
         let Some(recovery) = backend.recovery_metrics() else { return Ok(()) };

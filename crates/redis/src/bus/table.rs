@@ -272,3 +272,6 @@ impl State {
 fn owner_of<'a>(is_sharded: bool, map: &'a Map, channel: &[u8]) -> &'a Address {
     if is_sharded { map.owner(channel) } else { map.any() }
 }
+
+#[cfg(test)]
+mod tests;
