@@ -5,6 +5,7 @@ import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import { Cluster, Redis } from "ioredis";
 import { createClient, createCluster } from "redis";
+import { createAdapter as createAdapter7 } from "redis-adapter-7";
 
 /** Of the flags of CONTRACT.md. `redis-client` is `redis`, the usual one, or `ioredis`. */
 export async function makeAdapter(flags) {
@@ -14,6 +15,7 @@ export async function makeAdapter(flags) {
   subscriber.on("error", report);
   if (flags["redis-client"] === "redis") await subscriber.connect();
   if (flags.adapter === "redis") return createAdapter(client, subscriber);
+  if (flags.adapter === "redis-7") return createAdapter7(client, subscriber);
   if (flags.adapter === "redis-sharded") {
     return createShardedAdapter(client, subscriber, { subscriptionMode: flags["subscription-mode"] });
   }

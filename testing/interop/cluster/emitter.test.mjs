@@ -3,18 +3,19 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { REFERENCE, TARGET, Target, next, plain, sleep, until } from "../js/lib/target.mjs";
-import { ByHand, Command, Official, Python } from "./lib/emitters.mjs";
+import { ByHand, Command, Official, Official4, Python } from "./lib/emitters.mjs";
 import { Redis } from "./lib/redis.mjs";
 import { ask, stringified } from "./operations.mjs";
 
 const EMITTERS = {
   "sockeye emit": Command,
   "@socket.io/redis-emitter": Official,
+  "@socket.io/redis-emitter 4.1": Official4,
   "socket.io-emitter for Python": Python,
   "by hand": ByHand,
 };
 const ADAPTERS = {
-  redis: ["sockeye emit", "@socket.io/redis-emitter", "socket.io-emitter for Python"],
+  redis: ["sockeye emit", "@socket.io/redis-emitter", "@socket.io/redis-emitter 4.1", "socket.io-emitter for Python"],
   "redis-sharded": ["sockeye emit", "by hand"],
   "redis-sharded, static": ["sockeye emit", "by hand"],
   "redis-sharded, dynamic-private": ["sockeye emit", "by hand"],
@@ -52,7 +53,7 @@ for (const [adapter, names] of Object.entries(ADAPTERS)) {
 
     for (const name of names) {
       describe(name, () => {
-        const { binaries, orders, exceptions } = EMITTERS[name].has;
+        const { binaries, dates, orders, exceptions } = EMITTERS[name].has;
         let emitter;
         let room = "";
         let number = 0;
@@ -106,6 +107,15 @@ for (const [adapter, names] of Object.entries(ADAPTERS)) {
           check("binaries, to all", async () => {
             const event = plain(["all", ...BINARY]);
             assert.deepEqual(await gets(() => emitter.emit({ volatile: true }, "all", ...BINARY)), Array(4).fill([event]));
+          });
+        }
+        if (dates) {
+          check("dates and undefined, to clients of Sockeye", async () => {
+            const date = new Date("2026-01-02T03:04:05.678Z");
+            const sent = [date, { at: date, list: [undefined] }];
+            const got = await gets(() => emitter.emit({}, "dates", ...sent), clients.slice(2));
+            // As JSON writes them.
+            assert.deepEqual(got, Array(2).fill([["dates", ...JSON.parse(JSON.stringify(sent))]]));
           });
         }
         check("to a room", async () => {

@@ -10,12 +10,15 @@ import { VALUES, WITH_VALUES, WITHOUT_VALUES, ask } from "./operations.mjs";
 
 const ADAPTERS = {
   redis: ["--adapter", "redis"],
+  "redis, version 7.2": ["--adapter", "redis"],
   "redis-sharded": ["--adapter", "redis-sharded"],
   "redis-sharded, static": ["--adapter", "redis-sharded", "--subscription-mode", "static"],
   "redis-sharded, dynamic-private": ["--adapter", "redis-sharded", "--subscription-mode", "dynamic-private"],
   "redis-streams": ["--adapter", "redis-streams"],
   "redis-streams, sharded": ["--adapter", "redis-streams", "--sharded-pubsub"],
 };
+// What the official servers have instead.
+const OFFICIAL = { "redis, version 7.2": ["--adapter", "redis-7"] };
 const chosen = process.env.MATRIX_ADAPTERS?.split(";") ?? Object.keys(ADAPTERS);
 const DIRECTIONS = { "Node.js → Sockeye": [0, 2], "Sockeye → Node.js": [2, 0], "Sockeye → Sockeye": [2, 3] };
 
@@ -29,9 +32,9 @@ for (const adapter of chosen) {
 
     before(async () => {
       redis = await Redis.start();
-      const flags = [...ADAPTERS[adapter], "--url", redis.url];
       for (const command of [REFERENCE, REFERENCE, TARGET, TARGET]) {
-        const node = await Target.run(command, ...flags);
+        const flags = (command === REFERENCE && OFFICIAL[adapter]) || ADAPTERS[adapter];
+        const node = await Target.run(command, ...flags, "--url", redis.url);
         const [client, other] = [await node.connect(), await node.connect()];
         nodes.push({ node, client, other, nodes: 4 });
       }
@@ -46,7 +49,7 @@ for (const adapter of chosen) {
     });
 
     // The classic adapter writes what programs send one another as JSON. That it does so between two Node.js servers is checked, too.
-    const isStringified = adapter === "redis";
+    const isStringified = ADAPTERS[adapter].includes("redis");
     if (isStringified) {
       for (const [operation, run] of Object.entries(WITH_VALUES).filter(([name]) => name.startsWith("serverSideEmit"))) {
         test(`Node.js → Node.js: ${operation}, binary`, () => run({ from: nodes[0], to: nodes[1], value: VALUES.binary, isStringified }));

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Emitter } from "@socket.io/redis-emitter";
 import { createClient } from "redis";
+import { Emitter as Emitter4 } from "redis-emitter-4";
 import { within } from "../../js/lib/target.mjs";
 import { program } from "./sockeye.mjs";
 
@@ -59,14 +60,16 @@ export class Command {
 
 /** The official one, `@socket.io/redis-emitter`. */
 export class Official {
-  static has = { binaries: true, orders: true, exceptions: true };
+  static has = { binaries: true, dates: true, orders: true, exceptions: true };
+
+  static Emitter = Emitter;
 
   static async start(redis) {
-    const official = new Official();
+    const official = new this();
     official.client = createClient({ url: redis.url });
     await official.client.connect();
     // The emitter keeps the promise of what it publishes to itself.
-    official.emitter = new Emitter({
+    official.emitter = new this.Emitter({
       publish: (channel, message) => { official.sent = official.client.publish(channel, message); },
     });
     return official;
@@ -85,6 +88,11 @@ export class Official {
 
   target({ nsp = "/", rooms = [], except = [] }) { return this.emitter.of(nsp).to(rooms).except(except); }
   async stop() { await this.client.quit(); }
+}
+
+/** The one of before, which packs dates and `undefined` in another way. */
+export class Official4 extends Official {
+  static Emitter = Emitter4;
 }
 
 /** What any client of Redis can do: the messages of the guide, in `docs/src/scaling.md`. */
