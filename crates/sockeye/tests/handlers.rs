@@ -19,6 +19,7 @@ use support::{Got, Polling, WebSocket};
 use tokio::sync::{Notify, Semaphore};
 
 over_both! {
+    a_client_is_read_again_when_its_handlers_have_ended,
     arguments_are_taken_from_the_event,
     an_event_that_does_not_fit_is_counted_and_nothing_else,
     binary_goes_both_ways,
@@ -207,6 +208,57 @@ async fn a_client_with_too_many_waiting_handlers_is_not_read() {
         answer = polling.post(&body) => assert_eq!(answer, (200, "ok".to_owned())),
         () = pings => {}
     }
+}
+
+async fn a_client_is_read_again_when_its_handlers_have_ended(net: Net) {
+    const EVENTS: usize = 100;
+    let mut limits = Limits::default();
+    limits.max_handlers = 3;
+    let server = net.serve(Server::builder().limits(limits).build());
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let goes_on = Arc::new(Semaphore::new(0));
+    let (now, max, gate) = (running.clone(), most.clone(), goes_on.clone());
+    server.on("work", move |Data((n, _)): Data<(usize, String)>, ack: Ack| {
+        let (now, max, gate) = (now.clone(), max.clone(), gate.clone());
+        async move {
+            max.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            gate.acquire().await.unwrap().forget();
+            now.fetch_sub(1, Ordering::SeqCst);
+            ack.send(n);
+        }
+    });
+    // More than the backlog, and what is on the way to the server, hold.
+    let text = "x".repeat(50_000);
+    let (mut client, _) = WebSocket::joined(&server).await;
+    let release = async {
+        until(|| server.metrics().reached(Bound::Handlers) > 0 && running.load(Ordering::SeqCst) == 3).await;
+        goes_on.add_permits(EVENTS);
+    };
+    let send = async {
+        for n in 0..EVENTS {
+            client.send(&format!("42{n}[\"work\",{n},\"{text}\"]")).await;
+        }
+    };
+    tokio::join!(send, release);
+    let mut answers = Vec::new();
+    for _ in 0..EVENTS {
+        answers.push(client.text().await);
+    }
+    answers.sort_unstable();
+    let mut expected: Vec<_> = (0..EVENTS).map(|n| format!("43{n}[{n}]")).collect();
+    expected.sort_unstable();
+    assert_eq!(answers, expected);
+    // The same with long-polling: the POST waits.
+    let polling = Polling::joined(&server).await;
+    let body = (0..10).map(|n| format!("42[\"work\",{n},\"\"]")).collect::<Vec<_>>().join("\u{1e}");
+    let release = async {
+        until(|| running.load(Ordering::SeqCst) == 3).await;
+        goes_on.add_permits(10);
+    };
+    let (answer, ()) = tokio::join!(polling.post(&body), release);
+    assert_eq!(answer, (200, "ok".to_owned()));
+    until(|| running.load(Ordering::SeqCst) == 0 && goes_on.available_permits() == 0).await;
+    assert_eq!(most.load(Ordering::SeqCst), 3);
 }
 
 async fn connection_middlewares_decide_in_order(net: Net) {
