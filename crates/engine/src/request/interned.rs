@@ -2,16 +2,18 @@
 //!
 //! Nearly all headers of a browser are those of every other browser of its kind. A text goes away with its last user.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::ops::Deref;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use hashbrown::HashTable;
-use parking_lot::Mutex;
 
 use crate::budget::{Account, Holder};
+use crate::sync::{Arc as Shared, Mutex, RandomState, Weak};
+
+#[cfg(all(test, sockeye_loom))]
+mod models;
 
 /// The texts that are in use.
 #[derive(Clone, Default)]
@@ -31,7 +33,7 @@ struct Entry {
 
 /// A text that is shared with whoever has the same.
 #[derive(Clone)]
-pub(crate) struct Interned(Arc<Inner>);
+pub(crate) struct Interned(Shared<Inner>);
 
 struct Inner {
     text: Box<str>,
@@ -65,8 +67,8 @@ impl Interner {
         };
         if texts.find(hash, is_same).is_none() && account.take(Holder::Requests, 0, text.len() + OVERHEAD) {
             let (table, account) = (table.clone(), account.clone());
-            let inner = Arc::new(Inner { text: text.into(), hash, table, account });
-            texts.insert_unique(hash, Entry { hash, text: Arc::downgrade(&inner) }, |entry| entry.hash);
+            let inner = Shared::new(Inner { text: text.into(), hash, table, account });
+            texts.insert_unique(hash, Entry { hash, text: Shared::downgrade(&inner) }, |entry| entry.hash);
             found = Some(inner);
         }
         drop(texts);
@@ -103,7 +105,7 @@ impl fmt::Debug for Interner {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(sockeye_loom)))]
 mod tests {
     use super::*;
     use crate::budget::{Budgets, Ledger};

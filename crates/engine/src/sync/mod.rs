@@ -7,7 +7,9 @@
 mod model;
 
 #[cfg(not(sockeye_loom))]
-pub use std::sync::{OnceLock, atomic};
+pub use std::collections::hash_map::RandomState;
+#[cfg(not(sockeye_loom))]
+pub use std::sync::{Arc, OnceLock, Weak, atomic};
 
 #[cfg(not(sockeye_loom))]
 pub use mio::Waker as PollWaker;
@@ -15,4 +17,4 @@ pub use mio::Waker as PollWaker;
 pub use parking_lot::Mutex;
 
 #[cfg(sockeye_loom)]
-pub use self::model::{Mutex, OnceLock, PollWaker, atomic, check, thread};
+pub use self::model::{Arc, Mutex, OnceLock, PollWaker, RandomState, Weak, atomic, check, thread};

@@ -1,9 +1,11 @@
 //! Stand-ins for models: what Loom has not, or has with other signatures.
 
+use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::ops::Deref;
+use std::sync::PoisonError;
 
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Condvar, MutexGuard};
 
 pub use loom::sync::atomic;
@@ -61,7 +63,7 @@ impl<T> OnceLock<T> {
 
 /// Wakes a thread from its poll, which is a wait for this and nothing else.
 #[derive(Clone, Debug, Default)]
-pub struct PollWaker(Arc<Poll>);
+pub struct PollWaker(std::sync::Arc<Poll>);
 
 #[derive(Debug, Default)]
 struct Poll {
@@ -90,4 +92,93 @@ impl PollWaker {
         }
         *is_woken = false;
     }
+}
+
+/// Shared values. To let go of one is a step, as is to try to hold it, and Loom knows that these steps depend on each other. The counts
+/// are the standard library's.
+#[derive(Debug)]
+pub struct Arc<T> {
+    value: std::sync::Arc<T>,
+    steps: std::sync::Arc<AtomicUsize>,
+}
+
+/// A reference that does not hold the value.
+#[derive(Debug)]
+pub struct Weak<T> {
+    value: std::sync::Weak<T>,
+    steps: std::sync::Arc<AtomicUsize>,
+}
+
+impl<T> Arc<T> {
+    /// A value to be shared.
+    pub fn new(value: T) -> Self {
+        Self { value: std::sync::Arc::new(value), steps: std::sync::Arc::new(AtomicUsize::new(0)) }
+    }
+
+    /// A reference that does not hold it.
+    pub fn downgrade(this: &Self) -> Weak<T> {
+        Weak { value: std::sync::Arc::downgrade(&this.value), steps: this.steps.clone() }
+    }
+
+    /// Whether both are of one value.
+    pub fn ptr_eq(this: &Self, other: &Self) -> bool {
+        std::sync::Arc::ptr_eq(&this.value, &other.value)
+    }
+}
+
+impl<T> Clone for Arc<T> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), steps: self.steps.clone() }
+    }
+}
+
+impl<T> Drop for Arc<T> {
+    fn drop(&mut self) {
+        self.steps.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl<T> Deref for Arc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Weak<T> {
+    /// The value, if somebody holds it.
+    pub fn upgrade(&self) -> Option<Arc<T>> {
+        self.steps.fetch_add(1, Ordering::AcqRel);
+        Some(Arc { value: self.value.upgrade()?, steps: self.steps.clone() })
+    }
+
+    /// Where the value is, or was.
+    pub fn as_ptr(&self) -> *const T {
+        self.value.as_ptr()
+    }
+}
+
+/// All hashes are equal.
+#[derive(Clone, Debug, Default)]
+pub struct RandomState;
+
+/// Its only hash is zero.
+#[derive(Debug)]
+pub struct Collide;
+
+impl BuildHasher for RandomState {
+    type Hasher = Collide;
+
+    fn build_hasher(&self) -> Collide {
+        Collide
+    }
+}
+
+impl Hasher for Collide {
+    fn finish(&self) -> u64 {
+        0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
 }
