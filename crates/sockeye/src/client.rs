@@ -19,7 +19,7 @@ use sockeye_protocol::socket::{Args, Decoder, EventName, Packet, PacketBody, Par
 use tokio::time::{Instant, sleep};
 
 use self::attempts::{Attempt, Attempts};
-use self::backlog::{Backlog, Load};
+use self::backlog::{Backlog, Deferred, Load};
 use crate::ack::Ack;
 use crate::adapter::RecoveredSession;
 use crate::encode::encode;
@@ -53,7 +53,7 @@ struct State {
 #[derive(Default)]
 struct Rare {
     /// Packets that wait because too many handlers do.
-    backlog: Backlog,
+    backlog: Backlog<Deferred>,
     /// What the account is charged with for attachments that have come.
     attachments: Option<Charge>,
 }

@@ -37,7 +37,8 @@ impl<A: Application> Conn<A> {
         state.phase_deadline = now.checked_add(self.engine().limits.close_timeout);
         if let Some(rare) = &mut state.rare {
             rare.deadline = None;
-            std::mem::take(&mut rare.resume).into_iter().chain(rare.closed.take()).for_each(Waker::wake);
+            rare.resume.take().wake();
+            rare.closed.take().into_iter().for_each(Waker::wake);
         }
         // Of a close that we decided on, a long-polling client still has to fetch the packet; if it is just changing over to a
         // WebSocket, there. Where the fault is the client's, or the transport's, the session is unknown at once.
@@ -118,7 +119,8 @@ impl<A: Application> Conn<A> {
         }
         // The runtime does not wake who waits for a socket that goes away.
         if let Some(rare) = state.rare.take() {
-            rare.resume.into_iter().chain(rare.closed).for_each(Waker::wake);
+            rare.resume.wake();
+            rare.closed.into_iter().for_each(Waker::wake);
         }
         drop(state);
         self.engine().registry.remove(&self.id);

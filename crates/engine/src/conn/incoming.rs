@@ -15,6 +15,7 @@ use crate::application::{Application, Readiness};
 use crate::budget::Holder;
 use crate::plain::recv;
 use crate::shard::Ready;
+use crate::sync::Wakers;
 
 impl<A: Application> Conn<A> {
     /// Wants a turn for what its socket is ready for. False if it waits for one already; that one is for this as well.
@@ -96,17 +97,14 @@ impl<A: Application> Conn<A> {
         if !state.session.is_open() {
             return false;
         }
-        let wakers = &mut state.rare().resume;
-        if !wakers.iter().any(|each| each.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
+        state.rare().resume.add(waker);
         true
     }
 
     /// Whoever reads for this connection goes on, if it was waiting for that.
     pub fn resume(&self) {
-        let wakers = self.state.lock().rare.as_mut().map(|rare| std::mem::take(&mut rare.resume));
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        let wakers = self.state.lock().rare.as_mut().map(|rare| rare.resume.take());
+        wakers.into_iter().for_each(Wakers::wake);
     }
 
     /// Lets the application handle what it keeps in a task, where nobody reads on: so that a POST can be answered.

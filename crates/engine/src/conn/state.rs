@@ -16,6 +16,7 @@ use crate::encoded::{Encoded, Variant};
 use crate::outbox::{MAX_SLICES, Outbox};
 use crate::plain::send;
 use crate::shard::Entry;
+use crate::sync::Wakers;
 use crate::unread::{Response, Unread};
 use crate::work::Running;
 use mio::net::TcpStream;
@@ -65,7 +66,7 @@ pub(crate) struct Rare {
     pub(crate) deadline: Option<Instant>,
     pub(crate) probe: Option<Arc<Notify>>,
     /// Who reads, when it waits for the application to take more: two at the most, a POST's task and the WebSocket after an upgrade.
-    pub(crate) resume: Vec<Waker>,
+    pub(crate) resume: Wakers,
     /// A POST that waits for its body, when it wants to know of the end of the session.
     pub(crate) closed: Option<Waker>,
     /// There until a long-polling client was told of the close.

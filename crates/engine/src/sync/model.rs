@@ -3,7 +3,9 @@
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::PoisonError;
+use std::task::{Context, Poll as Polled, Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Condvar, MutexGuard};
@@ -91,6 +93,28 @@ impl PollWaker {
             is_woken = self.0.changed.wait(is_woken).unwrap_or_else(PoisonError::into_inner);
         }
         *is_woken = false;
+    }
+}
+
+/// Runs a future. One that is not ready lets others run, so that a task which wakes itself makes way for those it waits for.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let thread = std::sync::Arc::new(Thread(PollWaker::default()));
+    let waker = Waker::from(thread.clone());
+    let mut future = pin!(future);
+    loop {
+        if let Polled::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
+        thread::yield_now();
+        thread.0.wait(true);
+    }
+}
+
+struct Thread(PollWaker);
+
+impl Wake for Thread {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.wake().expect("it cannot fail");
     }
 }
 

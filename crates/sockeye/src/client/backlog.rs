@@ -4,76 +4,61 @@
 //! Reading goes on, and acknowledgements and heartbeats pass by: a handler may be waiting for just these. When the backlog is
 //! full as well, reading pauses, and the client feels it. Whoever reads for the connection works the backlog off.
 
-use std::collections::VecDeque;
+mod protocol;
+
+#[cfg(all(test, sockeye_loom))]
+mod models;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use sockeye_protocol::CloseReason;
 use sockeye_protocol::socket::{Packet, PacketBody};
 
+use self::protocol::Owner;
+pub(super) use self::protocol::{Backlog, Load};
 use super::Client;
 use crate::server::Conn;
 use crate::telemetry::Bound;
 use sockeye_engine::{Charge, Holder};
 use sockeye_engine::{Ending, Readiness, pressure};
 
-/// Packets in the order in which they came.
-#[derive(Default)]
-pub(super) struct Backlog {
-    packets: VecDeque<(Packet, Charge)>,
-    bytes: usize,
-    /// Somebody works it off.
-    is_busy: bool,
-}
+/// A packet in the backlog.
+pub(super) type Deferred = (Packet, Charge);
 
-/// How much of what a client sent is still at work.
-#[derive(Default)]
-pub(super) struct Load {
-    /// How the backlog stands.
-    backlog: AtomicU8,
-    /// Handlers that wait.
-    handlers: AtomicU32,
-    /// The bytes that waiting handlers hold.
-    bytes: AtomicUsize,
+/// A client whose backlog is worked on.
+struct Of<'a> {
+    client: &'a Client,
+    conn: &'a Arc<Conn>,
 }
-
-const EMPTY: u8 = 0;
-const SOME: u8 = 1;
-const FULL: u8 = 2;
 
 impl Client {
     /// Counts a handler that has begun to wait, and what it holds.
     pub(crate) fn handler_waits(&self, conn: &Conn, bytes: usize) {
-        self.load.handlers.fetch_add(1, Ordering::SeqCst);
+        self.load.add(bytes);
         if bytes > 0 {
-            self.load.bytes.fetch_add(bytes, Ordering::SeqCst);
             // It holds them whether or not it may: from here on, others wait.
             conn.account().add(Holder::Events, bytes);
         }
     }
 
     /// Counts a handler that waits no longer.
-    pub(crate) fn handler_done(&self, conn: &Conn, bytes: usize) {
-        self.load.handlers.fetch_sub(1, Ordering::SeqCst);
+    pub(crate) fn handler_done(&self, conn: &Arc<Conn>, bytes: usize) {
+        self.load.subtract(bytes);
         if bytes > 0 {
-            self.load.bytes.fetch_sub(bytes, Ordering::SeqCst);
             conn.account().give_back(Holder::Events, bytes);
         }
-        if self.has_backlog() {
-            conn.resume();
-        }
+        Of { client: self, conn }.handler_done();
     }
 
     /// Whether the client's next events must wait: as many handlers wait as may, they hold as much as they may, or the recipients
     /// of what it sends cannot follow.
     fn is_saturated(&self, conn: &Conn) -> bool {
         let options = &conn.app().options;
-        let handlers = usize::try_from(self.load.handlers.load(Ordering::SeqCst)).unwrap_or(usize::MAX);
-        if handlers >= options.limits.max_handlers.max(1) || conn.is_held_back() {
+        if self.load.handlers() >= options.limits.max_handlers.max(1) || conn.is_held_back() {
             return true;
         }
-        let bytes = self.load.bytes.load(Ordering::SeqCst);
+        let bytes = self.load.bytes();
         let most = options.max_http_buffer_size.saturating_mul(MESSAGES);
         bytes > 0 && (bytes >= most || !conn.account().has_room(Holder::Events, bytes, 0))
     }
@@ -81,7 +66,7 @@ impl Client {
     /// Hands a packet on, or puts it into the backlog.
     pub(super) fn handle_or_defer(&self, conn: &Arc<Conn>, packet: Packet) {
         let passes = matches!(packet.body, PacketBody::Ack(_));
-        if passes || (!self.has_backlog() && !self.is_saturated(conn)) {
+        if passes || (!self.load.has_backlog() && !self.is_saturated(conn)) {
             return pressure::watch(conn, || super::handle_packet(conn, packet));
         }
         let options = &conn.app().options;
@@ -90,123 +75,63 @@ impl Client {
             return;
         }
         let backlog = &mut state.rare().backlog;
-        let Some(charge) = Charge::take(conn.account(), Holder::Events, backlog.bytes, size(&packet)) else {
+        let Some(charge) = Charge::take(conn.account(), Holder::Events, backlog.bytes(), size(&packet)) else {
             drop(state);
             return conn.close(CloseReason::Overload, Ending::Gone, "too many bytes of events wait for their handlers");
         };
-        backlog.bytes += charge.bytes();
-        backlog.packets.push_back((packet, charge));
-        let is_full = backlog.packets.len() >= options.limits.max_handlers.max(1)
-            || backlog.bytes >= options.max_http_buffer_size;
-        self.load.backlog.store(if is_full { FULL } else { SOME }, Ordering::SeqCst);
-    }
-
-    fn has_backlog(&self) -> bool {
-        self.load.backlog.load(Ordering::SeqCst) != EMPTY
-    }
-
-    fn is_full(&self) -> bool {
-        self.load.backlog.load(Ordering::SeqCst) == FULL
+        let (bytes, max_packets) = (charge.bytes(), options.limits.max_handlers.max(1));
+        backlog.push((packet, charge), bytes, max_packets, options.max_http_buffer_size, &self.load);
     }
 
     pub(super) fn readiness(&self) -> Readiness {
-        match self.load.backlog.load(Ordering::SeqCst) {
-            EMPTY => Readiness::Ready,
-            FULL => Readiness::Full,
-            _ => Readiness::Behind,
-        }
+        self.load.readiness()
     }
 
     /// Works off the backlog as far as it may. Ready when it is not full, and reading may go on.
     pub(super) fn poll_ready(&self, conn: &Arc<Conn>, context: &mut Context<'_>) -> Poll<()> {
-        while self.has_backlog() {
-            let is_ours = self.work_off(conn);
-            if !is_ours && self.is_full() {
-                // Another reader of the session is at it, a POST from before the upgrade; soon it is done.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            // Pending: whoever reads on is woken by the next handler that ends, too.
-            match (self.poll_resumed(conn, context), is_ours) {
-                (Poll::Ready(()), true) => {}
-                (Poll::Ready(()), false) => {
-                    // The other one may be done with it, and wakes nobody then.
-                    context.waker().wake_by_ref();
-                    break;
-                }
-                (Poll::Pending, _) if self.is_full() => return Poll::Pending,
-                (Poll::Pending, _) => break,
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// Hands on what is in the backlog, as far as it may. False if somebody else is at it.
-    fn work_off(&self, conn: &Arc<Conn>) -> bool {
-        let before = self.readiness();
-        let is_mine = self.hand_on(conn);
-        // Another reader may wait because it was full, or for it to be empty. The handlers that end now see less of it, and wake nobody.
-        if is_mine && self.readiness() != before {
-            conn.resume();
-        }
-        is_mine
-    }
-
-    fn hand_on(&self, conn: &Arc<Conn>) -> bool {
-        let mut is_mine = false;
-        loop {
-            let packet = {
-                let mut state = self.state.lock();
-                let is_closed = !conn.is_open();
-                let backlog = &mut state.rare().backlog;
-                if backlog.is_busy && !is_mine {
-                    return false;
-                }
-                is_mine = true;
-                if is_closed {
-                    *backlog = Backlog::default();
-                }
-                if backlog.packets.is_empty() {
-                    backlog.is_busy = false;
-                    self.load.backlog.store(EMPTY, Ordering::SeqCst);
-                    return true;
-                }
-                if self.is_saturated(conn) {
-                    backlog.is_busy = false;
-                    return true;
-                }
-                backlog.is_busy = true;
-                self.load.backlog.store(SOME, Ordering::SeqCst);
-                let packet = backlog.packets.pop_front();
-                if let Some((_, charge)) = &packet {
-                    backlog.bytes = backlog.bytes.saturating_sub(charge.bytes());
-                }
-                packet
-            };
-            if let Some((packet, _charge)) = packet {
-                pressure::watch(conn, || super::handle_packet(conn, packet));
-            }
-        }
-    }
-
-    /// Ready when the backlog can be worked on.
-    fn poll_resumed(&self, conn: &Conn, context: &mut Context<'_>) -> Poll<()> {
-        if self.is_full() && conn.pause() && !conn.is_held_back() {
-            conn.app().metrics.bound_reached(Bound::Handlers, conn.id());
-        }
-        if !conn.wake_on_resume(context.waker()) {
-            return Poll::Ready(()); // the session is closed
-        }
-        // A handler that ended before the waker was there has not woken anybody.
-        if self.is_saturated(conn) { Poll::Pending } else { Poll::Ready(()) }
+        Of { client: self, conn }.poll_ready(context)
     }
 }
 
-impl Backlog {
-    /// Lets go of the packets of a session that is closed.
-    pub(super) fn clear(&mut self) {
-        self.packets = VecDeque::new();
-        self.bytes = 0;
+impl Owner for Of<'_> {
+    type Packet = Deferred;
+
+    fn load(&self) -> &Load {
+        &self.client.load
+    }
+
+    fn with_backlog<R>(&self, change: impl FnOnce(&mut Backlog<Deferred>) -> R) -> R {
+        change(&mut self.client.state.lock().rare().backlog)
+    }
+
+    fn bytes_of((_, charge): &Deferred) -> usize {
+        charge.bytes()
+    }
+
+    fn handle(&self, (packet, _charge): Deferred) {
+        pressure::watch(self.conn, || super::handle_packet(self.conn, packet));
+    }
+
+    fn is_open(&self) -> bool {
+        self.conn.is_open()
+    }
+
+    fn is_saturated(&self) -> bool {
+        self.client.is_saturated(self.conn)
+    }
+
+    fn pause(&self) {
+        if self.conn.pause() && !self.conn.is_held_back() {
+            self.conn.app().metrics.bound_reached(Bound::Handlers, self.conn.id());
+        }
+    }
+
+    fn wake_on_resume(&self, waker: &Waker) -> bool {
+        self.conn.wake_on_resume(waker)
+    }
+
+    fn resume(&self) {
+        self.conn.resume();
     }
 }
 
@@ -218,5 +143,5 @@ fn size(packet: &Packet) -> usize {
         PacketBody::Connect(Some(auth)) => auth.len(),
         _ => 0,
     };
-    packet.args().map_or(auth, |args| args.bytes()) + size_of::<(Packet, Charge)>()
+    packet.args().map_or(auth, |args| args.bytes()) + size_of::<Deferred>()
 }
