@@ -8,7 +8,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye::{Ack, Data, JoinError, Server, Socket};
+use sockeye::{Ack, ConnectionStateRecovery, Data, JoinError, Server, Socket};
+use sockeye_cluster::recovery::RecoveryOptions;
 use sockeye_cluster::{ClusterAdapter, ClusterMetrics, ClusterOptions, MemoryHub};
 use support::WebSocket;
 use tokio::time::{Instant, timeout};
@@ -241,4 +242,40 @@ async fn sockets_that_another_program_lets_join_wait_too() {
     assert!(start.elapsed() >= DELAY);
     pair.there.to("r").emit("e", 1);
     assert_eq!(client.text().await, "42[\"e\",1]");
+}
+
+/// Its CONNECT waits for the rooms that it is in again.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_recovered_waits_too() {
+    let hub = MemoryHub::default();
+    let shared = hub.clone();
+    let recovery = ConnectionStateRecovery::within(Duration::from_secs(60));
+    let server = Server::builder()
+        .connection_state_recovery(recovery)
+        .adapter(move |local| {
+            let mut bus = shared.bus("node", &local.namespace());
+            let recovery = bus.recover(&local, RecoveryOptions::default());
+            ClusterAdapter::with_recovery(local, bus, ClusterOptions::default(), recovery)
+        })
+        .build();
+    let mut client = WebSocket::connect(&server).await;
+    let welcome = client.text().await;
+    let part = |key: &str| welcome.split(key).nth(1).unwrap().split('"').nth(2).unwrap().to_owned();
+    let (id, secret) = (part("\"sid"), part("\"pid"));
+    server.main_namespace().sockets().socket(&id).unwrap().join("r").unwrap();
+    server.to("r").emit("e", 1);
+    let event = client.text().await;
+    let offset = event.rsplit('"').nth(1).unwrap();
+    drop(client);
+    while !server.main_namespace().sockets().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    hub.delay_subscriptions(DELAY);
+    let start = Instant::now();
+    let auth = format!("{{\"pid\":\"{secret}\",\"offset\":\"{offset}\"}}");
+    let mut client = WebSocket::connect_with(&server, &auth).await;
+    assert_eq!(client.text().await, welcome, "it is recovered");
+    assert!(start.elapsed() >= DELAY, "{:?}", start.elapsed());
+    server.to("r").emit("e", 2);
+    assert!(client.text().await.starts_with("42[\"e\",2,"));
 }
