@@ -25,6 +25,11 @@ struct Pair {
 /// How long a subscription takes.
 const DELAY: Duration = Duration::from_millis(300);
 
+/// The next message, which must come: one that is lost fails the test.
+async fn text(client: &mut WebSocket) -> String {
+    timeout(Duration::from_secs(20), client.text()).await.expect("it comes")
+}
+
 impl Pair {
     /// Clients that connect now are not held.
     async fn new() -> Self {
@@ -65,9 +70,9 @@ impl Pair {
 
     /// The next messages of the client are the answer to its join, and what is then emitted to the room elsewhere.
     async fn is_told_and_gets(&self, client: &mut WebSocket, answer: &str, room: &str) {
-        assert_eq!(client.text().await, answer);
+        assert_eq!(text(client).await, answer);
         self.there.to(room).emit("e", room);
-        assert_eq!(client.text().await, format!("42[\"e\",\"{room}\"]"));
+        assert_eq!(text(client).await, format!("42[\"e\",\"{room}\"]"));
     }
 }
 
@@ -81,11 +86,11 @@ async fn the_answer_waits_for_the_subscription() {
     pair.is_told_and_gets(&mut client, "431[]", "a").await;
     assert!(start.elapsed() >= DELAY, "{:?}", start.elapsed());
     pair.there.to("b").emit("e", "b");
-    assert_eq!(client.text().await, "42[\"e\",\"b\"]");
+    assert_eq!(text(&mut client).await, "42[\"e\",\"b\"]");
     // The node has subscribed: whoever comes does not wait.
     let start = Instant::now();
     client.send("422[\"join\",[\"a\"]]").await;
-    assert_eq!(client.text().await, "432[]");
+    assert_eq!(text(&mut client).await, "432[]");
     assert!(start.elapsed() < DELAY);
     assert_eq!(pair.metrics.subscriptions_late.value(), 0);
 }
@@ -106,10 +111,10 @@ async fn all_that_a_client_is_told_waits_and_keeps_its_order() {
     let start = Instant::now();
     client.send("421[\"both\"]").await;
     other.send("421[\"join\",[]]").await;
-    assert_eq!(other.text().await, "431[]");
+    assert_eq!(text(&mut other).await, "431[]");
     assert!(start.elapsed() < DELAY, "a client that has joined nothing does not wait");
     for expected in ["42[\"before\"]", "42[\"after\"]", "431[]"] {
-        assert_eq!(client.text().await, expected);
+        assert_eq!(text(&mut client).await, expected);
     }
     assert!(start.elapsed() >= DELAY);
 }
@@ -124,8 +129,8 @@ async fn who_joins_while_the_subscription_is_under_way_waits_too() {
     tokio::time::sleep(DELAY / 2).await;
     second.send("421[\"join\",[\"r\"]]").await;
     pair.is_told_and_gets(&mut second, "431[]", "r").await;
-    assert_eq!(first.text().await, "431[]");
-    assert_eq!(first.text().await, "42[\"e\",\"r\"]");
+    assert_eq!(text(&mut first).await, "431[]");
+    assert_eq!(text(&mut first).await, "42[\"e\",\"r\"]");
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,12 +154,12 @@ async fn a_broker_that_confirms_nothing_is_waited_for_a_second() {
     pair.hub.delay_subscriptions(Duration::from_secs(3600));
     let start = Instant::now();
     client.send("421[\"join\",[\"a\",\"b\"]]").await;
-    assert_eq!(client.text().await, "431[]");
+    assert_eq!(text(&mut client).await, "431[]");
     let waited = start.elapsed();
     assert!(waited >= Duration::from_secs(1) && waited < Duration::from_millis(1_200), "{waited:?}");
     assert_eq!(pair.metrics.subscriptions_late.value(), 2);
     client.send("422[\"join\",[\"a\"]]").await;
-    assert_eq!(client.text().await, "432[]");
+    assert_eq!(text(&mut client).await, "432[]");
     assert!(start.elapsed() < waited + Duration::from_millis(100), "it is waited for once");
 }
 
@@ -166,7 +171,7 @@ async fn a_client_is_told_its_id_when_its_own_room_is_subscribed_to() {
     let (mut client, id) = WebSocket::joined(&pair.here).await;
     assert!(start.elapsed() >= DELAY);
     pair.there.to(id.as_str()).emit("e", 1);
-    assert_eq!(client.text().await, "42[\"e\",1]");
+    assert_eq!(text(&mut client).await, "42[\"e\",1]");
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,13 +192,13 @@ async fn who_leaves_or_is_sent_away_does_not_wait() {
     let (mut client, _) = WebSocket::joined(&pair.here).await;
     let (mut gone, _) = WebSocket::joined(&pair.here).await;
     gone.send("420[\"join\",[]]").await;
-    assert_eq!(gone.text().await, "430[]");
+    assert_eq!(text(&mut gone).await, "430[]");
     pair.hub.delay_subscriptions(Duration::from_secs(3600));
     let start = Instant::now();
     client.send("421[\"leave\"]").await;
-    assert_eq!(client.text().await, "431[]");
+    assert_eq!(text(&mut client).await, "431[]");
     client.send("422[\"bye\"]").await;
-    assert_eq!(client.text().await, "432[]");
+    assert_eq!(text(&mut client).await, "432[]");
     gone.send("421[\"join\",[\"gone\"]]").await;
     drop(gone);
     assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
@@ -214,7 +219,7 @@ async fn a_node_that_closes_holds_nobody() {
     client.send("421[\"join\",[\"r\"]]").await;
     assert!(timeout(DELAY, client.text()).await.is_err(), "it is held");
     pair.here.main_namespace().adapter().close().await;
-    assert_eq!(client.text().await, "431[]");
+    assert_eq!(text(&mut client).await, "431[]");
     assert!(start.elapsed() < Duration::from_millis(900));
 }
 
@@ -238,10 +243,10 @@ async fn sockets_that_another_program_lets_join_wait_too() {
     let start = Instant::now();
     pair.there.to(id.as_str()).sockets_join("r");
     pair.there.to(id.as_str()).emit("told", ());
-    assert_eq!(client.text().await, "42[\"told\"]");
+    assert_eq!(text(&mut client).await, "42[\"told\"]");
     assert!(start.elapsed() >= DELAY);
     pair.there.to("r").emit("e", 1);
-    assert_eq!(client.text().await, "42[\"e\",1]");
+    assert_eq!(text(&mut client).await, "42[\"e\",1]");
 }
 
 /// Its CONNECT waits for the rooms that it is in again.
@@ -259,12 +264,12 @@ async fn a_client_that_is_recovered_waits_too() {
         })
         .build();
     let mut client = WebSocket::connect(&server).await;
-    let welcome = client.text().await;
+    let welcome = text(&mut client).await;
     let part = |key: &str| welcome.split(key).nth(1).unwrap().split('"').nth(2).unwrap().to_owned();
     let (id, secret) = (part("\"sid"), part("\"pid"));
     server.main_namespace().sockets().socket(&id).unwrap().join("r").unwrap();
     server.to("r").emit("e", 1);
-    let event = client.text().await;
+    let event = text(&mut client).await;
     let offset = event.rsplit('"').nth(1).unwrap();
     drop(client);
     while !server.main_namespace().sockets().is_empty() {
@@ -274,8 +279,8 @@ async fn a_client_that_is_recovered_waits_too() {
     let start = Instant::now();
     let auth = format!("{{\"pid\":\"{secret}\",\"offset\":\"{offset}\"}}");
     let mut client = WebSocket::connect_with(&server, &auth).await;
-    assert_eq!(client.text().await, welcome, "it is recovered");
+    assert_eq!(text(&mut client).await, welcome, "it is recovered");
     assert!(start.elapsed() >= DELAY, "{:?}", start.elapsed());
     server.to("r").emit("e", 2);
-    assert!(client.text().await.starts_with("42[\"e\",2,"));
+    assert!(text(&mut client).await.starts_with("42[\"e\",2,"));
 }
