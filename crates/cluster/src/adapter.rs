@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sockeye::adapter::{
     Adapter, AdapterError, AdapterFuture, Answers, Attachment, Local, RecoveredSession, RemoteSocketData, Room,
-    SavedSession, ServerSideAnswers,
+    SavedSession, ServerSideAnswers, SessionRecovery,
 };
 use sockeye::{BroadcastAckError, JoinError, Socket, Target};
 use sockeye_protocol::socket::{Args, Packet};
@@ -117,13 +117,13 @@ impl ClusterAdapter {
         self.0.state.lock().machine.nodes().cloned().collect()
     }
 
-    fn recovery(&self) -> Option<&Recovery> {
+    fn journal(&self) -> Option<&Recovery> {
         self.0.recovery.as_deref()
     }
 
     /// The session of a socket has changed.
     fn note_session(&self, socket: &Socket) {
-        if let Some(recovery) = self.recovery() {
+        if let Some(recovery) = self.journal() {
             recovery.note(&self.0.local, socket);
         }
     }
@@ -201,13 +201,13 @@ impl Adapter for ClusterAdapter {
 
     fn remove_all(&self, socket: &Socket) {
         self.0.local.remove_all(socket);
-        if let Some(recovery) = self.recovery() {
+        if let Some(recovery) = self.journal() {
             recovery.forget(&self.0.local, socket);
         }
     }
 
     fn broadcast(&self, packet: Packet, target: &Target) {
-        if let Some(recovery) = self.recovery() {
+        if let Some(recovery) = self.journal() {
             let is_kept = packet.id.is_none() && !target.flags.volatile && !target.flags.local;
             return match is_kept && recovery.is_open() {
                 true => recovery.emit(packet, target),
@@ -230,7 +230,7 @@ impl Adapter for ClusterAdapter {
         timeout: Duration,
     ) -> AdapterFuture<'_, Result<Vec<Args>, BroadcastAckError>> {
         Box::pin(async move {
-            if let Some(recovery) = self.recovery() {
+            if let Some(recovery) = self.journal() {
                 recovery.drained().await;
             }
             match target.flags.local {
@@ -295,19 +295,22 @@ impl Adapter for ClusterAdapter {
         })
     }
 
-    fn recovers(&self) -> bool {
-        self.recovery().is_some()
+    fn recovery(&self) -> Option<&dyn SessionRecovery> {
+        self.0.recovery.is_some().then_some(self)
     }
+}
 
+/// It is asked only where there is a `Recovery`.
+impl SessionRecovery for ClusterAdapter {
     fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
-        match self.recovery() {
+        match self.journal() {
             None => enter(Attachment::default()),
             Some(recovery) => recovery.attach(session, enter),
         }
     }
 
     fn session_began(&self, socket: &Socket) {
-        if let Some(recovery) = self.recovery() {
+        if let Some(recovery) = self.journal() {
             recovery.enter(&self.0.local, socket);
         }
     }
@@ -317,18 +320,18 @@ impl Adapter for ClusterAdapter {
     }
 
     fn flush_pending(&self, socket: &Socket) {
-        if let Some(recovery) = self.recovery() {
+        if let Some(recovery) = self.journal() {
             recovery.flush_pending_for(socket);
         }
     }
 
     fn drained(&self) -> Option<AdapterFuture<'_, ()>> {
-        let recovery = self.recovery().filter(|recovery| !recovery.is_drained())?;
+        let recovery = self.journal().filter(|recovery| !recovery.is_drained())?;
         Some(Box::pin(recovery.drained()))
     }
 
     fn persist_session(&self, session: SavedSession) {
-        if let Some(recovery) = self.recovery() {
+        if let Some(recovery) = self.journal() {
             recovery.persist(session);
         }
     }
@@ -339,7 +342,7 @@ impl Adapter for ClusterAdapter {
             let publish = |message| {
                 self.0.publish(message, &Destination::All);
             };
-            self.recovery()?.restore(&private_id, offset.as_deref(), publish).await
+            self.journal()?.restore(&private_id, offset.as_deref(), publish).await
         })
     }
 }

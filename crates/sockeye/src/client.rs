@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use self::attempts::{Attempt, Attempts};
 use self::backlog::{Backlog, Deferred, Load};
 use crate::ack::Ack;
-use crate::adapter::RecoveredSession;
+use crate::adapter::{Attachment, RecoveredSession};
 use crate::encode::encode;
 use crate::error::ConnectError;
 use crate::handler::{EventContext, Kind, run_all, start};
@@ -288,7 +288,9 @@ async fn admit(
     };
     if let (Err(_) | Ok(Entry::Unwanted), Some(session)) = (&entry, &recovered) {
         // It was taken out for nothing; the client may try again.
-        namespace.adapter().persist_session(session.to_saved());
+        if let Some(recovery) = namespace.adapter().recovery() {
+            recovery.persist_session(session.to_saved());
+        }
     }
     entry
 }
@@ -315,9 +317,7 @@ async fn restore(namespace: &Namespace, auth: Option<&str>) -> Option<RecoveredS
         pid: Option<String>,
         offset: Option<String>,
     }
-    if !namespace.adapter().recovers() {
-        return None;
-    }
+    let recovery = namespace.adapter().recovery()?;
     let claim: Claim = from_json(auth?).ok()?;
     let private_id = claim.pid?;
     let deadline = Instant::now() + LAST_WORDS;
@@ -329,7 +329,7 @@ async fn restore(namespace: &Namespace, auth: Option<&str>) -> Option<RecoveredS
         }
         sleep(LOOK).await;
     }
-    namespace.adapter().restore_session(&private_id, claim.offset.as_deref()).await
+    recovery.restore_session(&private_id, claim.offset.as_deref()).await
 }
 
 /// How long the old connection of a client that is back has to end by itself. The client may have left in order, and is then not
@@ -343,14 +343,15 @@ const LOOK: Duration = Duration::from_millis(5);
 fn connect(namespace: &Namespace, socket: &Socket, attempt: u32, recovered: Option<&RecoveredSession>) -> Entry {
     let conn = socket.conn();
     let server = conn.app();
-    let private_id = namespace.adapter().recovers().then(|| socket.private_id().unwrap_or_else(generate));
+    let recovery = namespace.adapter().recovery();
+    let private_id = recovery.map(|_| socket.private_id().unwrap_or_else(generate));
     let encode = |packet: &Packet| encode(packet, server.options.parser, true);
     let mut replay: Vec<_> = recovered.iter().flat_map(|session| session.missed.iter().map(encode)).collect();
     let mut events = Vec::new();
     let mut entry = Entry::CannotReplay;
     // Whoever hears of the rooms may hold the CONNECT, too.
     let hold = namespace.sockets().has_listeners().then(|| conn.hold());
-    namespace.adapter().attach(recovered, &mut |attachment| {
+    let mut enter = |attachment: Attachment| {
         if recovered.is_some() {
             let Some(missed) = attachment.missed else { return };
             replay.extend(missed.iter().map(encode));
@@ -378,7 +379,11 @@ fn connect(namespace: &Namespace, socket: &Socket, attempt: u32, recovered: Opti
         if let Some(session) = recovered {
             events.extend(namespace.sockets().join(socket, &session.rooms).unwrap_or_default());
         }
-    });
+    };
+    match recovery {
+        Some(recovery) => recovery.attach(recovered, &mut enter),
+        None => enter(Attachment::default()),
+    }
     match entry {
         Entry::Entered => {}
         Entry::Unwanted => {
@@ -391,8 +396,8 @@ fn connect(namespace: &Namespace, socket: &Socket, attempt: u32, recovered: Opti
             return entry;
         }
     }
-    if private_id.is_some() {
-        namespace.adapter().session_began(socket);
+    if let Some(recovery) = recovery {
+        recovery.session_began(socket);
     }
     conn.joined();
     if recovered.is_some() {

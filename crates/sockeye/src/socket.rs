@@ -21,7 +21,7 @@ use sockeye_protocol::socket::{FromArgs, IntoArgs, Packet, PacketBody, from_json
 pub use self::emit::SocketEmit;
 use self::phase::{CONNECTED, CONNECTING, DISCONNECTED, ENTERING};
 use crate::ack::{PendingAcks, Waiter};
-use crate::adapter::{RecoveredSession, SavedSession};
+use crate::adapter::{RecoveredSession, SavedSession, SessionRecovery};
 use crate::emit::Emit;
 use crate::encode::encode;
 use crate::error::{AckError, EmitError, JoinError};
@@ -330,8 +330,8 @@ impl Socket {
     /// Disconnects the client from this namespace; it does not come back by itself.
     pub fn disconnect(&self) {
         self.end(CloseReason::ServerNamespaceDisconnect, || {
-            if self.private_id().is_some() {
-                self.0.namespace.adapter().flush_pending(self);
+            if let Some(recovery) = self.recovery() {
+                recovery.flush_pending(self);
             }
             self.send_packet(None, PacketBody::Disconnect);
         });
@@ -457,9 +457,16 @@ impl Socket {
 
     /// What is kept of its session has changed.
     pub(crate) fn note_session(&self) {
-        if self.is_connected() && self.private_id().is_some() {
-            self.0.namespace.adapter().session_changed(self);
+        if self.is_connected()
+            && let Some(recovery) = self.recovery()
+        {
+            recovery.session_changed(self);
         }
+    }
+
+    /// What the adapter does for the session, if it can be recovered.
+    fn recovery(&self) -> Option<&dyn SessionRecovery> {
+        self.private_id().and_then(|_| self.0.namespace.adapter().recovery())
     }
 
     pub(crate) fn private_id(&self) -> Option<Id> {

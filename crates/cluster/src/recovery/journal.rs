@@ -241,7 +241,7 @@ impl Recovery {
         self.live.remove(&*self.store, local, socket);
     }
 
-    /// Lets a socket enter, see [`Adapter::attach`](sockeye::adapter::Adapter::attach).
+    /// Lets a socket enter, see [`SessionRecovery::attach`](sockeye::adapter::SessionRecovery::attach).
     pub(crate) fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
         let mut state = self.state.lock();
         self.begin_tail(&mut state);

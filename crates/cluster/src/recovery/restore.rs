@@ -11,7 +11,7 @@ use super::{LogError, Position, Recovery, Refusal, StoredSession};
 use crate::message::Message;
 
 impl Recovery {
-    /// Finds a session and what its client missed, see [`Adapter::restore_session`](sockeye::adapter::Adapter::restore_session).
+    /// Finds a session and what its client missed, see [`SessionRecovery::restore_session`](sockeye::adapter::SessionRecovery::restore_session).
     /// `publish` sends a message to all nodes.
     pub(crate) async fn restore(
         &self,

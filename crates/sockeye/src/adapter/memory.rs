@@ -10,7 +10,7 @@ use sockeye_protocol::socket::{Args, Packet, PacketBody};
 use super::log::{EventLog, Sessions};
 use super::{
     Adapter, AdapterError, AdapterFuture, Answers, Attachment, Local, RecoveredSession, RemoteSocketData, SavedSession,
-    ServerSideAnswers,
+    ServerSideAnswers, SessionRecovery,
 };
 use crate::error::{BroadcastAckError, JoinError};
 use crate::options::ConnectionStateRecovery;
@@ -124,38 +124,40 @@ impl Adapter for MemoryAdapter {
         Box::pin(std::future::ready(Ok(Answers::default())))
     }
 
-    fn recovers(&self) -> bool {
-        self.recovery.is_some()
+    fn recovery(&self) -> Option<&dyn SessionRecovery> {
+        self.recovery.as_ref().map(|recovery| recovery as &dyn SessionRecovery)
     }
+}
 
+impl SessionRecovery for Recovery {
     fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
-        let Some(recovery) = &self.recovery else { return enter(Attachment::default()) };
-        let log = recovery.log.lock();
+        let log = self.log.lock();
         let missed = session.and_then(|session| log.since(session.log_position.parse().ok()?, &session.rooms));
         enter(Attachment { log_position: log.position().to_string(), missed });
     }
 
     fn persist_session(&self, session: SavedSession) {
-        if let Some(recovery) = &self.recovery {
-            recovery.sessions.lock().insert(session);
-        }
+        self.sessions.lock().insert(session);
     }
 
     fn restore_session(&self, private_id: &str, offset: Option<&str>) -> AdapterFuture<'_, Option<RecoveredSession>> {
-        let recovered = self.recovery.as_ref().and_then(|recovery| {
-            let session = recovery.sessions.lock().take(private_id)?;
-            let mut log = recovery.log.lock();
-            let missed = log.missed(&session, offset)?;
-            Some(RecoveredSession {
-                id: session.id,
-                private_id: session.private_id,
-                rooms: session.rooms,
-                data: session.data,
-                log_start: session.log_start,
-                missed,
-                log_position: log.position().to_string(),
-            })
-        });
-        Box::pin(std::future::ready(recovered))
+        Box::pin(std::future::ready(self.restore(private_id, offset)))
+    }
+}
+
+impl Recovery {
+    fn restore(&self, private_id: &str, offset: Option<&str>) -> Option<RecoveredSession> {
+        let session = self.sessions.lock().take(private_id)?;
+        let mut log = self.log.lock();
+        let missed = log.missed(&session, offset)?;
+        Some(RecoveredSession {
+            id: session.id,
+            private_id: session.private_id,
+            rooms: session.rooms,
+            data: session.data,
+            log_start: session.log_start,
+            missed,
+            log_position: log.position().to_string(),
+        })
     }
 }

@@ -11,6 +11,7 @@ mod log;
 mod members;
 mod memory;
 mod records;
+mod recovery;
 mod session;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use hold::Hold;
 pub use local::{Local, OpenBroadcast, RoomEvent};
 pub use memory::MemoryAdapter;
 pub use records::{AdapterError, Attachment, RecoveredSession, RemoteSocketData, SavedSession};
+pub use recovery::SessionRecovery;
 use sockeye_protocol::socket::Args;
 pub use sockeye_protocol::socket::{Packet, PacketBody};
 
@@ -116,50 +118,8 @@ pub trait Adapter: Send + Sync + fmt::Debug + 'static {
         timeout: Duration,
     ) -> AdapterFuture<'_, ServerSideAnswers>;
 
-    /// Whether sessions can be recovered.
-    fn recovers(&self) -> bool {
-        false
-    }
-
-    /// Takes a socket in. `enter` puts it among the local sockets; nothing that is broadcast may fall between what the
-    /// [`Attachment`] tells it and that moment.
-    ///
-    /// An adapter that recovers sessions must implement it: as it is, no session can be replayed.
-    fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
-        let _ = session;
-        enter(Attachment::default());
-    }
-
-    /// A socket whose session can be recovered has entered. If it was recovered itself, it is in its rooms.
-    fn session_began(&self, socket: &Socket) {
-        let _ = socket;
-    }
-
-    /// The data of a socket whose session can be recovered are others. What changes its rooms is told by [`add`](Self::add) and
-    /// [`remove`](Self::remove).
-    fn session_changed(&self, socket: &Socket) {
-        let _ = socket;
-    }
-
-    /// The program is about to disconnect the socket. What this node sent to it before must be in its outbox when this returns;
-    /// called only where sessions can be recovered.
-    fn flush_pending(&self, socket: &Socket) {
-        let _ = socket;
-    }
-
-    /// Waits until what this node sent before is in the outboxes of its sockets; none if it is already.
-    fn drained(&self) -> Option<AdapterFuture<'_, ()>> {
+    /// What it does besides where sessions are recovered; none if they are not.
+    fn recovery(&self) -> Option<&dyn SessionRecovery> {
         None
-    }
-
-    /// Keeps a session for a client that may come back.
-    fn persist_session(&self, session: SavedSession) {
-        drop(session);
-    }
-
-    /// Finds the session again, and what its client missed since it got the event with this offset.
-    fn restore_session(&self, private_id: &str, offset: Option<&str>) -> AdapterFuture<'_, Option<RecoveredSession>> {
-        let (_, _) = (private_id, offset);
-        Box::pin(std::future::ready(None))
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Socket;
 use crate::ack::{self, Waiter};
+use crate::adapter::SessionRecovery;
 use crate::emit::event_packet;
 use crate::encode::encode;
 use crate::error::{AckError, EmitError};
@@ -56,7 +57,7 @@ impl SocketEmit<'_> {
     pub fn try_emit(self, event: &str, args: impl IntoArgs) -> Result<(), EmitError> {
         let socket = self.socket;
         let packet = event_packet(&socket.0.namespace, event, args)?;
-        if socket.0.namespace.adapter().recovers() {
+        if socket.0.namespace.adapter().recovery().is_some() {
             // The event must be in the log that a recovered session is replayed from. The adapter tells the listeners.
             let target = Target {
                 rooms: [Room::from(socket.id())].into_iter().collect(),
@@ -86,8 +87,8 @@ impl SocketEmit<'_> {
         let socket = self.socket;
         let mut packet = event_packet(&socket.0.namespace, event, args)?;
         self.notify_outgoing(event, &packet);
-        if let Some(settled) = socket.0.namespace.adapter().drained() {
-            settled.await;
+        if let Some(drained) = socket.0.namespace.adapter().recovery().and_then(SessionRecovery::drained) {
+            drained.await;
         }
         let id = socket.0.namespace.next_ack_id();
         let (sender, receiver) = oneshot::channel();

@@ -177,8 +177,9 @@ impl Socket {
         run_all(&listeners.of(Kind::Disconnecting), &inner.conn, context.clone());
         if reason.is_recoverable()
             && let Some(session) = self.saved_session()
+            && let Some(recovery) = inner.namespace.adapter().recovery()
         {
-            inner.namespace.adapter().persist_session(session);
+            recovery.persist_session(session);
         }
         inner.namespace.remove(self);
         let line = {
