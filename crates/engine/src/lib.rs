@@ -41,28 +41,35 @@ mod unread;
 mod websocket;
 mod work;
 
-pub use addresses::{AddressRange, AddressRangeError, Key, may_enter};
+pub use addresses::{AddressRange, AddressRangeError};
 pub use application::{Application, Readiness};
-pub use budget::{Account, Accounts, Budgets, Charge, Holder, Ledger};
-pub use conn::{Conn, Ending, Hold, Queued, pressure};
+pub use budget::{Budgets, Holder, Ledger};
+pub use conn::{Conn, Ending, Hold};
 pub use encoded::{Encoded, Encoder};
 pub use engine::Engine;
-#[doc(hidden)]
-pub use http::content;
 pub use http::{Cookie, Cors, HttpCompression, Layer, NotFound, OriginPattern, ResponseBody, SameSite, Service};
 pub use id::{Id, generate};
 pub use listen::TlsHandshake;
-pub use metrics::{Bound, Counter, Gauge, LogGate, Metrics, millis};
+pub use metrics::{Bound, Counter, Gauge, Metrics};
 pub use options::{Limits, Options, PerMessageDeflate};
-pub use panic::panic_text;
-pub use registry::{Identified, Registry};
 pub use request::{RemoteAddr, RequestInfo, Secure};
 pub use server::Server;
-#[doc(hidden)]
-pub use shard::Driven;
-pub use shard::{AHEAD, Queue};
 pub use sockeye_protocol::CloseReason;
 pub use sockeye_protocol::engine::{Data, Revision, TransportKind};
+
+/// For the crate `sockeye` alone: it may change in any release.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::addresses::{Key, may_enter};
+    pub use crate::budget::{Account, Accounts, Charge};
+    pub use crate::conn::{Queued, pressure};
+    pub use crate::http::content;
+    pub use crate::metrics::{LogGate, millis};
+    pub use crate::panic::panic_text;
+    pub use crate::registry::{Identified, Registry};
+    pub use crate::shard::{AHEAD, Driven, Queue};
+    pub use crate::sync;
+}
 
 /// The time, as the runtime sees it: in tests it can be virtual.
 pub fn now() -> std::time::Instant {

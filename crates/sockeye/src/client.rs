@@ -29,7 +29,8 @@ use crate::namespace::{Joining, Namespace};
 use crate::server::Conn;
 use crate::socket::Socket;
 use crate::telemetry::Bound;
-use sockeye_engine::{Charge, Holder};
+use sockeye_engine::Holder;
+use sockeye_engine::internal::Charge;
 use sockeye_engine::{Encoded, Ending, Id, Readiness, generate};
 
 /// What a connection holds for Socket.IO. It cannot be named outside of this crate.

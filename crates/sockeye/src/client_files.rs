@@ -12,7 +12,7 @@ use ::http::{
     header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
 };
 use bytes::Bytes;
-use sockeye_engine::content::{Encoding, compress, joined, negotiate, vary};
+use sockeye_engine::internal::content::{Encoding, compress, joined, negotiate, vary};
 
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,8 @@ use crate::server::Server;
 use crate::target::Flags;
 use sockeye_engine::Holder;
 use sockeye_engine::RequestInfo;
-use sockeye_engine::{Encoded, Id, Identified, Queue};
+use sockeye_engine::internal::{Identified, Queue};
+use sockeye_engine::{Encoded, Id};
 
 /// A client that is connected to a namespace. A clone is another handle to the same.
 #[derive(Clone)]

@@ -5,7 +5,8 @@ mod rejected;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use sockeye_engine::{Bound as EngineBound, Counter, Gauge, LogGate, Metrics as EngineMetrics, millis};
+use sockeye_engine::internal::{LogGate, millis};
+use sockeye_engine::{Bound as EngineBound, Counter, Gauge, Metrics as EngineMetrics};
 
 use self::rejected::Rejected;
 

@@ -30,7 +30,8 @@ use crate::server::Conn;
 use crate::socket::{Socket, WeakSocket};
 use crate::target::Target;
 use crate::telemetry::Bound;
-use sockeye_engine::{AHEAD, Id, Queue, Queued, Registry, pressure};
+use sockeye_engine::Id;
+use sockeye_engine::internal::{AHEAD, Queue, Queued, Registry, pressure};
 use sockeye_engine::{Holder, Ledger};
 
 const SHARDS: usize = 16;

@@ -11,7 +11,8 @@ use super::SavedSession;
 use crate::room::Room;
 use crate::room_set::RoomSet;
 use crate::target::Target;
-use sockeye_engine::{Account, Charge, Holder, Ledger};
+use sockeye_engine::internal::{Account, Charge};
+use sockeye_engine::{Holder, Ledger};
 
 /// The events of a namespace, in the order in which they were sent.
 pub(crate) struct EventLog {

@@ -20,8 +20,10 @@ pub(super) use self::protocol::{Backlog, Load};
 use super::Client;
 use crate::server::Conn;
 use crate::telemetry::Bound;
-use sockeye_engine::{Charge, Holder};
-use sockeye_engine::{Ending, Readiness, pressure};
+use sockeye_engine::Holder;
+use sockeye_engine::internal::Charge;
+use sockeye_engine::internal::pressure;
+use sockeye_engine::{Ending, Readiness};
 
 /// A packet in the backlog.
 pub(super) type Deferred = (Packet, Charge);

@@ -9,7 +9,8 @@ use sockeye_protocol::engine::Data;
 use super::Client;
 use crate::server::Conn;
 use crate::telemetry::Bound;
-use sockeye_engine::{Charge, Holder};
+use sockeye_engine::Holder;
+use sockeye_engine::internal::Charge;
 use sockeye_engine::{Ending, now};
 
 impl Client {

@@ -13,7 +13,8 @@ use super::{EventContext, HandlerError, HandlerFuture, Step};
 use crate::namespace::Namespace;
 use crate::server::Conn;
 use crate::server::ServerInner;
-use sockeye_engine::{Ending, panic_text, pressure};
+use sockeye_engine::Ending;
+use sockeye_engine::internal::{panic_text, pressure};
 
 /// Counts a waiting handler, and the bytes that it holds, against the bounds of its connection.
 pub(crate) struct Waiting {

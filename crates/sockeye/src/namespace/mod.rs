@@ -31,7 +31,7 @@ use crate::server::ServerInner;
 use crate::socket::Socket;
 use crate::target::Target;
 use crate::telemetry::Metrics;
-use sockeye_engine::panic_text;
+use sockeye_engine::internal::panic_text;
 
 /// A namespace: a channel of its own over the shared connection. A clone is another handle to the same.
 #[derive(Clone)]

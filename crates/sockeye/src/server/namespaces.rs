@@ -11,7 +11,7 @@ use super::ServerInner;
 use crate::handler::call_listener;
 use crate::namespace::{Joining, Matcher, Namespace, Parent, ParentNamespace};
 use crate::telemetry::Bound;
-use sockeye_engine::{Key, may_enter};
+use sockeye_engine::internal::{Key, may_enter};
 
 /// The namespaces that are alive.
 #[derive(Default)]

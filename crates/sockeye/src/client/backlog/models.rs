@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use sockeye_engine::Readiness;
-use sockeye_engine::sync::atomic::{AtomicBool, Ordering};
-use sockeye_engine::sync::{Mutex, PollWaker, Wakers, block_on, check, thread};
+use sockeye_engine::internal::sync::atomic::{AtomicBool, Ordering};
+use sockeye_engine::internal::sync::{Mutex, PollWaker, Wakers, block_on, check, thread};
 
 use super::protocol::{Backlog, Load, Owner};
 

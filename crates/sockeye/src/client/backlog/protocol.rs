@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use sockeye_engine::Readiness;
-use sockeye_engine::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use sockeye_engine::internal::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 /// Packets in the order in which they came.
 pub(crate) struct Backlog<P> {
