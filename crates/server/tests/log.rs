@@ -134,7 +134,9 @@ fn a_log_that_nobody_reads_blocks_nobody_and_tells_later_what_is_missing() {
     let entries: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let missing: u64 = entries.iter().filter_map(|entry| entry["dropped"].as_u64()).sum();
     assert!(missing > 0, "{lines:?}");
-    assert_eq!(entries.last().unwrap()["message"], "stopped", "{lines:?}");
+    // The last one, too, may have found no room.
+    let last = entries.last().unwrap();
+    assert!(last["message"] == "stopped" || last["dropped"].is_u64(), "{lines:?}");
 }
 
 #[test]
