@@ -47,6 +47,7 @@ pub mod cases;
 mod client;
 mod fleet;
 mod macros;
+mod port;
 mod support;
 mod visitor;
 
@@ -54,6 +55,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 pub use fleet::Fleet;
+pub use port::free_port;
 use sockeye::{ConnectionStateRecovery, Server};
 use sockeye_cluster::{ClusterMetrics, ClusterOptions};
 pub use support::{Got, WebSocket};

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use serde_json::json;
+use sockeye_cluster_suite::free_port;
 use support::{Client, PATIENCE, Process, config, get};
 
 fn text(address: SocketAddr, path: &str) -> (u16, String) {
@@ -51,10 +52,6 @@ impl Drop for Redis {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test]

@@ -7,11 +7,12 @@ mod support;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sockeye_cluster_suite::free_port;
 use support::{PATIENCE, config, get, sockeye};
 
 /// A server that is not asked by its log where it is.
@@ -25,7 +26,7 @@ struct Server {
 const TALKATIVE: &str = "[log]\nlevel = \"debug\"\nmax_queue_bytes = \"4KiB\"\n";
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
 impl Server {

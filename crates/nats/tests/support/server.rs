@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sockeye_cluster_suite::free_port;
 
 /// The server of today, and one of a distribution that is some years old.
 pub(crate) const CURRENT: &str = "nats-server";
@@ -21,11 +22,6 @@ pub(crate) struct Server {
     process: Mutex<Option<Child>>,
     /// Ends the server when this process has ended, however that was.
     watchdog: Mutex<Option<Child>>,
-}
-
-/// A port where nobody listens.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Server {

@@ -12,7 +12,7 @@ pub(crate) mod well;
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +42,7 @@ impl Redis {
 
     /// A port, and nothing there yet.
     pub(crate) fn stopped() -> Self {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        Self { port: free.local_addr().unwrap().port(), process: Mutex::default() }
+        Self { port: sockeye_cluster_suite::free_port(), process: Mutex::default() }
     }
 
     pub(crate) fn start(&self) {

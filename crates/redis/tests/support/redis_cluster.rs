@@ -4,8 +4,9 @@ use std::fs;
 use std::sync::{Arc, OnceLock};
 
 use redis::FromRedisValue;
+use sockeye_cluster_suite::free_port;
 
-use super::server::{Server, free_port, wait_until};
+use super::server::{Server, wait_until};
 use super::tls::Secrets;
 
 /// The servers of a Redis Cluster.

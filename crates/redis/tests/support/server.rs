@@ -1,13 +1,13 @@
 //! Servers of Redis with a configuration, which end with the test whatever becomes of it.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Client, ClientTlsConfig, Cmd, FromRedisValue, TlsCertificates, Value};
+use sockeye_cluster_suite::free_port;
 
 use super::tls::Secrets;
 
@@ -20,11 +20,6 @@ pub(crate) struct Server {
     process: Mutex<Option<Child>>,
     /// Ends the server when this process has ended, however that was.
     watchdog: Mutex<Option<Child>>,
-}
-
-/// A port where nobody listens.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Server {
