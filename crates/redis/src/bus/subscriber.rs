@@ -57,6 +57,8 @@ async fn serve(link: Arc<Link>, server: Address) {
         let error = match connect_subscriber(&link, &server, &probe).await {
             Ok(mut connection) => {
                 let _listening = Listening { link: &link, server: &server };
+                // Not after the first probe: other nodes may hear of this one before, and their events must not be missed.
+                link.table.note_connected(&server);
                 let prober = Prober::new(&link, &server, &probe);
                 link.listen(prober, &server, &mut connection, demoted, &mut has_listened).await
             }
@@ -172,7 +174,6 @@ impl Link {
             next_probe = Instant::now() + self.options.probe_interval;
             if working.is_none() {
                 working = Some(self.working(Role::Subscribing));
-                self.table.note_listening(server);
                 if std::mem::replace(has_listened, true) {
                     self.metrics.resubscribed.increment();
                 }

@@ -45,8 +45,8 @@ struct Line {
     heard: HashSet<Channel>,
     /// What Redis has been told not to send any more, and has not confirmed.
     ending: HashSet<Channel>,
-    /// Whether the connection works: nobody waits for what one that does not work confirms.
-    is_listening: bool,
+    /// Whether there is a connection: without one, nobody waits for it to confirm something.
+    is_connected: bool,
     /// Where this differs from what is wanted, unless it is being seen to.
     changed: HashSet<Channel>,
     more: Arc<Notify>,
@@ -83,12 +83,12 @@ impl Table {
         drop(gone);
     }
 
-    /// What comes in this channel is for this namespace. Who waits for it to be confirmed waits as long as the connection works.
+    /// What comes in this channel is for this namespace. Who waits for it to be confirmed waits as long as the connection lasts.
     pub(crate) fn want(&self, channel: &Channel, inbox: &Arc<Inbox>, confirmation: Option<Confirmation>) {
         let mut state = self.state.lock();
         let waits = state
             .line_of(channel)
-            .is_some_and(|line| line.is_listening && (!line.heard.contains(channel) || line.ending.contains(channel)));
+            .is_some_and(|line| line.is_connected && (!line.heard.contains(channel) || line.ending.contains(channel)));
         let (waiting, over) = if waits { (confirmation, None) } else { (None, confirmation) };
         let before = state.wanted.insert(channel.clone(), Wanted { inbox: inbox.clone(), confirmation: waiting });
         state.note(channel);
@@ -147,10 +147,10 @@ impl Table {
         known.iter().for_each(|channel| state.note(channel));
     }
 
-    /// The connection works: all that is wanted has been subscribed to, and it brings what is sent.
-    pub(crate) fn note_listening(&self, server: &Address) {
+    /// There is a connection, on which all that is wanted is about to be subscribed to.
+    pub(crate) fn note_connected(&self, server: &Address) {
         if let Some(line) = self.state.lock().lines.get_mut(server) {
-            line.is_listening = true;
+            line.is_connected = true;
         }
     }
 
@@ -161,7 +161,7 @@ impl Table {
         line.heard.clear();
         line.ending.clear();
         line.changed.clear();
-        line.is_listening = false;
+        line.is_connected = false;
         let wanted: Vec<_> = state.wanted.keys().cloned().collect();
         wanted.iter().for_each(|channel| state.note(channel));
         let State { is_sharded, map, wanted, .. } = &mut *state;

@@ -9,7 +9,7 @@ use super::*;
 use crate::bus::wire::Wire;
 use crate::options::{Mode, RedisOptions};
 
-/// A table with one server, whose connection works.
+/// A table with one server, to which there is a connection.
 struct Case {
     table: Table,
     server: Address,
@@ -22,7 +22,7 @@ impl Case {
         let wire = Wire::new(&RedisOptions::new("redis://redis", Mode::Native), &NodeId::from("node"), "/");
         let inbox = Inbox { wire: Arc::new(wire), local: Weak::new(), receiver: OnceLock::new(), recovery: None };
         table.adopt(&Arc::new(Map::one(server.clone())));
-        table.note_listening(&server);
+        table.note_connected(&server);
         Self { table, server, inbox: Arc::new(inbox) }
     }
 
@@ -95,7 +95,7 @@ fn what_is_heard_but_ends_is_not_confirmed() {
 }
 
 #[test]
-fn nobody_waits_for_a_channel_that_is_not_wanted_or_a_connection_that_does_not_work() {
+fn nobody_waits_for_a_channel_that_is_not_wanted_or_without_a_connection() {
     let case = Case::new();
     let given_up = case.want();
     case.table.unwant(&Case::channel());
