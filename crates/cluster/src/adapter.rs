@@ -117,13 +117,9 @@ impl ClusterAdapter {
         self.0.state.lock().machine.nodes().cloned().collect()
     }
 
-    fn journal(&self) -> Option<&Recovery> {
-        self.0.recovery.as_deref()
-    }
-
     /// The session of a socket has changed.
     fn note_session(&self, socket: &Socket) {
-        if let Some(recovery) = self.journal() {
+        if let Some(recovery) = self.0.recovery() {
             recovery.note(&self.0.local, socket);
         }
     }
@@ -201,13 +197,13 @@ impl Adapter for ClusterAdapter {
 
     fn remove_all(&self, socket: &Socket) {
         self.0.local.remove_all(socket);
-        if let Some(recovery) = self.journal() {
+        if let Some(recovery) = self.0.recovery() {
             recovery.forget(&self.0.local, socket);
         }
     }
 
     fn broadcast(&self, packet: Packet, target: &Target) {
-        if let Some(recovery) = self.journal() {
+        if let Some(recovery) = self.0.recovery() {
             let is_kept = packet.id.is_none() && !target.flags.volatile && !target.flags.local;
             return match is_kept && recovery.is_open() {
                 true => recovery.emit(packet, target),
@@ -230,7 +226,7 @@ impl Adapter for ClusterAdapter {
         timeout: Duration,
     ) -> AdapterFuture<'_, Result<Vec<Args>, BroadcastAckError>> {
         Box::pin(async move {
-            if let Some(recovery) = self.journal() {
+            if let Some(recovery) = self.0.recovery() {
                 recovery.drained().await;
             }
             match target.flags.local {
@@ -300,17 +296,16 @@ impl Adapter for ClusterAdapter {
     }
 }
 
-/// It is asked only where there is a `Recovery`.
 impl SessionRecovery for ClusterAdapter {
     fn attach(&self, session: Option<&RecoveredSession>, enter: &mut dyn FnMut(Attachment)) {
-        match self.journal() {
+        match self.0.recovery() {
             None => enter(Attachment::default()),
             Some(recovery) => recovery.attach(session, enter),
         }
     }
 
     fn session_began(&self, socket: &Socket) {
-        if let Some(recovery) = self.journal() {
+        if let Some(recovery) = self.0.recovery() {
             recovery.enter(&self.0.local, socket);
         }
     }
@@ -320,18 +315,18 @@ impl SessionRecovery for ClusterAdapter {
     }
 
     fn flush_pending(&self, socket: &Socket) {
-        if let Some(recovery) = self.journal() {
+        if let Some(recovery) = self.0.recovery() {
             recovery.flush_pending_for(socket);
         }
     }
 
     fn drained(&self) -> Option<AdapterFuture<'_, ()>> {
-        let recovery = self.journal().filter(|recovery| !recovery.is_drained())?;
+        let recovery = self.0.recovery().filter(|recovery| !recovery.is_drained())?;
         Some(Box::pin(recovery.drained()))
     }
 
     fn persist_session(&self, session: SavedSession) {
-        if let Some(recovery) = self.journal() {
+        if let Some(recovery) = self.0.recovery() {
             recovery.persist(session);
         }
     }
@@ -342,7 +337,7 @@ impl SessionRecovery for ClusterAdapter {
             let publish = |message| {
                 self.0.publish(message, &Destination::All);
             };
-            self.journal()?.restore(&private_id, offset.as_deref(), publish).await
+            self.0.recovery()?.restore(&private_id, offset.as_deref(), publish).await
         })
     }
 }

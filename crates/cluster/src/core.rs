@@ -44,6 +44,11 @@ pub(super) struct State {
 }
 
 impl Core {
+    /// Recovery of the namespace's sessions, if there is any.
+    pub(super) fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_deref()
+    }
+
     /// Sends a message; a failure is counted.
     pub(super) fn publish(&self, message: Message, to: &Destination) -> bool {
         match self.bus.publish(message, to) {

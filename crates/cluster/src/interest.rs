@@ -16,8 +16,8 @@ struct Interest {
     confirmations: Arc<Confirmations>,
 }
 
-/// Subscribes to the rooms that get their first member, and unsubscribes from those that lose their last. Who joins a room whose
-/// subscription is not confirmed is told so when it is.
+/// Subscribes to the rooms that get their first member, and unsubscribes from those that lose their last. A client that joins a room
+/// before its subscription is confirmed is told so afterwards.
 pub(super) fn follow(local: &Arc<Local>, bus: Arc<dyn Bus>, confirmations: Arc<Confirmations>) {
     let interest = Interest { bus, rooms: RwLock::default(), confirmations };
     let weak = Arc::downgrade(local);

@@ -60,7 +60,7 @@ pub async fn a_node_that_dies_is_noticed<C: Cluster>() {
     assert_eq!((found.len(), &found.missing[..]), (2, &[fleet.name(1).to_owned()][..]));
     assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
     assert_eq!(fleet.count(0).await, 2);
-    // Who asked hears of it first.
+    // The answer comes first.
     eventually("it is counted", || async { fleet.nodes[0].metrics.nodes_lost.value() == 1 }).await;
     fleet.wait_for_count(2, 2).await;
 }

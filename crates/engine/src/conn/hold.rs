@@ -8,7 +8,7 @@ use crate::application::Application;
 /// Nothing that is queued for the connection is written while this lives. The order stays, and so do the bounds of the outbox: what is
 /// held counts as what a client does not read.
 ///
-/// Whoever takes one bounds the time: a heartbeat is held, too. The end of the session is not.
+/// It must not last long: a heartbeat is held, too. The end of the session is not.
 #[must_use = "what is queued is written when this is dropped"]
 pub struct Hold<A: Application>(Arc<Conn<A>>);
 

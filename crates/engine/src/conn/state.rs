@@ -135,7 +135,7 @@ impl State {
     pub(crate) fn is_writable(&self) -> bool {
         match &self.lane {
             Lane::Polling(pending) => pending.is_some() && self.outbox.is_empty(),
-            // What is held goes out soon: a client that reads does not lose what is volatile.
+            // A hold is short: a client that reads does not lose volatile events by it.
             Lane::Tcp(..) => !self.draining && (self.holds == 0 || self.outbox.bytes() < 64 * 1024),
             // What waits here was not taken by the stream yet; some of it may be of this very turn.
             Lane::Stream(_) => self.outbox.bytes() < 64 * 1024,
@@ -143,8 +143,8 @@ impl State {
         }
     }
 
-    /// Whether nothing is to be written for now. What is queued when the session closes is not held: a socket that has been disconnected
-    /// is in no room.
+    /// Whether nothing is to be written for now. A closing session writes all that it has: a socket that has been disconnected is in
+    /// no room.
     pub(crate) fn is_held(&self) -> bool {
         self.holds > 0 && self.session.is_open()
     }

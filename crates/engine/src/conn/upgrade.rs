@@ -41,7 +41,7 @@ impl<A: Application> Conn<A> {
         if std::mem::take(&mut state.owes_close) {
             state.push_websocket_close(None);
         }
-        // What is empty is never compressed: so zero can stand for none, which saves memory.
+        // An empty message is never compressed: so a threshold of 0 is the same as 1, and `None` needs no memory.
         state.deflate =
             handover.deflate.and_then(|threshold| NonZeroU32::try_from(u32::try_from(threshold.max(1)).ok()?).ok());
         drop(state);

@@ -43,7 +43,7 @@ struct Wanted {
 struct Line {
     /// What the connection listens to, as Redis has confirmed.
     heard: HashSet<Channel>,
-    /// What Redis has been told not to send any more, and has not confirmed.
+    /// Channels that Redis has been told to unsubscribe, and has not confirmed.
     ending: HashSet<Channel>,
     /// Whether there is a connection: without one, nobody waits for it to confirm something.
     is_connected: bool,
@@ -83,7 +83,7 @@ impl Table {
         drop(gone);
     }
 
-    /// What comes in this channel is for this namespace. Who waits for it to be confirmed waits as long as the connection lasts.
+    /// The messages of this channel are for this namespace. A confirmation is kept as long as the connection lasts.
     pub(crate) fn want(&self, channel: &Channel, inbox: &Arc<Inbox>, confirmation: Option<Confirmation>) {
         let mut state = self.state.lock();
         let waits = state
